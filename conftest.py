@@ -1,0 +1,42 @@
+"""What every test runs under. At the root, so that the doctests of wflow/ run under it too."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+# Before anything imports matplotlib: no window, on any machine.
+os.environ["MPLBACKEND"] = "Agg"
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# No deadline: the first example of a property compiles kernels. On a build server the examples are
+# the same at every run, so that a red build can be repeated; at a desk they differ, and find more.
+settings.register_profile("desk", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(autouse=True)
+def floating_point_errors_raise() -> Iterator[None]:
+    """Turn a silent nan or inf into a failure of the test that made it.
+
+    Division by zero, overflow and invalid operations raise. Underflow does not: the tail of a
+    density is exp(-large), and zero is its right value. A test of what happens after an overflow
+    opens `np.errstate(over="ignore")` around the one call that means to overflow.
+
+    This reaches numpy in the thread of the test. Compiled kernels follow IEEE silently, and new
+    threads start with numpy's defaults: there a test leans on the finiteness checks of the driver.
+    """
+    with np.errstate(divide="raise", over="raise", invalid="raise", under="ignore"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def figures_closed() -> Iterator[None]:
+    """Close what a test has drawn; open figures pile up, and matplotlib warns at the twentieth."""
+    yield
+    # Only if the test drew: importing pyplot takes longer than most tests.
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

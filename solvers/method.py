@@ -1,0 +1,157 @@
+"""What a method is, and the register of all methods.
+
+A method advances named arrays by one step and keeps nothing itself: what it needs to remember travels in ``carry``
+(arrays only), so that a rejected step leaves no trace and a checkpoint is complete. A method is one short file in
+``solvers/``: subclass :class:`Method`, fill in the declarations, write ``prepare``, ``init`` and ``step``, decorate
+with :func:`register`. The file is found by itself; the shared tests (order, invariants) pick it up by its declarations.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import numpy as np
+
+from wflow.errors import InputError, unknown
+
+Arrays = dict[str, np.ndarray]
+Kind = Literal["adaptive", "cfl", "fixed", "discrete"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One attempted step: the new arrays, the error in units of the tolerance, and the largest next step."""
+
+    y: Arrays
+    carry: Arrays
+    error: float = 0.0
+    limit: float = math.inf
+    status: Literal["ok", "refused"] = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Relative and absolute tolerance of one step."""
+
+    rtol: float = 1e-6
+    atol: float = 1e-9
+
+
+class Problem(Protocol):
+    """What the driver may ask: arrays to start from, scalars to observe, fields to store."""
+
+    initial: Arrays
+
+    def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
+        """Scalars of a saved frame."""
+
+    def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
+        """Cheap scalars of every step."""
+
+    def fields(self, y: Arrays) -> Arrays:
+        """The arrays of a saved frame: density, or positions and weights."""
+
+
+class Method:
+    """Base of all methods: declarations, and options as dataclass fields."""
+
+    name: ClassVar[str]
+    acts_on: ClassVar[Literal["grid", "particles", "network"]]
+    kind: ClassVar[Kind]
+    order: ClassVar[int]
+    error_order: ClassVar[int] = 0
+    """Power of h with which the embedded error estimate shrinks (adaptive methods)."""
+    preserves: ClassVar[frozenset[str]] = frozenset()
+    noisy: ClassVar[bool] = False
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> Problem:
+        """Check that the method can solve this flow from this measure, and lay out the arrays."""
+        raise InputError(f"method '{self.name}' does not start from a flow and a measure")
+
+    def init(self, problem: Any, t: float, y: Arrays) -> Arrays:
+        """The carry at the start."""
+        return {}
+
+    def first_step(self, problem: Any, t: float, y: Arrays, carry: Arrays) -> float:
+        """A step size to begin with."""
+        return 1e-3
+
+    def step(self, problem: Any, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+        """Advance from t by h; pure."""
+        raise NotImplementedError
+
+    def options(self) -> dict[str, Any]:
+        """The options in force, for the file's header."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+
+_METHODS: dict[str, type[Method]] = {}
+M = TypeVar("M", bound=type[Method])
+
+
+def register(method: M) -> M:
+    """Enter a method in the register under its name."""
+    if method.name in _METHODS and _METHODS[method.name].__qualname__ != method.__qualname__:
+        raise InputError(f"two methods are called '{method.name}': rename one")
+    _METHODS[method.name] = method
+    return method
+
+
+def methods() -> Mapping[str, type[Method]]:
+    """All methods by name; the modules of ``solvers/`` are imported on the first call.
+
+    >>> sorted(methods())[:2]
+    ['backward-euler', 'langevin']
+    """
+    for package in ("grid", "particles", "networks"):
+        module = importlib.import_module(f"wflow.solvers.{package}")
+        for found in pkgutil.iter_modules(module.__path__):
+            importlib.import_module(f"wflow.solvers.{package}.{found.name}")
+    return _METHODS
+
+
+def get_method(spec: str | Method, options: Mapping[str, Any] | None = None) -> Method:
+    """A method by name with options, or as it is.
+
+    Raises
+    ------
+    InputError
+        for an unknown name or option
+
+    >>> get_method("muscl", {"theta": 1.5}).theta
+    1.5
+    """
+    if isinstance(spec, Method):
+        if options:
+            raise InputError("method_options with a method object: set them on the object")
+        return spec
+    if not isinstance(spec, str):
+        raise InputError(f"method {spec!r}: give a name or a method object")
+    known = methods()
+    if spec not in known:
+        raise unknown("method", spec, known)
+    cls = known[spec]
+    allowed = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    for key in options or {}:
+        if key not in allowed:
+            raise unknown(f"option of method '{spec}'", key, allowed or {"(none)"})
+    return cls(**(options or {}))
+
+
+def choose_method(flow: Any, measure_kind: str) -> tuple[str, str]:
+    """The default method for a flow on a kind of measure, and why."""
+    if measure_kind == "grid":
+        if flow.reaction_rate > 0:
+            return "strang", "birth-death on a grid: splitting into drift-diffusion and exact reaction"
+        if flow.temperature > 0:
+            return "scharfetter-gummel", "drift and diffusion on a grid: implicit, exact for Gibbs states"
+        return "muscl", "pure transport on a grid: second-order finite volumes"
+    if flow.temperature > 0:
+        return "langevin", "noise on particles: Euler-Maruyama"
+    return "runge-kutta", "noiseless particles: an adaptive Runge-Kutta pair"

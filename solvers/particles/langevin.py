@@ -1,0 +1,77 @@
+r"""Noisy particles: the McKean–Vlasov diffusion by Euler–Maruyama.
+
+.. math:: d\theta = -\xi\nabla\Psi_\lambda\,dt + \sqrt{2\xi\tau}\,dB
+
+Weak order 1. The noise is a pure function of seed and step number, so a run can be cut and
+resumed anywhere. On a reduced state the volume that was integrated out adds the drift ξτ∇log vol (a radius is a Bessel
+process) and walls reflect. Source: Mei, Montanari & Nguyen (2018), noisy SGD; Maruyama (1955).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.flow import non_negative
+from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.particles.problem import ParticleProblem
+from wflow.streams import stream
+
+
+@register
+@dataclass(frozen=True)
+class Langevin(Method):
+    """Euler–Maruyama with the fixed step ``step_size``."""
+
+    step_size: float = 1e-2
+
+    name = "langevin"
+    acts_on = "particles"
+    kind = "fixed"
+    order = 1
+    preserves = frozenset({"mass", "positive"})
+    noisy = True
+
+    def __post_init__(self) -> None:
+        if non_negative("step_size", self.step_size) == 0:
+            raise InputError("step_size 0: nothing would move; give a positive number")
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:
+        if flow.reaction_rate > 0:
+            raise InputError(
+                "method 'langevin' has no birth-death: use a grid with 'strang', or reaction_rate = 0"
+            )
+        return ParticleProblem(flow, measure, tolerance, seed)
+
+    def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:
+        v, _, risk = problem.rates(t, y["positions"], y["weights"])
+        return {"velocity": v, "risk": np.array(risk), "step": np.zeros((), dtype=np.int64)}
+
+    def first_step(self, problem: ParticleProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return self.step_size
+
+    def step(self, problem: ParticleProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+        flow, k = problem.flow, int(carry["step"])
+        x = y["positions"]
+        noise = stream(problem.seed, "noise", k).standard_normal(x.shape)
+        spread = 2.0 * flow.schedule(t) * flow.temperature * h
+        drift = h * carry["velocity"]
+        if flow.temperature > 0:
+            drift = drift + 0.5 * spread * flow.energy.reference_drift(x)
+        new = _reflect(problem, x + drift + math.sqrt(spread) * noise)
+        v, _, risk = problem.rates(t + h, new, y["weights"])
+        after = {"velocity": v, "risk": np.array(risk), "step": np.array(k + 1)}
+        return Step({"positions": new, "weights": y["weights"]}, after)
+
+
+def _reflect(problem: ParticleProblem, x: np.ndarray) -> np.ndarray:
+    """Mirror at the walls once, and hold what is still outside at the wall."""
+    if not problem.bounded:
+        return x
+    x = np.where(x < problem.low, 2 * problem.low - x, x)
+    x = np.where(x > problem.high, 2 * problem.high - x, x)
+    return problem.project(x)

@@ -1,0 +1,78 @@
+"""A flow on weighted particles: positions move along −∇Φ, weights change by birth–death."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.flow import GradientFlow
+from wflow.solvers.method import Arrays, Tolerance
+
+
+class ParticleProblem:
+    """The velocity field of a flow at its own particles, kept inside the energy's domain."""
+
+    def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance, seed: int) -> None:
+        if flow.energy.dimension != measure.dimension:
+            raise InputError(
+                f"the particles have {measure.dimension} coordinates and the energy {flow.energy.dimension} "
+                f"({', '.join(flow.energy.coordinates)}): give positions of shape (n, {flow.energy.dimension})"
+            )
+        self.flow = flow
+        self.tolerance = tolerance
+        self.seed = seed
+        self.low = flow.energy.bounds[:, 0]
+        self.high = flow.energy.bounds[:, 1]
+        self.bounded = bool(np.isfinite(flow.energy.bounds).any())
+        positions = np.array(measure.points())
+        if (positions < self.low).any() or (positions > self.high).any():
+            raise InputError(
+                f"a particle lies outside the energy's domain {flow.energy.bounds.tolist()}: move it inside"
+            )
+        self.initial: Arrays = {"positions": positions, "weights": np.array(measure.weights())}
+
+    def project(self, positions: np.ndarray) -> np.ndarray:
+        """Positions moved to the nearest point of the domain."""
+        return np.clip(positions, self.low, self.high) if self.bounded else positions
+
+    def rates(
+        self, t: float, positions: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """dθ/dt = −ξ∇Ψ_λ, dw/dt = −αξ(Ψ_λ − mean)w and the risk, at positions moved into the domain.
+
+        Beyond a wall the velocity is the wall's own, so a path that crosses it stays smooth for the integrator
+        and is brought back by ``project`` at the end of the step.
+        """
+        flow = self.flow
+        positions = self.project(positions)
+        field = flow.energy.prepare(positions).field(weights)
+        speed = flow.schedule(t)
+        velocity = -speed * (field.gradient() + flow.ridge_gradient(positions))
+        growth = np.zeros_like(weights)
+        if flow.reaction_rate > 0:
+            psi = field.first_variation() + flow.ridge_potential(positions)
+            mean = float(weights @ psi) / float(weights.sum())
+            growth = -flow.reaction_rate * speed * (psi - mean) * weights
+        return velocity, growth, field.risk
+
+    def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
+        risk = float(carry["risk"])
+        x, w = y["positions"], y["weights"]
+        free = 0.5 * risk + float(w @ self.flow.ridge_potential(x))
+        return {
+            "risk": risk,
+            # Particles have no entropy: with noise their free energy is undefined.
+            "free_energy": math.nan if self.flow.temperature > 0 else free,
+            "mass": math.fsum(w),
+            "minimum": float(w.min()),
+        }
+
+    def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
+        square = (y["positions"] ** 2).sum(axis=1)
+        return self.monitor(y, carry) | {"second_moment": float(y["weights"] @ square)}
+
+    def fields(self, y: Arrays) -> Arrays:
+        return {"positions": y["positions"], "weights": y["weights"]}

@@ -1,0 +1,131 @@
+"""Feature energies against direct sums, finite differences, blocks and a pair energy."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wflow.energies import FeatureEnergy, PairEnergy, dense
+from wflow.errors import InputError
+
+
+def make(charges, offset, loss="square", activation="tanh", q=9, d=3, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((q, d))
+    y = np.sign(rng.standard_normal(q))
+    p = rng.random(q)
+    return FeatureEnergy(activation, x, y, p / p.sum(), loss, charges=charges, offset=offset)
+
+
+@pytest.mark.parametrize("charges", [False, True])
+@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize("loss", ["square", "logistic"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "softplus", "erf"])
+def test_gradient_is_half_n_times_the_networks_own(charges, offset, loss, activation):
+    """∇Ψ(θ_i) = (1/(2w_i)) ∂R/∂θ_i, by complex-free central differences of the whole risk."""
+    energy = make(charges, offset, loss, activation)
+    rng = np.random.default_rng(1)
+    theta = rng.standard_normal((5, energy.dimension))
+    w = rng.random(5)
+    gradient = energy.prepare(theta).field(w).gradient()
+    numeric = np.empty_like(theta)
+    h = 1e-5
+    for i in range(5):
+        for k in range(energy.dimension):
+            values = []
+            for sign in (1, -1):
+                moved = theta.copy()
+                moved[i, k] += sign * h
+                values.append(energy.prepare(moved).field(w).risk)
+            numeric[i, k] = (values[0] - values[1]) / (4 * h * w[i])
+    assert gradient == pytest.approx(numeric, abs=2e-9)
+
+
+@pytest.mark.parametrize("loss", ["square", "logistic"])
+def test_first_variation_is_half_the_derivative_in_the_weights(loss):
+    energy = make(True, True, loss)
+    rng = np.random.default_rng(2)
+    theta, w, direction = rng.standard_normal((6, 5)), rng.random(6), rng.standard_normal(6)
+    prepared = energy.prepare(theta)
+    h = 1e-6
+    slope = (prepared.field(w + h * direction).risk - prepared.field(w - h * direction).risk) / (2 * h)
+    assert prepared.field(w).first_variation() @ direction == pytest.approx(slope / 2, abs=1e-8)
+
+
+def test_blocks_do_not_change_the_answer(monkeypatch):
+    energy = make(True, True, q=40)
+    theta = np.random.default_rng(3).standard_normal((50, 5))
+    w = np.full(50, 0.02)
+    whole = energy.prepare(theta).field(w)
+    answers = whole.risk, whole.first_variation(), whole.gradient()
+    monkeypatch.setattr(dense, "BLOCK_ENTRIES", 120)
+    monkeypatch.setattr(dense, "KEEP_ENTRIES", 0)
+    blocked = energy.prepare(theta).field(w)
+    assert blocked.risk == pytest.approx(answers[0], rel=1e-14)
+    assert blocked.first_variation() == pytest.approx(answers[1], rel=1e-12)
+    assert blocked.gradient() == pytest.approx(answers[2], rel=1e-12)
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.floats(0, 1))
+@settings(max_examples=30, deadline=None)
+def test_risk_is_convex_in_the_measure(n, seed, share):
+    energy = make(True, False, seed=seed)
+    rng = np.random.default_rng(seed)
+    prepared = energy.prepare(rng.standard_normal((n, 4)))
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
+    mixed = prepared.field(share * a + (1 - share) * b).risk
+    assert mixed <= share * prepared.field(a).risk + (1 - share) * prepared.field(b).risk + 1e-12
+
+
+def test_features_and_pair_potentials_are_twins():
+    """A linear unit w·x has V(w) = −E[y x]·w and U(w, w') = w·E[xxᵀ]w'."""
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((30, 2)), rng.standard_normal(30)
+    cross, second = (y[:, None] * x).mean(axis=0), x.T @ x / 30
+    features = FeatureEnergy("identity", x, y)
+    pair = PairEnergy(
+        lambda w: -w @ cross,
+        lambda w, v: (w @ second * v).sum(axis=-1),
+        dimension=2,
+        constant=float((y**2).mean()),
+    )
+    theta, weights = rng.standard_normal((12, 2)), np.full(12, 1 / 12)
+    one, two = features.prepare(theta).field(weights), pair.prepare(theta).field(weights)
+    assert one.risk == pytest.approx(two.risk, rel=1e-12)
+    assert one.first_variation() == pytest.approx(two.first_variation(), rel=1e-10)
+    assert one.gradient() == pytest.approx(two.gradient(), abs=1e-8)
+    at = rng.standard_normal((3, 2))
+    assert one.gradient(at) == pytest.approx(two.gradient(at), abs=1e-8)
+
+
+def test_user_activation_is_compiled_from_scalars():
+    pair = (lambda z: z**3, lambda z: 3 * z**2)
+    energy = FeatureEnergy(pair, [[2.0]], [1.0])
+    field = energy.prepare(np.array([[0.5]])).field(np.ones(1))
+    assert field.risk == 0.0
+    assert energy.prepare(np.array([[1.0]])).field(np.ones(1)).gradient() == pytest.approx(7 * 12 * 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tanh", [[np.nan]], [1.0]), "nodes.*finite"),
+        (("tanh", [[1.0], [2.0]], [1.0]), r"targets of shape \(1,\): expected \(2,\)"),
+        (("tanh", [[1.0]], [np.inf]), r"targets\[0\] is inf"),
+        (("tanh", [[1.0]], [1.0], [-1.0]), "weights must not be negative"),
+        (("tan", [[1.0]], [1.0]), "unknown activation 'tan'"),
+        (("tanh", [[1.0]], [1.0], None, "hinge"), "unknown loss 'hinge'"),
+        (("tanh", [[1.0]], [2.0], None, "logistic"), "labels are -1 or"),
+        (("tanh", [[1.0]]), "targets missing"),
+        (("tanh", "text", [1.0]), "nodes must be numbers"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, message):
+    with pytest.raises(InputError, match=message) as caught:
+        FeatureEnergy(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_points_of_the_wrong_shape_are_refused():
+    with pytest.raises(InputError, match=r"expected \(n, 5\)"):
+        make(True, True).prepare(np.zeros((4, 2)))

@@ -1,0 +1,80 @@
+"""wflow: Wasserstein and Wasserstein–Fisher–Rao gradient flows of wide neural networks.
+
+>>> import wflow
+>>> system = wflow.systems.get("isotropic-gaussians", d=40, delta=0.8)
+>>> sol = wflow.solve(system.flow(), system.initial("grid", n=128), t_span=(0, 1), t_eval=[0, 1])
+>>> bool(sol.risk[-1] < sol.risk[0])
+True
+
+Names are imported when first used, so that ``import wflow`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wflow import energies, networks, solvers, systems, trackers, validation
+    from wflow.errors import ComputationError, InputError, StorageError
+    from wflow.flow import GradientFlow
+    from wflow.measures import GridDensity, Particles
+    from wflow.restart import load, resume
+    from wflow.solution import Solution
+    from wflow.evolve import solve
+    from wflow.validation import validate
+
+_HOME = {
+    "ComputationError": "errors",
+    "InputError": "errors",
+    "StorageError": "errors",
+    "GradientFlow": "flow",
+    "GridDensity": "measures",
+    "Particles": "measures",
+    "Solution": "solution",
+    "solve": "evolve",
+    "load": "restart",
+    "resume": "restart",
+    "validate": "validation",
+}
+_MODULES = ("energies", "measures", "networks", "solvers", "systems", "trackers", "validation")
+
+__all__ = [
+    "ComputationError",
+    "GradientFlow",
+    "GridDensity",
+    "InputError",
+    "Particles",
+    "Solution",
+    "StorageError",
+    "energies",
+    "load",
+    "measures",
+    "networks",
+    "resume",
+    "solve",
+    "solvers",
+    "systems",
+    "trackers",
+    "validate",
+    "validation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("wflow")
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"wflow.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"wflow.{name}")
+    else:
+        raise AttributeError(f"module 'wflow' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__"})

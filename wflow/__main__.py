@@ -1,0 +1,5 @@
+"""``python -m wflow``."""
+
+from wflow.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,62 @@
+r"""Loss functions: the value and half its slope, :math:`r = \tfrac12\,\partial_f\ell(y, f)`.
+
+The half is the project's one convention (risk R enters the free energy as R/2), so the square loss has
+:math:`r = f - y` and the first variation is :math:`\Psi = \sum_q p_q r_q \sigma_*(x_q;\theta)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from wflow.errors import InputError, unknown
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss ℓ(y, f) with its half slope; both act elementwise on arrays (targets, predictions)."""
+
+    name: str
+    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    half_slope: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    check_targets: Callable[[np.ndarray], None]
+
+
+def _any_target(targets: np.ndarray) -> None:
+    return None
+
+
+def _sign_target(targets: np.ndarray) -> None:
+    wrong = targets[np.abs(targets) != 1.0]
+    if wrong.size:
+        raise InputError(
+            f"target {wrong[0]:g} with the logistic loss: labels are -1 or +1; map the classes to them"
+        )
+
+
+def _logistic_half_slope(y: np.ndarray, f: np.ndarray) -> np.ndarray:
+    # -y/(2(1+exp(yf))) written with tanh, which neither overflows nor loses the tail below 1e-16.
+    return -0.25 * y * (1.0 - np.tanh(0.5 * y * f))
+
+
+LOSSES = {
+    "square": Loss("square", lambda y, f: (y - f) ** 2, lambda y, f: f - y, _any_target),
+    "logistic": Loss(
+        "logistic", lambda y, f: np.logaddexp(0.0, -y * f), _logistic_half_slope, _sign_target
+    ),
+}
+
+
+def get_loss(loss: str | Loss) -> Loss:
+    """Return a loss by name.
+
+    >>> get_loss("square").half_slope(np.array([1.0]), np.array([3.0]))
+    array([2.])
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise unknown("loss", loss, LOSSES)
+    return LOSSES[loss]

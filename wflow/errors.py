@@ -1,0 +1,33 @@
+"""What can go wrong, in three kinds: the request, the file, the computation.
+
+Every message is one line that names the thing, its value, what is allowed and the remedy.
+"""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """The request is wrong: a value outside its range, a wrong shape, an unknown name."""
+
+
+class StorageError(InputError):
+    """A file cannot be written or read as asked: it exists, is foreign, torn, or the disk is full."""
+
+
+class ComputationError(RuntimeError):
+    """The computation could not be carried on, although the request was well posed."""
+
+
+def unknown(kind: str, name: object, known: object, remedy: str = "") -> InputError:
+    """An :class:`InputError` for a name that is not in a catalogue, with the nearest known name.
+
+    >>> print(unknown("method", "muscle", ["muscl", "upwind"]))
+    unknown method 'muscle': did you mean 'muscl'? Known: muscl, upwind.
+    """
+    import difflib
+
+    names = sorted(str(n) for n in known)  # type: ignore[attr-defined]
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" did you mean '{near[0]}'?" if near else ""
+    tail = f" {remedy}" if remedy else ""
+    return InputError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}.{tail}")

@@ -1,0 +1,162 @@
+r"""The equation as data.
+
+.. math::
+   F(\rho) = \tfrac12 R(\rho) + \tfrac\lambda2\int|\theta|^2 d\rho + \tau\int\rho\log\rho, \qquad
+   \Phi = \Psi + \tfrac\lambda2|\theta|^2 + \tau\log\rho,
+
+   \partial_t\rho = \xi(t)\bigl[\nabla\cdot(\rho\nabla\Phi) - \alpha(\Phi - \textstyle\int\Phi\,d\rho)\rho\bigr].
+
+A :class:`GradientFlow` advances nothing; ``wflow.solve`` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from wflow.energies.base import Energy
+from wflow.errors import InputError
+from wflow.fingerprint import of_function
+
+Schedule = float | Callable[[float], float]
+
+
+class GradientFlow:
+    """A Wasserstein, McKean–Vlasov or Wasserstein–Fisher–Rao gradient flow.
+
+    Parameters
+    ----------
+    energy : a FeatureEnergy, a PairEnergy, or anything that answers as they do
+    temperature : τ ≥ 0, the noise
+    ridge : λ ≥ 0, weight decay
+    ridge_on : names of the coordinates that decay; all by default
+    reaction_rate : α ≥ 0, birth–death
+    schedule : ξ > 0, a number or a function of time
+
+    Raises
+    ------
+    InputError
+        for a negative or non-finite constant, and for τ > 0 where the energy refuses it (d = ∞)
+
+    Source: DESIGN's one equation; docs/conventions.md maps every source's constants to it.
+
+    >>> from wflow.energies import PairEnergy
+    >>> GradientFlow(PairEnergy(lambda x: x[..., 0] ** 2), temperature=0.1)
+    GradientFlow(PairEnergy(dimension=1, interaction=False), temperature=0.1)
+    """
+
+    def __init__(
+        self,
+        energy: Energy,
+        *,
+        temperature: float = 0.0,
+        ridge: float = 0.0,
+        ridge_on: Sequence[str] | None = None,
+        reaction_rate: float = 0.0,
+        schedule: Schedule = 1.0,
+    ) -> None:
+        if not isinstance(energy, Energy):
+            raise InputError(
+                f"energy is a {type(energy).__name__}: pass a wflow.energies.FeatureEnergy or PairEnergy"
+            )
+        self.energy = energy
+        self.temperature = non_negative("temperature", temperature)
+        self.ridge = non_negative("ridge", ridge)
+        self.reaction_rate = non_negative("reaction_rate", reaction_rate)
+        if self.temperature > 0 and (why := energy.refuse_temperature()):
+            raise InputError(f"{why}; choose a finite d or temperature = 0")
+        if not callable(schedule):
+            schedule = non_negative("schedule", schedule)
+            if schedule == 0:
+                raise InputError("schedule 0: nothing would move; give a positive number or function")
+        self._schedule = schedule
+        self.origin: dict[str, object] = {}
+        """Which system and parameters this flow came from, written into its files; empty for a user's own."""
+        self.ridge_mask = np.ones(energy.dimension)
+        if ridge_on is not None:
+            wrong = [name for name in ridge_on if name not in energy.coordinates]
+            if wrong:
+                raise InputError(
+                    f"ridge_on names '{wrong[0]}': the coordinates are {', '.join(energy.coordinates)}"
+                )
+            self.ridge_mask = np.array([float(c in ridge_on) for c in energy.coordinates])
+
+    def schedule(self, t: float) -> float:
+        """ξ(t)."""
+        if not callable(self._schedule):
+            return self._schedule
+        value = float(self._schedule(t))
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"schedule({t:g}) = {value}: must be finite and not negative")
+        return value
+
+    @property
+    def clock(self) -> Schedule:
+        """ξ as it was given: a number, or a function of time."""
+        return self._schedule
+
+    def ridge_potential(self, points: np.ndarray) -> np.ndarray:
+        """(λ/2)|θ|² over the decaying coordinates, shape (n,)."""
+        if self.ridge == 0.0:
+            return np.zeros(points.shape[0])
+        return 0.5 * self.ridge * (points**2 @ self.ridge_mask)
+
+    def ridge_gradient(self, points: np.ndarray) -> np.ndarray | float:
+        """λθ on the decaying coordinates."""
+        return self.ridge * self.ridge_mask * points if self.ridge else 0.0
+
+    def free_energy(self, measure: object) -> float:
+        """F(ρ) of a measure; NaN for particles at τ > 0, which have no entropy.
+
+        Raises
+        ------
+        InputError
+            when the measure's dimension is not the energy's
+        """
+        points, weights = measure.points(), measure.weights()  # type: ignore[attr-defined]
+        risk = self.energy.prepare(points).field(weights).risk
+        value = 0.5 * risk + float(weights @ self.ridge_potential(points))
+        if self.temperature == 0.0:
+            return value
+        density = getattr(measure, "density", None)
+        if density is None:
+            return math.nan
+        return value + self.temperature * entropy(
+            weights, density.ravel(), self.energy.reference_log_volume(points)
+        )
+
+    def fingerprint(self) -> str:
+        """A digest of the whole equation."""
+        h = hashlib.sha256(self.energy.fingerprint().encode())
+        constants = (self.temperature, self.ridge, tuple(self.ridge_mask), self.reaction_rate)
+        h.update(repr(constants).encode())
+        s = self._schedule
+        h.update((of_function(s) if callable(s) else repr(s)).encode())
+        return h.hexdigest()[:24]
+
+    def __repr__(self) -> str:
+        shown = {
+            "temperature": self.temperature,
+            "ridge": self.ridge,
+            "reaction_rate": self.reaction_rate,
+        }
+        tail = "".join(f", {k}={v:g}" for k, v in shown.items() if v)
+        return f"GradientFlow({self.energy!r}{tail})"
+
+
+def entropy(masses: np.ndarray, density: np.ndarray, log_volume: np.ndarray) -> float:
+    """∫ ρ (log ρ − log vol) over cells, 0 log 0 = 0."""
+    inside = density > 0
+    return float(masses[inside] @ (np.log(density[inside]) - log_volume[inside]))
+
+
+def non_negative(name: str, value: object) -> float:
+    """Check and return a finite number ≥ 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"{name} = {value!r}: expected a number >= 0")
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"{name} = {value:g}: must be finite and not negative; 0 switches it off")
+    return float(value)

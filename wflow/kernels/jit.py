@@ -1,0 +1,141 @@
+"""The one wrapper over ``numba.njit`` that every kernel goes through.
+
+numba's own cache looks at one file only: after an edit of a helper in another file, a cached caller goes
+on returning the old answer. Here the folder of the cache is named after a hash of all kernel sources, so
+that any edit starts afresh; and where no folder can be written, kernels are compiled without a cache
+instead of raising. numba's settings stay as they are for the user's own compiled functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numba
+from numba.core.caching import FunctionCache
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FUSED = frozenset({"contract"})
+"""``fastmath`` for long products: a*b + c may be rounded once. NaN and infinity keep their meaning."""
+
+REORDERED = frozenset({"contract", "reassoc", "nsz"})
+"""``fastmath`` that also lets sums be reordered, hence vectorised. NaN and infinity keep their meaning."""
+
+_PREFIX = "wflow-"
+_GENERATIONS_KEPT = 8
+_changing_cache_dir = threading.Lock()
+
+
+@overload
+def jit(func: F, **options: Any) -> F: ...
+@overload
+def jit(func: None = None, **options: Any) -> Callable[[F], F]: ...
+def jit(func: Any = None, **options: Any) -> Any:
+    """Compile a kernel at its first call; later processes find it on disk.
+
+    The defaults are ``nogil=True`` (kernels run side by side in threads), ``error_model="numpy"`` (1/0 is
+    inf) and ``cache=True``. Everything else is passed on to ``numba.njit``. Signatures stay lazy: an eager
+    one would compile at import.
+
+    >>> @jit(cache=False)
+    ... def twice(x):
+    ...     return 2.0 * x
+    >>> twice(1.5)
+    3.0
+    """
+    if func is None:
+        return lambda f: jit(f, **options)
+    cached = options.pop("cache", True)
+    settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", **options}
+    if isinstance(settings.get("fastmath"), frozenset):
+        settings["fastmath"] = set(settings["fastmath"])
+    kernel = numba.njit(**settings)(func)
+    folder = cache_folder() if cached else None
+    # Without the JIT (NUMBA_DISABLE_JIT, to measure coverage) njit returns the function itself.
+    if folder is not None and kernel is not func:
+        with _changing_cache_dir:
+            # numba reads this setting once, while the cache object of this kernel is made.
+            before = numba.config.CACHE_DIR
+            numba.config.CACHE_DIR = str(folder)
+            try:
+                kernel._cache = _ForgivingCache(kernel.py_func)
+            except (RuntimeError, OSError):
+                # "no locator available": the source is no file (typed at a prompt) or the folder was
+                # taken away. numba then compiles in memory.
+                return kernel
+            finally:
+                numba.config.CACHE_DIR = before
+    return kernel
+
+
+class _ForgivingCache(FunctionCache):  # type: ignore[misc]
+    """A cache that a full disk or a folder removed under way turns into no cache, not into an error."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except (OSError, EOFError):
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            self.disable()
+
+
+@cache
+def cache_folder() -> Path | None:
+    """The folder of this generation of kernels, or None where nothing can be written.
+
+    Tried in this order: ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, the user's cache folder.
+    """
+    here = Path(__file__).resolve().parent
+    chosen = numba.config.CACHE_DIR
+    if chosen:
+        bases = [Path(chosen)]
+    else:
+        user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        bases = [here / "__pycache__", Path(user) / "wflow"]
+    name = _PREFIX + source_hash(sorted(here.glob("*.py")))
+    for base in bases:
+        folder = base / name
+        is_new = not folder.is_dir()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        if is_new:
+            _remove_old_generations(base)
+        return folder
+    return None
+
+
+def source_hash(paths: Iterable[Path]) -> str:
+    """A short hash over names and contents of source files."""
+    h = hashlib.sha256()
+    for path in paths:
+        text = path.read_bytes()
+        h.update(f"{path.name} {len(text)} ".encode())
+        h.update(text)
+    return h.hexdigest()[:16]
+
+
+def _remove_old_generations(base: Path) -> None:
+    """Keep the newest few: another checkout may share the folder. A kernel in use only loses its file."""
+    try:
+        folders = [p for p in base.glob(_PREFIX + "*") if p.is_dir()]
+        folders.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+    except OSError:
+        return
+    for folder in folders[_GENERATIONS_KEPT:]:
+        shutil.rmtree(folder, ignore_errors=True)

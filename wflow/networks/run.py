@@ -1,0 +1,174 @@
+"""``wflow.networks.sgd``: online SGD of a system's finite network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wflow.controller import StepController
+from wflow.errors import InputError
+from wflow.evolve import check_seed, check_times, on_clock
+from wflow.flow import non_negative
+from wflow.measures import Particles
+from wflow.runner import Settings, execute
+from wflow.solution import Solution
+from wflow.solvers.networks.problem import NetworkProblem
+from wflow.solvers.networks.sgd import StochasticGradient
+from wflow.storage import StoredRun
+from wflow.systems import System, get
+from wflow.systems.catalogue import NetworkModel
+from wflow.trackers import Tracker
+
+
+def sgd(
+    system: System | str,
+    *,
+    n_neurons: int | None = None,
+    step_size: float | None = None,
+    n_steps: int | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    t_eval: Any = None,
+    temperature: float = 0.0,
+    ridge: float = 0.0,
+    initial: Particles | None = None,
+    order: Any = None,
+    trackers: Sequence[Tracker] = (),
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    checkpoint_every: float = 30.0,
+) -> Solution:
+    r"""Train a system's finite network by online SGD, on the system's clock t = kε.
+
+    .. math:: \theta_i \leftarrow \theta_i + s_k\Bigl[\frac1P\sum_p r_p\nabla\sigma_*(x_p;\theta_i) - \lambda\theta_i\Bigr]
+              + \sqrt{2 s_k\tau}\,g_i, \quad s_k = \varepsilon\,\xi(k\varepsilon)
+
+    with r = y − f(x) for the square loss. On Mei, Montanari & Nguyen's clock ξ holds their factor 2.
+
+    Parameters
+    ----------
+    system : a system or its name
+    n_neurons, step_size, n_steps : N, ε and the number of steps; by default the published run
+    batch_size : samples a step
+    seed : of the start, the samples and the noise
+    t_eval : times to save at; the nearest multiples of ε are reported
+    temperature, ridge : noise τ and weight decay λ
+    initial : neurons to start from, of shape (N, D), instead of the system's law
+    order : sample indices to replay, for a data set; one a sample, batch after batch
+
+    Returns
+    -------
+    Solution
+        its measures are the neurons as Particles; its steps hold the running training loss
+
+    Raises
+    ------
+    InputError
+        for sizes that are not positive, or a system without a network
+
+    >>> run = sgd("isotropic-gaussians", n_neurons=20, step_size=1e-3, n_steps=200, seed=1)
+    >>> run.measures[-1].points().shape
+    (20, 40)
+    """
+    if isinstance(system, str):
+        system = get(system)
+    model = system.network()
+    epsilon = float(system.sgd["step_size"] if step_size is None else step_size)
+    if not epsilon > 0:
+        raise InputError(f"step_size = {epsilon}: must be positive")
+    count = round(system.t_end / epsilon) if n_steps is None else _count("n_steps", n_steps)
+    n = system.sgd.get("n_neurons", 800) if n_neurons is None else _count("n_neurons", n_neurons)
+    if initial is None:
+        neurons = model.start(n, check_seed(seed))
+    else:
+        if n_neurons is not None and initial.points().shape[0] != n_neurons:
+            raise InputError(f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out")
+        neurons = np.array(initial.points())
+    problem, method = prepare(
+        system, model, neurons, epsilon, _count("batch_size", batch_size), seed, temperature, ridge, order
+    )
+    end = count * epsilon
+    times = on_clock(check_times(t_eval, (0.0, end * (1 + 1e-12))), 0.0, epsilon)
+    about = {
+        "run": "sgd",
+        "method": method.name,
+        "method_options": method.options(),
+        "seed": seed,
+        "n_neurons": neurons.shape[0],
+        "temperature": temperature,
+        "ridge": ridge,
+        "replayed": order is not None,
+        "system": system.name,
+        "parameters": system.stored_parameters(),
+    }
+    controller = StepController(0, method.chunk_steps(problem, count) * epsilon)
+    return execute(
+        problem,
+        method,
+        Particles(neurons, names=problem.names),
+        t_span=(0.0, end),
+        t_eval=times,
+        controller=controller,
+        trackers=trackers,
+        attributes=about,
+        settings=Settings(output, overwrite, progress, checkpoint_every),
+    )
+
+
+def prepare(
+    system: System,
+    model: NetworkModel,
+    neurons: np.ndarray,
+    step_size: float,
+    batch_size: int,
+    seed: int,
+    temperature: float,
+    ridge: float,
+    order: Any,
+) -> tuple[NetworkProblem, StochasticGradient]:
+    """The problem and the method of an SGD run."""
+    if order is not None:
+        if not hasattr(model, "replay"):
+            raise InputError(f"order: system '{system.name}' draws fresh samples; only data sets replay")
+        model = model.replay(np.asarray(order))
+    problem = NetworkProblem(
+        model,
+        neurons,
+        system.flow().clock,
+        temperature=non_negative("temperature", temperature),
+        ridge=non_negative("ridge", ridge),
+        seed=seed,
+    )
+    return problem, StochasticGradient(step_size=step_size, batch_size=batch_size)
+
+
+def rebuild(stored: StoredRun) -> tuple[NetworkProblem, StochasticGradient]:
+    """Problem and method of a stored SGD run, for ``wflow.resume``."""
+    about = stored.attributes
+    if about["replayed"]:
+        raise InputError(f"{stored.path} replays an order of samples, which is not stored: run it anew")
+    system = get(about["system"], **about["parameters"])
+    model = system.network()
+    n = int(about["n_neurons"])
+    options = about["method_options"]
+    return prepare(
+        system,
+        model,
+        model.start(n, int(about["seed"])),
+        float(options["step_size"]),
+        int(options["batch_size"]),
+        int(about["seed"]),
+        float(about["temperature"]),
+        float(about["ridge"]),
+        None,
+    )
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name} = {value!r}: give a whole number >= 1")
+    return int(value)

@@ -1,0 +1,103 @@
+"""Named parameters of a system: one schema for Python, ``-p NAME=VALUE``, files and ``wflow show``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wflow.errors import InputError, unknown
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter: default, meaning, published value, and what is allowed.
+
+    ``kind`` is float, int, str or "dimension" (an integer ≥ 1 or inf).
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    kind: type | str = float
+    published: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    choices: Sequence[str] = ()
+    open_low: bool = False
+
+    def parse(self, value: Any) -> Any:
+        """Check a value, or a text from the command line; return it in the parameter's type.
+
+        >>> Parameter("delta", 0.8, "spread", low=0, high=1).parse("0.5")
+        0.5
+        """
+        if self.kind is str:
+            if self.default is None and value is None:
+                return None
+            return self._choice(value)
+        number = self._number(value)
+        if self.kind == "dimension":
+            if number != math.inf and (number != int(number) or number < 1):
+                raise self._refuse(value, "an integer >= 1 or inf")
+            return number if number == math.inf else int(number)
+        if self.kind is int:
+            if not math.isfinite(number) or number != int(number):
+                raise self._refuse(value, "an integer")
+            number = int(number)
+        elif not math.isfinite(number):
+            raise self._refuse(value, "a finite number")
+        below = number <= self.low if self.open_low else number < self.low
+        if below or number > self.high:
+            raise self._refuse(value, f"in {self.allowed()}")
+        return number
+
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.choices:
+            return " or ".join(f'"{c}"' for c in self.choices)
+        if self.kind == "dimension":
+            return "integer >= 1 or inf"
+        if self.kind is str:
+            return "text"
+        left = "(" if self.open_low or self.low == -math.inf else "["
+        right = ")" if self.high == math.inf else "]"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+    def _number(self, value: Any) -> float:
+        if isinstance(value, bool):
+            raise self._refuse(value, "a number")
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise self._refuse(value, "a number") from None
+
+    def _choice(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise self._refuse(value, "text")
+        if self.choices and value not in self.choices:
+            raise self._refuse(value, self.allowed())
+        return value
+
+    def _refuse(self, value: Any, wanted: str) -> InputError:
+        return InputError(f"parameter {self.name} = {value!r}: expected {wanted} ({self.meaning})")
+
+
+def read_parameters(
+    owner: str, schema: Sequence[Parameter], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Defaults overlaid with checked values.
+
+    Raises
+    ------
+    InputError
+        for an unknown name or a value that is not allowed
+    """
+    by_name = {p.name: p for p in schema}
+    for name in given:
+        if name not in by_name:
+            raise unknown(f"parameter of {owner}", name, by_name)
+    return {
+        name: p.parse(given[name]) if name in given else p.default for name, p in by_name.items()
+    }

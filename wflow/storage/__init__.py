@@ -1,0 +1,20 @@
+"""The HDF5 file of a run: laid out before it starts, safe at every moment, readable without wflow.
+
+This package knows numpy and h5py only, no flow and no method.
+"""
+
+from wflow.storage.checkpoint import Checkpoint
+from wflow.storage.layout import Axis, FieldSpec, Layout, Quantity
+from wflow.storage.reader import StoredRun, read_run
+from wflow.storage.writer import RunWriter
+
+__all__ = [
+    "Axis",
+    "Checkpoint",
+    "FieldSpec",
+    "Layout",
+    "Quantity",
+    "RunWriter",
+    "StoredRun",
+    "read_run",
+]

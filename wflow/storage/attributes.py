@@ -1,0 +1,73 @@
+"""Attributes of a file: text and numbers as HDF5 has them, everything else as JSON text.
+
+What is JSON is written down by name in ``json_attributes``, so that reading gives back what was stored: a string that
+looks like JSON stays a string. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import StorageError
+
+JSON_NAMES = "json_attributes"
+
+
+def to_json(value: Any, what: str) -> str:
+    """JSON text of ``value``; numpy scalars and arrays become numbers and lists."""
+    try:
+        return json.dumps(value, default=_plain)
+    except (TypeError, ValueError) as e:
+        raise StorageError(f"{what} cannot be stored as JSON ({e}): use text, numbers, lists and dicts") from e
+
+
+def write_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
+    """Set attributes of an h5py object."""
+    as_json = []
+    for name, value in attributes.items():
+        stored = _native(value)
+        if stored is None:
+            stored = to_json(value, f"attribute '{name}'")
+            as_json.append(name)
+        target.attrs[name] = stored
+    target.attrs[JSON_NAMES] = json.dumps(as_json)
+
+
+def read_attributes(source: Any) -> dict[str, Any]:
+    """All attributes, as they were given."""
+    as_json = set(json.loads(source.attrs[JSON_NAMES]))
+    result: dict[str, Any] = {}
+    for name in source.attrs:
+        value = source.attrs[name]
+        if name in as_json:
+            value = json.loads(value)
+        elif isinstance(value, np.generic):
+            value = value.item()
+        if name != JSON_NAMES:
+            result[name] = value
+    return result
+
+
+def _native(value: Any) -> Any:
+    """The value as an HDF5 attribute holds it, or None if that cannot be told apart from another type."""
+    if isinstance(value, str):
+        # HDF5 strings end at the first NUL and are UTF-8; a path may hold surrogates.
+        whole = "\0" not in value and value.encode("utf-8", "replace").decode() == value
+        return str(value) if whole else None
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    if isinstance(value, (int, np.integer)):
+        return np.int64(value) if -(2**63) <= int(value) < 2**63 else None
+    if isinstance(value, (float, np.floating)):
+        return np.float64(value)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__}")

@@ -1,0 +1,179 @@
+"""Opening, locking and syncing files, whole-file replacement, and what the system's errors mean.
+
+A file is only ever created or replaced whole: written under a temporary name in the same folder, synced, then renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from wflow.errors import StorageError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+HDF5_ERRORS = (OSError, RuntimeError)
+"""What h5py raises when libhdf5 or the system under it fails."""
+
+
+class Disk:
+    """How a run's file is opened for writing and made durable; a test puts a recording one in its place."""
+
+    def open(self, path: Path) -> h5py.File:
+        """The file, open for writing, locked against a second writer.
+
+        The lock is ours, not HDF5's: that one would keep plain readers out of a live file, which they may read, since
+        its metadata do not change.
+        """
+        # Asked first with a descriptor of its own: within this process libhdf5 would share the open file and its lock.
+        if not being_written(path):
+            file = h5py.File(path, "r+", libver="earliest", locking=False)
+            if _lock(file.id.get_vfd_handle()):
+                return file
+            file.close()
+        raise StorageError(f"{path} is being written by another run: wait for it or stop it first")
+
+    def sync(self, file: h5py.File) -> None:
+        """Bring all that was written to the disk itself."""
+        file.flush()
+        os.fsync(file.id.get_vfd_handle())
+
+
+def being_written(path: Path) -> bool:
+    """Whether a live run has the file open for writing."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the writer's lock; True also where the file system has no locks."""
+    try:
+        if hasattr(fcntl, "F_OFD_SETLK"):
+            # Of the open file, not of the process: a reader that closes the file must not release it.
+            whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        return e.errno not in (errno.EAGAIN, errno.EACCES)
+    return True
+
+
+@contextlib.contextmanager
+def replacement(final: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary path beside ``final``; what the block writes there takes its place, whole, or leaves no trace."""
+    temporary = final.with_name(f"{_stem(final)}{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    try:
+        yield temporary
+        _sync_path(temporary)
+        if overwrite and final.exists():
+            shutil.copymode(final, temporary)
+        if overwrite:
+            os.replace(temporary, final)
+        else:
+            _rename_new(temporary, final)
+        _sync_path(final.parent)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def remove_leftovers(final: Path) -> None:
+    """Remove the temporary files that a killed writer of ``final`` left behind."""
+    for path in final.parent.glob(f"{_stem(final)}*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _stem(final: Path) -> str:
+    # A digest, since the name itself may already be as long as the file system allows.
+    return f".wflow-{hashlib.blake2b(os.fsencode(final.name), digest_size=6).hexdigest()}-"
+
+
+def _rename_new(temporary: Path, final: Path) -> None:
+    try:
+        os.link(temporary, final)  # unlike rename, fails where a file has appeared meanwhile
+    except FileExistsError:
+        raise exists(final) from None
+    except OSError:
+        if final.exists():
+            raise exists(final) from None
+        os.replace(temporary, final)
+
+
+def _sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """Refuse a path that exists, is a folder, or lies where nothing can be written."""
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder: give the name of a file in it, run.h5 say")
+    if not path.parent.is_dir():
+        raise StorageError(f"the folder {path.parent} does not exist: make it first (mkdir -p)")
+    if path.exists():
+        if not overwrite:
+            raise exists(path)
+        if being_written(path):
+            raise StorageError(
+                f"{path} is being written by another run: stop it first, or choose another name"
+            )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StorageError(f"the folder {path.parent} is not writable: choose another place")
+
+
+def check_room(path: Path, needed: int, remedy: str) -> None:
+    """Refuse to begin what the disk has no room for."""
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise StorageError(f"{path} needs {_size(needed)} and its disk has {_size(free)} free: {remedy}")
+
+
+def exists(path: Path) -> StorageError:
+    """The refusal to overwrite."""
+    return StorageError(
+        f"{path} exists and is not overwritten: choose another name, resume it, or pass overwrite=True"
+    )
+
+
+def explain(error: BaseException) -> str:
+    """One short line for an error of the system or of libhdf5."""
+    code = getattr(error, "errno", None)
+    if code is None and (found := re.search(r"errno = (\d+)", str(error))):
+        code = int(found.group(1))
+    if code in FULL:
+        return f"the disk is full ({os.strerror(code)})"
+    if code is not None:
+        return os.strerror(code).lower()
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def close_quietly(file: Any) -> None:
+    """Close after a failure: libhdf5 complains again about what it could not write, which has been reported."""
+    with contextlib.suppress(*HDF5_ERRORS, ValueError):
+        file.close()
+
+
+def _size(n: int) -> str:
+    power = min((len(str(n)) - 1) // 3, 4)
+    return f"{n / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"

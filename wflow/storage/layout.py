@@ -1,0 +1,163 @@
+"""What a run's file holds: its series, fields, axes and checkpoint arrays, each with unit and meaning.
+
+A layout is fixed before the first frame, because every dataset is created at full length: a file whose metadata never
+change while the run goes on cannot be torn by a kill. It is stored in the file as JSON, so that a file explains itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import StorageError
+
+RESERVED = frozenset({"t", "n_frames", "steps", "grid", "checkpoint_a", "checkpoint_b"})
+RESERVED_STEPS = frozenset({"step", "n_steps"})
+COORDINATE = "coordinate"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Unit and meaning of a series.
+
+    >>> Quantity("loss", "risk R").unit
+    'loss'
+    """
+
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """One array a frame: its shape and the names of its dimensions, without ``t``.
+
+    >>> FieldSpec((512,), ("r",), "1/volume", "density").dims
+    ('r',)
+    """
+
+    shape: tuple[int, ...]
+    dims: tuple[str, ...]
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A grid axis: n cell centres and n + 1 edges."""
+
+    centers: np.ndarray
+    edges: np.ndarray
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything a run's file has room for.
+
+    Parameters
+    ----------
+    n_frames : frames that will be saved, ``len(t_eval)``
+    series : scalars, one entry a frame; ``t`` is implied
+    step_series : scalars, one entry an accepted step
+    fields : arrays, one a frame
+    axes : grid axes, named by the fields' ``dims``
+    coordinates : names of the particle coordinates
+    checkpoint : name -> (shape, dtype) of the arrays a checkpoint holds
+
+    Raises
+    ------
+    StorageError
+        for a name that is taken or has a slash, and for dimensions that do not fit
+    """
+
+    n_frames: int
+    series: dict[str, Quantity]
+    step_series: dict[str, Quantity]
+    fields: dict[str, FieldSpec]
+    axes: dict[str, Axis]
+    coordinates: tuple[str, ...] = ()
+    checkpoint: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        edges = [f"{name}_edges" for name in self.axes]
+        scales = [name for name in self.dimensions() if name not in self.axes]
+        _check_names([*self.series, *self.fields, *self.axes, *edges, *scales], RESERVED)
+        _check_names(list(self.step_series), RESERVED_STEPS)
+        _check_names(list(self.checkpoint), frozenset())
+
+    def dimensions(self) -> dict[str, int]:
+        """Length of every dimension but ``t``, by name."""
+        lengths = {name: int(np.size(axis.centers)) for name, axis in self.axes.items()}
+        if self.coordinates:
+            lengths[COORDINATE] = len(self.coordinates)
+        for name, spec in self.fields.items():
+            if len(spec.dims) != len(spec.shape) or len(set(spec.dims)) != len(spec.dims):
+                raise StorageError(
+                    f"field '{name}' of shape {spec.shape} names dimensions {spec.dims}: give one name each"
+                )
+            for dim, n in zip(spec.dims, spec.shape, strict=True):
+                if lengths.setdefault(dim, int(n)) != n:
+                    raise StorageError(
+                        f"field '{name}': dimension '{dim}' has length {n} here and {lengths[dim]} elsewhere"
+                    )
+        return lengths
+
+    def bytes_needed(self, n_frames: int, n_steps: int) -> int:
+        """Size of the uncompressed file, apart from a few kilobytes of metadata."""
+        numbers = n_frames * (1 + len(self.series)) + n_steps * (1 + len(self.step_series))
+        numbers += n_frames * sum(int(np.prod(spec.shape)) for spec in self.fields.values())
+        numbers += sum(2 * n + 1 for n in self.dimensions().values())
+        slot = sum(
+            int(np.prod(shape)) * np.dtype(kind).itemsize
+            for shape, kind in self.checkpoint.values()
+        )
+        return 8 * numbers + 2 * slot
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the numbers of the axes, which are datasets of the file."""
+        return {
+            "n_frames": self.n_frames,
+            "series": {k: [q.unit, q.meaning] for k, q in self.series.items()},
+            "step_series": {k: [q.unit, q.meaning] for k, q in self.step_series.items()},
+            "fields": {
+                k: {"shape": s.shape, "dims": s.dims, "unit": s.unit, "meaning": s.meaning}
+                for k, s in self.fields.items()
+            },
+            "axes": {k: [a.unit, a.meaning] for k, a in self.axes.items()},
+            "coordinates": self.coordinates,
+            "checkpoint": self.checkpoint,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> Layout:
+        """The layout of a file; ``arrays`` maps ``<axis>`` and ``<axis>_edges`` to its datasets."""
+        return cls(
+            n_frames=int(data["n_frames"]),
+            series={k: Quantity(*q) for k, q in data["series"].items()},
+            step_series={k: Quantity(*q) for k, q in data["step_series"].items()},
+            fields={
+                k: FieldSpec(tuple(s["shape"]), tuple(s["dims"]), s["unit"], s["meaning"])
+                for k, s in data["fields"].items()
+            },
+            axes={
+                k: Axis(arrays[k][()], arrays[f"{k}_edges"][()], *q)
+                for k, q in data["axes"].items()
+            },
+            coordinates=tuple(data["coordinates"]),
+            checkpoint={k: (tuple(s), str(d)) for k, (s, d) in data["checkpoint"].items()},
+        )
+
+
+def _check_names(names: list[str], reserved: frozenset[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name or "/" in name or "\0" in name or set(name) == {"."}:
+            raise StorageError(f"a dataset cannot be called '{name}': use letters, digits, '_' and '.'")
+        if name in reserved or name in seen:
+            raise StorageError(f"the name '{name}' is taken in a run's file: choose another")
+        seen.add(name)

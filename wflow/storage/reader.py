@@ -1,0 +1,158 @@
+"""Reading a run's file: finished, still going, or left behind by a killed process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from wflow.errors import StorageError
+from wflow.storage.attributes import read_attributes
+from wflow.storage.build import FORMAT, FORMAT_VERSION, layout_of
+from wflow.storage.disk import explain
+from wflow.storage.layout import Axis, Layout
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+OUR_OWN = ("format", "format_version", "layout")
+
+
+@dataclass
+class StoredRun:
+    """A run as its file has it: series and steps in memory, fields read a frame at a time.
+
+    Attributes
+    ----------
+    path : the file
+    attributes : what the run was created with, and ``status``, ``message``, ``stats``
+    t, series : one entry a frame
+    steps : one entry an accepted step
+    n_frames, n_steps : the valid counts
+    axes, coordinates : of the grid, or of the particles
+    field_names : what :meth:`read_field` knows
+    """
+
+    path: str
+    attributes: dict[str, Any]
+    t: np.ndarray
+    series: dict[str, np.ndarray]
+    steps: dict[str, np.ndarray]
+    n_frames: int
+    n_steps: int
+    axes: dict[str, Axis]
+    coordinates: tuple[str, ...]
+    field_names: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        """``running``, ``done``, ``failed`` or ``interrupted``; a killed run stays ``running``."""
+        return str(self.attributes["status"])
+
+    def read_field(self, name: str, frame: int) -> np.ndarray:
+        """One field of one frame; negative frames count from the end.
+
+        Raises
+        ------
+        StorageError
+            for an unknown field or frame, or a file that is gone
+        """
+        if name not in self.field_names:
+            known = ", ".join(self.field_names) or "none"
+            raise StorageError(f"{self.path} has no field '{name}': it has {known}")
+        if not -self.n_frames <= frame < self.n_frames:
+            raise StorageError(f"frame {frame} of {self.path}: it has {self.n_frames}")
+        with opened(self.path) as file:
+            return np.asarray(file[name][frame % self.n_frames])
+
+
+def read_run(path: str | os.PathLike[str]) -> StoredRun:
+    """Read a run's file, whatever its state.
+
+    Raises
+    ------
+    StorageError
+        when the file is missing, not HDF5, torn, another program's, or of a newer wflow
+    """
+    with opened(path) as file:
+        return stored_run(file, path)[0]
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """A run's file, open for reading; what goes wrong inside is a :class:`StorageError`."""
+    check_signature(path)
+    with reading(path), h5py.File(path, "r", locking=False) as file:
+        check_format(file, path)
+        yield file
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what h5py raises over a torn file into a :class:`StorageError`."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as e:
+        if isinstance(e, PermissionError):
+            raise StorageError(f"{path} may not be opened: check its permissions") from e
+        if "truncated" in str(e):
+            raise StorageError(
+                f"{path} is cut short: copy it again from where it came, or run anew"
+            ) from e
+        raise StorageError(f"{path} is damaged ({explain(e)}): run anew, or restore a copy") from e
+
+
+def check_signature(path: str | os.PathLike[str]) -> None:
+    """Refuse what is missing or not HDF5."""
+    place = Path(path)
+    if place.is_dir():
+        raise StorageError(f"{path} is a folder: name a run's HDF5 file")
+    try:
+        with place.open("rb") as raw:
+            start = raw.read(len(SIGNATURE))
+    except FileNotFoundError:
+        raise StorageError(f"there is no file {path}: check the name") from None
+    except OSError as e:
+        raise StorageError(f"{path} cannot be read ({explain(e)})") from e
+    if start != SIGNATURE:
+        what = "is empty" if not start else "is not an HDF5 file"
+        raise StorageError(f"{path} {what}: name a file that wflow has written")
+
+
+def check_format(file: h5py.File, path: str | os.PathLike[str]) -> None:
+    """Refuse HDF5 of another program, or of a newer wflow."""
+    if file.attrs.get("format") != FORMAT:
+        raise StorageError(f"{path} is HDF5, but no run of wflow: name a file that wflow has written")
+    version = int(file.attrs["format_version"])
+    if version > FORMAT_VERSION:
+        raise StorageError(
+            f"{path} has format version {version}, and this wflow reads up to {FORMAT_VERSION}: update wflow"
+        )
+
+
+def stored_run(file: h5py.File, path: str | os.PathLike[str]) -> tuple[StoredRun, Layout]:
+    """The content of an open file, and its layout."""
+    attributes = read_attributes(file)
+    layout = layout_of(file, attributes)
+    n_frames, n_steps = int(file["n_frames"][()]), int(file["steps/n_steps"][()])
+    if not (0 <= n_frames <= file["t"].size and 0 <= n_steps <= file["steps/step"].size):
+        raise StorageError(f"{path} is damaged (its counts are out of range): restore a copy")
+    run = StoredRun(
+        path=os.fspath(path),
+        attributes={k: v for k, v in attributes.items() if k not in OUR_OWN},
+        t=file["t"][:n_frames],
+        series={name: file[name][:n_frames] for name in layout.series},
+        steps={name: file["steps"][name][:n_steps] for name in layout.step_series},
+        n_frames=n_frames,
+        n_steps=n_steps,
+        axes=layout.axes,
+        coordinates=layout.coordinates,
+        field_names=tuple(layout.fields),
+    )
+    return run, layout

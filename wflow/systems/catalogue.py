@@ -1,0 +1,183 @@
+"""What a system is, and the catalogue of all systems.
+
+A system is one file here: subclass :class:`System`, state name, source and parameters, write ``energy`` and
+``initial`` (and ``network``, if SGD can run on it), decorate with :func:`system`. The file is found by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+
+from wflow.energies.base import Energy
+from wflow.errors import InputError, unknown
+from wflow.flow import GradientFlow, Schedule
+from wflow.measures import Measure
+from wflow.parameters import Parameter, read_parameters
+
+FLOW_PARAMETERS = (
+    Parameter("temperature", 0.0, "noise tau = 1/beta; 0 is noiseless", low=0),
+    Parameter("ridge", 0.0, "weight decay lambda", low=0),
+    Parameter("reaction_rate", 0.0, "birth-death rate alpha; 0 is pure transport", low=0),
+)
+START_PARAMETERS = (
+    Parameter("measure", "grid", "measure to start from", str, choices=("grid", "particles")),
+    Parameter("n", 0, "cells or particles; 0 is the system's default", int, low=0),
+)
+
+
+class NetworkModel(Protocol):
+    """What SGD needs of a system: a stream of samples, a start, an activation, and a risk to report."""
+
+    activation: Any
+    input_dimension: int
+    charges: bool
+    offset: bool
+    loss: str
+
+    def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Samples number first, first+1, …: inputs (count, d) and targets (count,); a pure function."""
+
+    def start(self, n_neurons: int, seed: int) -> np.ndarray:
+        """I.i.d. neurons θ = (a, b, w), shape (N, D)."""
+
+    def risk_energy(self) -> Energy:
+        """The population risk of neurons in full space, to report; its features are dense."""
+
+    def reduce(self, neurons: np.ndarray) -> np.ndarray:
+        """Neurons mapped to the state of the system's flow."""
+
+
+class System:
+    """A named problem with its source, its parameters and its published values."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    parameters: ClassVar[tuple[Parameter, ...]]
+    measures: ClassVar[tuple[str, ...]] = ("grid", "particles")
+    t_end: ClassVar[float] = 10.0
+    t_eval: ClassVar[tuple[float, ...] | None] = None
+    clock: ClassVar[float] = 2.0
+    """Constant factor of ξ: 2 for systems that keep Mei, Montanari & Nguyen's clock."""
+    sgd: ClassVar[dict[str, Any]] = {}
+    """Published SGD run: n_neurons, step_size, batch_size."""
+
+    def __init__(self, **given: Any) -> None:
+        self.values = read_parameters(f"system '{self.name}'", self.parameters, given)
+        self.check()
+
+    def check(self) -> None:
+        """Relations between parameters."""
+
+    def __getattr__(self, name: str) -> Any:
+        values = self.__dict__.get("values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"system '{type(self).name}' has no parameter '{name}'")
+
+    def energy(self) -> Energy:
+        """The risk as a functional of a measure."""
+        raise NotImplementedError
+
+    def schedule(self) -> Schedule:
+        """ξ(t) on the system's own clock."""
+        return 1.0
+
+    def flow(
+        self, temperature: float = 0.0, ridge: float = 0.0, reaction_rate: float = 0.0
+    ) -> GradientFlow:
+        """The system's gradient flow."""
+        inner, clock = self.schedule(), self.clock
+        schedule: Schedule = (lambda t: clock * inner(t)) if callable(inner) else clock * inner
+        flow = GradientFlow(
+            self.energy(),
+            temperature=temperature,
+            ridge=ridge,
+            reaction_rate=reaction_rate,
+            schedule=schedule,
+        )
+        flow.origin = {"system": self.name, "parameters": self.stored_parameters()}
+        return flow
+
+    def initial(self, kind: str = "grid", n: int | None = None) -> Measure:
+        """The system's initial law as a grid or as particles."""
+        if kind not in self.measures:
+            raise InputError(
+                f"system '{self.name}' starts from {' or '.join(self.measures)}, not from {kind!r}"
+            )
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
+            raise InputError(f"n = {n!r}: give a number of {kind} cells or particles >= 1")
+        return self.start_from(kind, n)
+
+    def start_from(self, kind: str, n: int | None) -> Measure:
+        """The initial law; ``kind`` and ``n`` are checked."""
+        raise NotImplementedError
+
+    def network(self) -> NetworkModel:
+        """The finite network whose SGD this flow is the limit of."""
+        raise InputError(f"system '{self.name}' has no finite network: it is a limit only")
+
+    def validation_neurons(self) -> tuple[int, ...]:
+        """Sizes to validate at by default: the published one, a quarter and a sixteenth."""
+        n = int(self.sgd.get("n_neurons", 800))
+        return tuple(sorted({max(1, n // 16), max(1, n // 4), n}))
+
+    def saved_times(self, t_end: float) -> np.ndarray:
+        """Times to save at by default, up to ``t_end``."""
+        if self.t_eval is None:
+            return np.linspace(0.0, t_end, 11)
+        inside = [t for t in self.t_eval if t < t_end]
+        return np.array([*inside, t_end])
+
+    def stored_parameters(self) -> dict[str, Any]:
+        """Parameters as JSON values (infinity as text)."""
+        return {k: "inf" if v == math.inf else v for k, v in self.values.items()}
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}={v!r}" for k, v in self.values.items())
+        return f"<system {self.name}: {inside}>"
+
+
+_SYSTEMS: dict[str, type[System]] = {}
+S = TypeVar("S", bound=type[System])
+
+
+def system(cls: S) -> S:
+    """Enter a system in the catalogue under its name."""
+    _SYSTEMS[cls.name] = cls
+    return cls
+
+
+def catalogue() -> Mapping[str, type[System]]:
+    """All systems by name.
+
+    >>> "isotropic-gaussians" in catalogue()
+    True
+    """
+    package = importlib.import_module("wflow.systems")
+    for found in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"wflow.systems.{found.name}")
+    return dict(sorted(_SYSTEMS.items()))
+
+
+def get(name: str, **parameters: Any) -> System:
+    """A system by name with its parameters.
+
+    Raises
+    ------
+    InputError
+        for an unknown system or parameter, or a value that is not allowed
+
+    >>> get("isotropic-gaussians", d=10).d
+    10
+    """
+    known = catalogue()
+    if name not in known:
+        raise unknown("system", name, known, "See 'wflow list'.")
+    return known[name](**parameters)

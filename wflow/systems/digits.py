@@ -1,0 +1,35 @@
+"""1,797 hand-written digits, 8×8 pixels, as scikit-learn ships them; SYSTEMS row A10."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.systems.catalogue import system
+from wflow.systems.data import (
+    NETWORK_PARAMETERS,
+    DataSystem,
+    labels_to_targets,
+    standardise,
+    task_parameter,
+)
+
+
+@system
+class Digits(DataSystem):
+    """Parity (or one digit against the rest) of hand-written digits."""
+
+    name = "digits"
+    title = "1,797 hand-written 8x8 digits, two-layer network with offsets"
+    source = "Alpaydin & Kaynak (1998), UCI Optical Recognition of Handwritten Digits, test half"
+    parameters = (task_parameter(), *NETWORK_PARAMETERS)
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError:
+            raise InputError(
+                "system 'digits' needs scikit-learn: python -m pip install 'wflow[digits]'"
+            ) from None
+        bunch = load_digits()
+        return standardise(bunch.data), labels_to_targets(bunch.target, self.task)

@@ -1,0 +1,81 @@
+"""MNIST from its IDX files, which the user brings; SYSTEMS row A10."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.parameters import Parameter
+from wflow.systems.catalogue import system
+from wflow.systems.data import (
+    NETWORK_PARAMETERS,
+    DataSystem,
+    labels_to_targets,
+    standardise,
+    task_parameter,
+)
+
+
+@system
+class Mnist(DataSystem):
+    """Parity (or one digit against the rest) of MNIST images in a folder of IDX files."""
+
+    name = "mnist"
+    title = "MNIST digits from IDX files, two-layer network with offsets"
+    source = "LeCun, Cortes & Burges, the MNIST database of handwritten digits"
+    parameters = (
+        Parameter("path", None, "folder with *-images-idx3-ubyte and *-labels-idx1-ubyte, plain or .gz", str),
+        Parameter("samples", 0, "use the first so many images; 0 is all", int, low=0),
+        task_parameter(),
+        *NETWORK_PARAMETERS,
+    )
+
+    def check(self) -> None:
+        if self.path is None:
+            raise InputError("system 'mnist' needs path=, the folder with the IDX files")
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        folder = Path(self.path)
+        if not folder.is_dir():
+            raise InputError(f"path {folder}: no such folder; give the one with the IDX files")
+        images = [_read_idx(p) for p in _find(folder, "images-idx3-ubyte")]
+        labels = [_read_idx(p) for p in _find(folder, "labels-idx1-ubyte")]
+        x, y = np.concatenate(images), np.concatenate(labels)
+        if x.ndim != 3 or y.shape != (x.shape[0],):
+            raise InputError(f"{folder}: images {x.shape} and labels {y.shape} do not belong together")
+        keep = self.samples or x.shape[0]
+        pixels = x[:keep].reshape(min(keep, x.shape[0]), -1)
+        return standardise(pixels.astype(np.float64)), labels_to_targets(y[:keep], self.task)
+
+
+def _find(folder: Path, ending: str) -> list[Path]:
+    found = sorted(p for p in folder.iterdir() if p.name.removesuffix(".gz").endswith(ending))
+    if not found:
+        raise InputError(f"{folder} holds no file ending in {ending} (or .gz): download MNIST there")
+    # A half may lie there both packed and unpacked: one of the two is enough.
+    by_name = {p.name.removesuffix(".gz"): p for p in found}
+    return [by_name[k] for k in sorted(by_name)]
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """An IDX file of unsigned bytes: magic 0x0008 and the number of axes, big-endian sizes, data."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as e:
+        raise InputError(f"{path} cannot be read: {e}") from None
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
+        raise InputError(f"{path} is not an IDX file of bytes: its first bytes are {raw[:4]!r}")
+    axes = raw[3]
+    head = 4 + 4 * axes
+    if len(raw) < head:
+        raise InputError(f"{path} is cut short: download it again")
+    shape = struct.unpack(f">{axes}I", raw[4:head])
+    if len(raw) != head + math.prod(shape):
+        raise InputError(f"{path} holds {len(raw) - head} bytes and says {shape}: download it again")
+    return np.frombuffer(raw, dtype=np.uint8, offset=head).reshape(shape)

@@ -1,0 +1,153 @@
+r"""What two isotropic Gaussians share: y = ±1 with probability ½, x ~ N(0, s²I_d), s depending on the class.
+
+Rotations leave the law of the data alone, so a law of weights reduces to that of r = |w| with features
+h(r|x|) (:mod:`wflow.energies.radial`). At d = ∞ inputs are measured in units of √d, and two nodes are left.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wflow.energies import (
+    Activation,
+    FeatureEnergy,
+    RadialFeatures,
+    piecewise_linear,
+    radial_nodes,
+)
+from wflow.errors import InputError
+from wflow.measures import GridDensity, Measure, Particles
+from wflow.streams import stream
+from wflow.systems.catalogue import System
+
+DIRECTIONS = 64
+"""Directions (with their opposites) on which a network's population risk is averaged; see ``risk_energy``."""
+
+
+class RadialGaussians(System):
+    """Base of the systems with two isotropic Gaussians; subclasses give σ and the starting radius."""
+
+    knots: tuple[tuple[float, float], ...]
+    top: float
+    """Outer wall of the default grid."""
+
+    def scales(self) -> np.ndarray:
+        """Standard deviations of the classes y = +1 and y = −1."""
+        steps = np.array([1 + self.delta, 1 - self.delta])
+        return steps if self.spread == "scale" else np.sqrt(steps)
+
+    def start_radius(self) -> float:
+        """κ: weights start as N(0, κ²/d I)."""
+        raise NotImplementedError
+
+    def nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Radii |x|, targets and probabilities of the reduced problem."""
+        t, p = radial_nodes(self.d)
+        plus, minus = self.scales()
+        y = np.ones(t.size)
+        return np.concatenate([plus * t, minus * t]), np.concatenate([y, -y]), np.tile(p / 2, 2)
+
+    def energy(self) -> FeatureEnergy:
+        radii, targets, weights = self.nodes()
+        features = RadialFeatures(self.knots, radii, self.d)
+        return FeatureEnergy(features=features, targets=targets, weights=weights)
+
+    def start_from(self, kind: str, n: int | None) -> Measure:
+        kappa = self.start_radius()
+        if math.isinf(self.d):
+            # |w| = κ exactly: one particle, or the whole mass in the cell that holds κ.
+            if kind == "particles":
+                m = n or 1
+                return Particles(np.full((m, 1), kappa), names=("r",))
+            edges = np.linspace(0.0, self.top, (n or 512) + 1)
+            mass = np.zeros(edges.size - 1)
+            mass[np.searchsorted(edges, kappa, side="right") - 1] = 1.0
+            return GridDensity(mass / np.diff(edges), [edges], names=("r",))
+        from scipy.stats import chi
+
+        scale = kappa / math.sqrt(self.d)
+        if kind == "particles":
+            m = n or 2000
+            # Equal masses at the conditional means of the quantile bins: E[χ_d; a<χ<b] = √2Γ((d+1)/2)/Γ(d/2) P(a<χ_{d+1}<b).
+            bins = chi.ppf(np.linspace(0, 1, m + 1), self.d)
+            bins[0], bins[-1] = 0.0, np.inf
+            mean = math.exp(math.lgamma((self.d + 1) / 2) - math.lgamma(self.d / 2)) * math.sqrt(2)
+            upper = chi.sf(bins, self.d + 1)
+            lower = chi.cdf(bins, self.d + 1)
+            parts = np.where(lower[1:] < 0.5, np.diff(lower), -np.diff(upper))
+            return Particles((scale * mean * m * parts)[:, None], names=("r",))
+        return GridDensity.from_cdf(
+            lambda r: chi.cdf(r / scale, self.d), [(0.0, self.top)], n=n or 512, names=("r",)
+        )
+
+    def network(self) -> GaussianNetwork:
+        if math.isinf(self.d):
+            raise InputError(
+                f"system '{self.name}' at d = inf has no finite network: choose a finite d for SGD"
+            )
+        return GaussianNetwork(self)
+
+
+class GaussianNetwork:
+    """Neurons σ(⟨w, x⟩) with fixed output weights on samples of two isotropic Gaussians."""
+
+    charges = False
+    offset = False
+    loss = "square"
+
+    def __init__(self, system: RadialGaussians) -> None:
+        self._system = system
+        self.input_dimension = int(system.d)
+        self.activation: Activation = piecewise_linear(system.knots)
+        self._scales = system.scales()
+
+    def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        # Labels and inputs from streams of their own: fewer samples from one origin are a prefix of more.
+        plus = stream(seed, "labels", first).random(count) < 0.5
+        x = stream(seed, "inputs", first).standard_normal((count, self.input_dimension))
+        x *= np.where(plus, *self._scales)[:, None]
+        return x, np.where(plus, 1.0, -1.0)
+
+    def start(self, n_neurons: int, seed: int) -> np.ndarray:
+        rng = stream(seed, "start")
+        scale = self._system.start_radius() / math.sqrt(self.input_dimension)
+        return scale * rng.standard_normal((n_neurons, self.input_dimension))
+
+    def risk_energy(self) -> FeatureEnergy:
+        """|x| by the flow's own quadrature, its direction by ``DIRECTIONS`` fixed random pairs ±u.
+
+        Only the network's finite-N anisotropy is sampled, so the error is about sqrt(1/directions)/N of the risk.
+        """
+        radii, targets, weights = self._system.nodes()
+        u = stream(0, "directions").standard_normal((DIRECTIONS, self.input_dimension))
+        u /= np.linalg.norm(u, axis=1, keepdims=True)
+        u = np.concatenate([u, -u])
+        x = (radii[:, None, None] * u).reshape(-1, self.input_dimension)
+        m = u.shape[0]
+        return FeatureEnergy(
+            self.activation, x, np.repeat(targets, m), np.repeat(weights, m) / m
+        )
+
+    def reduce(self, neurons: np.ndarray) -> np.ndarray:
+        return np.asarray(np.linalg.norm(neurons, axis=1)[:, None])
+
+
+def shared_parameters(d: int, spread: str, delta: float) -> tuple[Any, ...]:
+    """The parameters both systems have."""
+    from wflow.parameters import Parameter
+
+    return (
+        Parameter("d", d, "input dimension, an integer or inf", "dimension", str(d)),
+        Parameter("delta", delta, "class separation", low=0, high=1, published=str(delta)),
+        Parameter(
+            "spread",
+            spread,
+            "what 1 +- delta is: the standard deviation (scale) or the variance",
+            str,
+            spread,
+            choices=("scale", "variance"),
+        ),
+    )

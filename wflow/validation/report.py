@@ -1,0 +1,219 @@
+"""What a validation found: numbers, table, figure, file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError, StorageError
+from wflow.solution import Solution
+
+
+@dataclass
+class Report:
+    """Limit against SGD: ``risk`` and ``distance`` have the axes (neurons, step_size, seed, t).
+
+    ``limits`` holds the Solutions of the flow ("grid", "particles"), ``laws`` the reduced neurons of the largest
+    network at the first step size, shape (seed, t, neuron, coordinate).
+    """
+
+    system: str
+    parameters: dict[str, Any]
+    t: np.ndarray
+    neurons: np.ndarray
+    step_sizes: np.ndarray
+    limits: dict[str, Solution]
+    risk: np.ndarray
+    distance: np.ndarray
+    laws: np.ndarray
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def limit_risk(self) -> np.ndarray:
+        """Risk of the limit at the saved times: the particle solution where there is one."""
+        best = self.limits.get("particles") or self.limits["grid"]
+        return best.risk
+
+    def mean(self) -> np.ndarray:
+        """Mean risk over seeds, (neurons, step_size, t)."""
+        return np.asarray(self.risk.mean(axis=2))
+
+    def standard_error(self) -> np.ndarray:
+        """Standard error of the mean over seeds, (neurons, step_size, t)."""
+        return np.asarray(self.risk.std(axis=2, ddof=1) / np.sqrt(self.risk.shape[2]))
+
+    def gap(self) -> np.ndarray:
+        """Mean risk minus the limit's, (neurons, step_size, t)."""
+        return self.mean() - self.limit_risk
+
+    def sup_gap(self) -> np.ndarray:
+        """Mean over seeds of sup_t |R_N − R|, (neurons, step_size)."""
+        return np.asarray(np.abs(self.risk - self.limit_risk).max(axis=-1).mean(axis=-1))
+
+    def within(self, slack: float = 0.05) -> np.ndarray:
+        """Whether |gap| ≤ 3 standard errors + ``slack`` × limit, (neurons, step_size, t)."""
+        return np.asarray(
+            np.abs(self.gap()) <= 3 * self.standard_error() + slack * np.abs(self.limit_risk)
+        )
+
+    def slope(self, of: str = "fluctuation", resamples: int = 400) -> tuple[float, float, float]:
+        r"""Fitted exponent in N with a 95% bootstrap interval over seeds, at the smallest step size.
+
+        "fluctuation" fits :math:`\sup_t|R_N-R|` (theory −1/2), "bias" the mean over t of |mean R_N − R| (theory −1),
+        "law" the mean W2 distance of the neurons' law.
+
+        Raises
+        ------
+        InputError
+            with fewer than two sizes
+        """
+        if self.neurons.size < 2:
+            raise InputError("a slope in N needs at least two sizes: give neurons=(N1, N2, …)")
+        j = int(np.argmin(self.step_sizes))
+        n_seeds = self.risk.shape[2]
+        rng = np.random.default_rng(0)
+        fits = []
+        for b in range(resamples + 1):
+            pick = np.arange(n_seeds) if b == 0 else rng.integers(0, n_seeds, n_seeds)
+            off = self.risk[:, j][:, pick] - self.limit_risk
+            if of == "fluctuation":
+                value = np.abs(off).max(axis=-1).mean(axis=-1)
+            elif of == "bias":
+                value = np.abs(off.mean(axis=1)).mean(axis=-1)
+            else:
+                value = self.distance[:, j][:, pick].mean(axis=(1, 2))
+            fits.append(np.polyfit(np.log(self.neurons), np.log(np.maximum(value, 1e-300)), 1)[0])
+        low, high = np.percentile(fits[1:], [2.5, 97.5])
+        return float(fits[0]), float(low), float(high)
+
+    def table(self) -> str:
+        """Limit, SGD mean ± standard error and W2 at every saved time, and the slopes in N."""
+        lines = [f"{self.system}: limit against SGD, {self.risk.shape[2]} seeds a size"]
+        i, j = self.neurons.size - 1, 0
+        heads = [f"R {k}" for k in self.limits]
+        lines.append(
+            f"{'t':>8}"
+            + "".join(f"{h:>14}" for h in heads)
+            + f"{f'R SGD N={self.neurons[i]}':>18}{'± s.e.':>11}{'gap/R':>9}{'ok':>4}{'W2':>10}"
+        )
+        mean, error, ok = self.mean()[i, j], self.standard_error()[i, j], self.within()[i, j]
+        gap, w2 = self.gap()[i, j], self.distance[i, j].mean(axis=0)
+        for k, t in enumerate(self.t):
+            limits = "".join(f"{s.risk[k]:14.6f}" for s in self.limits.values())
+            share = gap[k] / self.limit_risk[k] if self.limit_risk[k] else np.nan
+            lines.append(
+                f"{t:8.3g}{limits}{mean[k]:18.6f}{error[k]:11.2e}{share:9.1%}"
+                f"{'yes' if ok[k] else 'NO':>4}{w2[k]:10.4f}"
+            )
+        lines.append("ok: |SGD - limit| <= 3 s.e. + 5% of the limit")
+        for a, n in enumerate(self.neurons):
+            for b, e in enumerate(self.step_sizes):
+                lines.append(
+                    f"N = {n:<6d} step size {e:g}: mean sup|R_N - R| = {self.sup_gap()[a, b]:.4f}, "
+                    f"mean gap {np.abs(self.gap()[a, b]).mean():.4f}"
+                )
+        if self.neurons.size > 1:
+            for kind, theory in (("fluctuation", -0.5), ("bias", -1.0)):
+                fit, low, high = self.slope(kind)
+                lines.append(
+                    f"slope in N of the {kind}: {fit:.2f} (95% {low:.2f} … {high:.2f}; theory {theory:g})"
+                )
+        if self.seconds:
+            lines.append(
+                f"limit {self.seconds['limit']:.1f} s, everything {self.seconds['total']:.1f} s"
+            )
+        return "\n".join(lines)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Risk against time, law against law, error against N; save to ``path`` if given."""
+        from wflow.validation.figure import plot_report
+
+        return plot_report(self, path)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the report as HDF5 with labelled dimensions; readable by xarray.
+
+        Raises
+        ------
+        StorageError
+            when the file exists and ``overwrite`` is not set
+        """
+        import h5py
+
+        check_free(path, overwrite)
+        target = Path(path)
+        handle, temporary = tempfile.mkstemp(suffix=".part", dir=target.parent)
+        os.close(handle)
+        try:
+            with h5py.File(temporary, "w") as f:
+                f.attrs["format"] = "wflow-report-1"
+                f.attrs["system"] = self.system
+                f.attrs["parameters"] = json.dumps(self.parameters)
+                f.attrs["seconds"] = json.dumps(self.seconds)
+                scales = {
+                    "neurons": (self.neurons, "1"),
+                    "step_size": (self.step_sizes, "time"),
+                    "seed": (np.arange(self.risk.shape[2]), "1"),
+                    "t": (self.t, "time"),
+                }
+                for name, (values, unit) in scales.items():
+                    f[name] = values
+                    f[name].make_scale(name)
+                    f[name].attrs["units"] = unit
+                axes = ("neurons", "step_size", "seed", "t")
+                _put(f, "risk", self.risk, axes, "loss", "risk of the SGD networks")
+                _put(f, "distance", self.distance, axes, "parameter", "W2 distance to the limit's law")
+                for kind, solution in self.limits.items():
+                    _put(f, f"limit_{kind}", solution.risk, ("t",), "loss", f"risk of the limit, {kind}")
+                if self.laws.size:
+                    f["neuron"] = np.arange(self.laws.shape[2])
+                    f["coordinate"] = np.arange(self.laws.shape[3])
+                    for name in ("neuron", "coordinate"):
+                        f[name].make_scale(name)
+                    dims = ("seed", "t", "neuron", "coordinate")
+                    _put(f, "laws", self.laws, dims, "parameter", "reduced neurons, largest network")
+                if "grid" in self.limits:
+                    grid = self.limits["grid"].measures
+                    axis = grid[0].names[0]
+                    f[axis] = grid[0].centers[0]
+                    f[axis].make_scale(axis)
+                    density = np.array([m.density for m in grid])
+                    if density.ndim == 2:
+                        _put(f, "density", density, ("t", axis), "1/parameter", "limit on the grid")
+            with open(temporary, "rb") as done:
+                os.fsync(done.fileno())
+            os.replace(temporary, target)
+        except OSError as e:
+            raise StorageError(f"the report could not be written to {target}: {e}") from None
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+
+    def __repr__(self) -> str:
+        return f"Report({self.system}, N = {self.neurons.tolist()}, {self.risk.shape[2]} seeds)"
+
+
+def _put(f: Any, name: str, values: np.ndarray, dims: tuple[str, ...], unit: str, meaning: str) -> None:
+    f.create_dataset(name, data=values, compression="gzip", shuffle=True)
+    f[name].attrs["units"] = unit
+    f[name].attrs["long_name"] = meaning
+    for k, dim in enumerate(dims):
+        f[name].dims[k].attach_scale(f[dim])
+        f[name].dims[k].label = dim
+
+
+def check_free(path: str | os.PathLike[str] | None, overwrite: bool) -> None:
+    """Refuse a path that exists or whose folder does not, before any work is done."""
+    if path is None:
+        return
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise StorageError(f"{target} exists: choose another name or overwrite it")
+    if not target.parent.is_dir():
+        raise StorageError(f"folder {target.parent} does not exist: create it first")
