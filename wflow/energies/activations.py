@@ -132,7 +132,9 @@ def piecewise_linear(knots: Sequence[tuple[float, float]]) -> Activation:
     position, value = table.T
     steps = np.diff(position)
     if (steps <= 0).any():
-        raise InputError(f"knot positions {position.tolist()}: must increase; sort them, drop repeats")
+        raise InputError(
+            f"knot positions {position.tolist()}: must increase; sort them, drop repeats"
+        )
     if steps.size == 0:
         params = np.array([value[0], position[0], position[0], 0.0])
     else:

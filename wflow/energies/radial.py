@@ -164,7 +164,7 @@ def check_dimension(d: float) -> int:
         raise InputError(f"d = {d!r}: expected an integer >= 1 or inf")
     if math.isinf(d) and d > 0:
         return 0
-    if d != int(d) or d < 1:
+    if not math.isfinite(d) or d != int(d) or d < 1:
         raise InputError(f"d = {d!r}: expected an integer >= 1 or inf")
     return int(d)
 
@@ -196,7 +196,7 @@ def radial_nodes(d: float, n: int | None = None) -> tuple[np.ndarray, np.ndarray
         return t, p / p.sum()
     from scipy.linalg import eigh_tridiagonal
 
-    n = n or (24 if dim >= 32 else 40)
+    n = n or (32 if dim >= 32 else 80)
     i = np.arange(n)
     a = dim / 2 - 1
     x, v = eigh_tridiagonal(2 * i + 1 + a, np.sqrt(i[1:] * (i[1:] + a)))

@@ -17,7 +17,7 @@ import numba.experimental.function_type  # noqa: F401  teaches numba.typeof what
 import numpy as np
 from numba import types
 
-from wflow.kernels.exponential import exponential, exponential_minus_one, log_one_plus
+from wflow.kernels.exponential import exponential, exponential_and_less_one, log_one_plus
 from wflow.kernels.jit import FUSED, jit
 
 VECTOR = types.Array(types.float64, 1, "C")
@@ -26,7 +26,7 @@ MAP_TYPE = types.FunctionType(MAP_SIGNATURE)
 """The numba type of a map, for kernels that spell out their signature."""
 
 
-class ActivationMap(types.WrapperAddressProtocol):  # type: ignore[misc]
+class ActivationMap(types.WrapperAddressProtocol):
     """A compiled map: called from Python, or passed to a kernel as an argument.
 
     ``map(z, params, value, derivative)`` fills ``value`` and ``derivative``; all four are contiguous,
@@ -44,10 +44,9 @@ class ActivationMap(types.WrapperAddressProtocol):  # type: ignore[misc]
 
     def __wrapper_address__(self) -> int:
         if not self._address:
-            compiled: Any = self.kernel
-            self._address = types.CompileResultWAP(
-                compiled.get_compile_result(MAP_SIGNATURE)
-            ).address
+            kernel: Any = self.kernel
+            code: Any = types.CompileResultWAP(kernel.get_compile_result(MAP_SIGNATURE))
+            self._address = code.address
         return self._address
 
     def signature(self) -> Any:
@@ -111,13 +110,13 @@ def sigmoid(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np
 
 @activation_map
 def tanh(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
-    """σ(z) = tanh z = −m/(2 + m) for z ≥ 0, with m = e^{−2z} − 1; σ' = 4(1 + m)/(2 + m)²."""
+    """σ(z) = tanh z = (1 − e)/(1 + e) for z ≥ 0, with e = e^{−2z}; σ' = 4e/(1 + e)²."""
     for i in range(z.size):
-        m = exponential_minus_one(-2.0 * abs(z[i]))
-        q = 1.0 / (2.0 + m)
-        t = -m * q
+        e, less_one = exponential_and_less_one(-2.0 * abs(z[i]))
+        q = 1.0 / (1.0 + e)
+        t = -less_one * q
         value[i] = -t if z[i] < 0.0 else t
-        derivative[i] = 4.0 * (1.0 + m) * q * q
+        derivative[i] = 4.0 * e * q * q
 
 
 @activation_map

@@ -12,6 +12,8 @@ Callers compile with ``fastmath=FUSED`` and call these inside plain loops.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from wflow.kernels.jit import FUSED, jit
@@ -45,15 +47,16 @@ def exponential(x: float) -> float:
 
 
 @jit(fastmath=FUSED)
-def exponential_minus_one(x: float) -> float:
-    """exp(x) - 1 for x <= 0, without cancellation near 0: 2^k (e^r - 1) + (2^k - 1)."""
-    x = -60.0 if x < -60.0 else x
+def exponential_and_less_one(x: float) -> tuple[float, float]:
+    """exp(x) and exp(x) - 1 for x <= 0, without cancellation near 0: 2^k (e^r - 1) + (2^k - 1)."""
+    x = -708.0 if x < -708.0 else x
     rounded = x * _LOG2_E + _ROUNDER
     k = np.float64(rounded).view(np.int64) - _ROUNDER_BITS
     n = rounded - _ROUNDER
     r = (x - n * _LOG2_HIGH) - n * _LOG2_LOW
     scale = _power_of_two(k)
-    return scale * (r * (1.0 + r * _tail(r))) + (scale - 1.0)
+    part = scale * (r * (1.0 + r * _tail(r)))
+    return scale + part, part + (scale - 1.0)
 
 
 @jit(fastmath=FUSED)
@@ -98,6 +101,6 @@ def _tail(r: float) -> float:
 
 
 @jit(fastmath=FUSED)
-def _power_of_two(k: int) -> float:
+def _power_of_two(k: Any) -> float:
     """2^k for -1022 <= k <= 1023, written into the exponent bits."""
     return np.int64((k + 1023) << 52).view(np.float64)

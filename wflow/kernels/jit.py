@@ -31,6 +31,7 @@ REORDERED = frozenset({"contract", "reassoc", "nsz"})
 
 _PREFIX = "wflow-"
 _GENERATIONS_KEPT = 8
+_settings: Any = numba.config
 _changing_cache_dir = threading.Lock()
 
 
@@ -59,37 +60,40 @@ def jit(func: Any = None, **options: Any) -> Any:
         settings["fastmath"] = set(settings["fastmath"])
     kernel = numba.njit(**settings)(func)
     folder = cache_folder() if cached else None
+    new_cache: Any = _ForgivingCache
     # Without the JIT (NUMBA_DISABLE_JIT, to measure coverage) njit returns the function itself.
     if folder is not None and kernel is not func:
         with _changing_cache_dir:
             # numba reads this setting once, while the cache object of this kernel is made.
-            before = numba.config.CACHE_DIR
-            numba.config.CACHE_DIR = str(folder)
+            before = _settings.CACHE_DIR
+            _settings.CACHE_DIR = str(folder)
             try:
-                kernel._cache = _ForgivingCache(kernel.py_func)
+                kernel._cache = new_cache(kernel.py_func)
             except (RuntimeError, OSError):
                 # "no locator available": the source is no file (typed at a prompt) or the folder was
                 # taken away. numba then compiles in memory.
                 return kernel
             finally:
-                numba.config.CACHE_DIR = before
+                _settings.CACHE_DIR = before
     return kernel
 
 
-class _ForgivingCache(FunctionCache):  # type: ignore[misc]
+class _ForgivingCache(FunctionCache):
     """A cache that a full disk or a folder removed under way turns into no cache, not into an error."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        base: Any = super()
         try:
-            return super().load_overload(sig, target_context)
+            return base.load_overload(sig, target_context)
         except (OSError, EOFError):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        base: Any = super()
         try:
-            super().save_overload(sig, data)
+            base.save_overload(sig, data)
         except OSError:
-            self.disable()
+            base.disable()
 
 
 @cache
@@ -99,7 +103,7 @@ def cache_folder() -> Path | None:
     Tried in this order: ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, the user's cache folder.
     """
     here = Path(__file__).resolve().parent
-    chosen = numba.config.CACHE_DIR
+    chosen = _settings.CACHE_DIR
     if chosen:
         bases = [Path(chosen)]
     else:

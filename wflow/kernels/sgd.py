@@ -19,13 +19,25 @@ Ridge scales G_kj by the decays of the steps between j and k. Nothing is approxi
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from wflow.kernels.jit import FUSED, REORDERED, jit
+from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.network import (
+    Network,
+    Rule,
+    Samples,
+    as_floats,
+    check_shapes,
+    dot,
+    make_rule,
+    residual,
+)
+from wflow.kernels.sgd_plain import sgd_plain
 from wflow.kernels.tile import PANEL, ROWS, multiply, multiply_add
+
+__all__ = ["block_size", "sgd", "sgd_plain"]
 
 
 def block_size(n_neurons: int, dimension: int) -> int:
@@ -37,7 +49,9 @@ def block_size(n_neurons: int, dimension: int) -> int:
     >>> block_size(800, 320) % 16
     0
     """
-    return 32 if dimension < 128 else 64
+    # Measured at N from 100 to 6400: larger blocks spend more on the sum over j < k, about N K products a step
+    # against 2 N d, smaller ones on passes over the weights. 16 wins up to d = 100, 32 from d = 300 on.
+    return 16 if dimension < 160 else 32
 
 
 def sgd(
@@ -79,9 +93,9 @@ def sgd(
     k = block_size(n, d) if block is None else block
     if k < 1 or k % 16:
         raise ValueError(f"block of {k} steps: expected a multiple of 16")
-    network = _Network(weights, charges, np.empty(0) if offsets is None else offsets)
-    rule = _rule(network, train_charges, train_offsets, logistic, ridge)
-    _check(x, y, steps, x.shape[0], network)
+    network = Network(weights, charges, np.empty(0) if offsets is None else offsets)
+    rule = make_rule(network, train_charges, train_offsets, logistic, ridge)
+    check_shapes(x, y, steps, steps.size, network)
     panels = -(-n // PANEL)
     width = -(-d // ROWS) * ROWS
     # Rows a multiple of 4 KiB apart would all compete for one set of the first-level cache.
@@ -101,68 +115,9 @@ def sgd(
         ones=np.ones(k),
     )
     predictions = np.empty(m)
-    _run(
-        *_as_floats(x, y, steps), network, activation, params, rule, work, k, row, width, predictions
-    )
+    samples = Samples(as_floats(x), as_floats(y), as_floats(steps))
+    _run(samples, network, activation, as_floats(params), rule, work, k, row, width, predictions)
     return predictions
-
-
-def sgd_plain(
-    x: np.ndarray,
-    y: np.ndarray,
-    steps: np.ndarray,
-    weights: np.ndarray,
-    charges: np.ndarray,
-    offsets: np.ndarray | None,
-    activation: Any,
-    params: np.ndarray,
-    *,
-    train_charges: bool = False,
-    train_offsets: bool = False,
-    logistic: bool = False,
-    ridge: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    batch: int = 1,
-    noise: np.ndarray | None = None,
-) -> np.ndarray:
-    """The same, one step after another, for any batch size and with noise; return all predictions.
-
-    Parameters as in :func:`sgd`, and
-
-    x, y : (m, d) and (m,) samples of all batches, m = batch * number of steps
-    steps : (m / batch,) step sizes; a step takes the mean of the gradients over its batch
-    noise : (m / batch, N, D), added to the parameters after each step, or None; the coordinates of a
-        neuron are its charge and its offset, where trained, then its d weights
-    """
-    network = _Network(weights, charges, np.empty(0) if offsets is None else offsets)
-    rule = _rule(network, train_charges, train_offsets, logistic, ridge)
-    if batch < 1:
-        raise ValueError(f"batch of {batch} samples: expected at least 1")
-    _check(x, y, steps, batch * steps.size, network)
-    n, d = weights.shape
-    free = int(rule.train_charges) + int(rule.train_offsets) + d
-    if noise is None:
-        noise = np.empty((0, n, free))
-    elif noise.shape != (steps.size, n, free):
-        raise ValueError(f"noise {noise.shape}: expected {(steps.size, n, free)}")
-    predictions = np.empty(x.shape[0])
-    noise = np.ascontiguousarray(noise, dtype=np.float64)
-    _plain(*_as_floats(x, y, steps), network, activation, params, rule, batch, noise, predictions)
-    return predictions
-
-
-class _Network(NamedTuple):
-    weights: np.ndarray
-    charges: np.ndarray
-    offsets: np.ndarray
-
-
-class _Rule(NamedTuple):
-    train_charges: bool
-    train_offsets: bool
-    logistic: bool
-    ridge_w: float
-    ridge_a: float
-    ridge_b: float
 
 
 class _Workspace(NamedTuple):
@@ -180,38 +135,6 @@ class _Workspace(NamedTuple):
     ones: np.ndarray  # (K,)
 
 
-def _rule(
-    network: _Network,
-    train_charges: bool,
-    train_offsets: bool,
-    logistic: bool,
-    ridge: tuple[float, float, float],
-) -> _Rule:
-    w, a, b = map(float, ridge)
-    return _Rule(
-        bool(train_charges), bool(train_offsets) and network.offsets.size > 0, bool(logistic), w, a, b
-    )
-
-
-def _check(x: np.ndarray, y: np.ndarray, steps: np.ndarray, m: int, network: _Network) -> None:
-    n, d = network.weights.shape
-    if x.shape != (m, d) or y.shape != (m,) or steps.ndim != 1:
-        raise ValueError(f"x {x.shape}, y {y.shape}, steps {steps.shape}: expected m = {m}, d = {d}")
-    if network.charges.shape != (n,) or network.offsets.shape not in ((n,), (0,)):
-        raise ValueError(
-            f"charges {network.charges.shape}, offsets {network.offsets.shape}: expected ({n},)"
-        )
-    for name, array in network._asdict().items():
-        flags = array.flags
-        if array.dtype != np.float64 or not (flags.c_contiguous and flags.writeable):
-            raise ValueError(f"{name} of type {array.dtype}: expected writeable C-ordered float64")
-
-
-def _as_floats(*arrays: np.ndarray) -> list[np.ndarray]:
-    """C-ordered, writeable (the other layouts would each compile the kernel once more) float64."""
-    return [np.require(a, np.float64, ("C", "W", "A")) for a in arrays]
-
-
 def _aligned(size: int) -> np.ndarray:
     """Zeros that start on a cache line, so that no vector straddles two."""
     buffer = np.zeros(size + 8)
@@ -220,13 +143,11 @@ def _aligned(size: int) -> np.ndarray:
 
 @jit(fastmath=FUSED)
 def _run(
-    x: np.ndarray,
-    y: np.ndarray,
-    steps: np.ndarray,
-    network: _Network,
+    samples: Samples,
+    network: Network,
     activation: Any,
     params: np.ndarray,
-    rule: _Rule,
+    rule: Rule,
     work: _Workspace,
     block: int,
     row: int,
@@ -234,6 +155,7 @@ def _run(
     predictions: np.ndarray,
 ) -> None:
     """All blocks. ``row`` is the stride of z and c, ``width`` the padded number of inputs."""
+    x, y, steps = samples
     m = x.shape[0]
     weights, charges, offsets = network
     n = charges.size
@@ -242,10 +164,10 @@ def _run(
     packed, z, c = work.panels, work.z, work.c
     left, right, gram = work.left, work.right, work.gram
     value, slope, before, after = work.value, work.slope, work.before, work.after
-    # np.intp: a plain 0 would have numba compile the helpers a second time, for the literal.
-    last = np.intp(0)
+    # Not a plain 0: numba would compile the helpers a second time, for the literal.
+    start = block - block
+    last = start
     keep_last = 1.0
-    start = np.intp(0)
     _repack(weights, packed, width, start == 0)
     while start < m or last > 0:
         count = min(block, m - start)
@@ -292,10 +214,10 @@ def _run(
                 for i in range(n):
                     z_k[i] += before[k] * offsets[i]
             activation(z_k, params, value, slope)
-            f = _dot(charges, value) / n
+            f = dot(charges, value) / n
             predictions[start + k] = f
             s = steps[start + k]
-            g = s * _residual(y[start + k], f, rule.logistic)
+            g = s * residual(y[start + k], f, rule.logistic)
             for i in range(n):
                 c_k[i] = g * (charges[i] * slope[i])
             if rule.train_charges:
@@ -313,7 +235,7 @@ def _run(
 
 @jit(fastmath=FUSED)
 def _repack(weights: np.ndarray, packed: np.ndarray, width: int, into: bool) -> None:
-    """Weights (N, d) to panels (N/PANEL, padded d, PANEL), which the products read in order, or back."""
+    """Copy weights (N, d) to panels (N/PANEL, padded d, PANEL), which the products read in order, or back."""
     n, d = weights.shape
     for i in range(n):
         base = i // PANEL * width * PANEL + i % PANEL
@@ -360,7 +282,7 @@ def _gram(
     gram: np.ndarray,
     block: int,
     width: int,
-    rule: _Rule,
+    rule: Rule,
 ) -> None:
     """How the step j acts on the pre-activations of the step k > j, in units of c_j.
 
@@ -412,97 +334,3 @@ def _add_rows(out: np.ndarray, c: np.ndarray, row: int, factor: np.ndarray) -> N
         for i in range(n):
             out[i] += f0 * c0[i]
         j += 1
-
-
-@jit(fastmath=REORDERED)
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    total = 0.0
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
-
-
-@jit(fastmath=FUSED)
-def _residual(y: float, f: float, logistic: bool) -> float:
-    """Minus half the slope of the loss: y - f, or (y/2)/(1 + exp(y f)) from e^{-|yf|}."""
-    if not logistic:
-        return y - f
-    e = math.exp(-abs(y * f))
-    return 0.5 * y * (e if y * f > 0.0 else 1.0) / (1.0 + e)
-
-
-@jit(fastmath=REORDERED)
-def _plain(
-    x: np.ndarray,
-    y: np.ndarray,
-    steps: np.ndarray,
-    network: _Network,
-    activation: Any,
-    params: np.ndarray,
-    rule: _Rule,
-    batch: int,
-    noise: np.ndarray,
-    predictions: np.ndarray,
-) -> None:
-    weights, charges, offsets = network
-    n, d = weights.shape
-    z = np.empty(n)
-    value = np.empty(n)
-    slope = np.empty(n)
-    c = np.empty((batch, n))
-    pull = np.empty(n)
-    for k in range(steps.size):
-        s = steps[k]
-        pull[:] = 0.0
-        for j in range(batch):
-            x_j = x[k * batch + j]
-            for i in range(n):
-                w_i = weights[i]
-                t = 0.0
-                for q in range(d):
-                    t += w_i[q] * x_j[q]
-                z[i] = t
-            if offsets.size > 0:
-                for i in range(n):
-                    z[i] += offsets[i]
-            activation(z, params, value, slope)
-            f = _dot(charges, value) / n
-            predictions[k * batch + j] = f
-            g = s * _residual(y[k * batch + j], f, rule.logistic) / batch
-            for i in range(n):
-                c[j, i] = g * (charges[i] * slope[i])
-                pull[i] += g * value[i]
-        decay = 1.0 - s * rule.ridge_w
-        if rule.ridge_w != 0.0:
-            for i in range(n):
-                for q in range(d):
-                    weights[i, q] *= decay
-        for j in range(batch):
-            x_j = x[k * batch + j]
-            for i in range(n):
-                w_i = weights[i]
-                c_i = c[j, i]
-                for q in range(d):
-                    w_i[q] += c_i * x_j[q]
-        if rule.train_charges:
-            for i in range(n):
-                charges[i] = (1.0 - s * rule.ridge_a) * charges[i] + pull[i]
-        if rule.train_offsets:
-            for i in range(n):
-                total = 0.0
-                for j in range(batch):
-                    total += c[j, i]
-                offsets[i] = (1.0 - s * rule.ridge_b) * offsets[i] + total
-        if noise.size > 0:
-            at = 0
-            if rule.train_charges:
-                for i in range(n):
-                    charges[i] += noise[k, i, 0]
-                at = 1
-            if rule.train_offsets:
-                for i in range(n):
-                    offsets[i] += noise[k, i, at]
-                at += 1
-            for i in range(n):
-                for q in range(d):
-                    weights[i, q] += noise[k, i, at + q]

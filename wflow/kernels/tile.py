@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -46,7 +46,8 @@ def _emit(
     number = ir.DoubleType()
     vector = ir.VectorType(number, _LANES)
     # A fused multiplication and addition where the processor has one, two instructions elsewhere.
-    fma = cgutils.get_or_insert_function(
+    insert: Any = cgutils.get_or_insert_function
+    fma = insert(
         builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_LANES}f64"
     )
     undefined = ir.Constant(vector, ir.Undefined)
@@ -136,7 +137,7 @@ def _tile_intrinsic(rows: int, vectors: int, from_zero: bool, doc: str) -> Any:
                 length,
                 from_zero,
             )
-            return cgutils.get_null_value(ir.IntType(8).as_pointer())
+            return context.get_dummy_value()
 
         return signature, codegen
 

@@ -22,7 +22,9 @@ def to_json(value: Any, what: str) -> str:
     try:
         return json.dumps(value, default=_plain)
     except (TypeError, ValueError) as e:
-        raise StorageError(f"{what} cannot be stored as JSON ({e}): use text, numbers, lists and dicts") from e
+        raise StorageError(
+            f"{what} cannot be stored as JSON ({e}): use text, numbers, lists and dicts"
+        ) from e
 
 
 def write_attributes(target: Any, attributes: Mapping[str, Any]) -> None:

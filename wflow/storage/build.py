@@ -55,7 +55,9 @@ def build(
         )
         scales = _create_scales(file, layout, frame_room)
         for name, quantity in layout.series.items():
-            _create(file, name, FieldSpec((), (), quantity.unit, quantity.meaning), scales, compress)
+            _create(
+                file, name, FieldSpec((), (), quantity.unit, quantity.meaning), scales, compress
+            )
         for name, spec in layout.fields.items():
             _create(file, name, spec, scales, compress)
         steps = file.create_group("steps")
@@ -82,17 +84,16 @@ def _create_scales(file: h5py.File, layout: Layout, frame_room: int) -> dict[str
     _describe(time, TIME.unit, TIME.meaning)
     time.make_scale("t")
     scales = {"t": time}
-    grid = file.create_group("grid") if layout.axes else None
+    if layout.axes:
+        file.create_group("grid")
     for name, axis in layout.axes.items():
-        for label, values, meaning in (
-            (name, axis.centers, axis.meaning),
-            (f"{name}_edges", axis.edges, f"cell edges: {axis.meaning}"),
-        ):
+        labels = {name: axis.centers, f"{name}_edges": axis.edges}
+        for label, values in labels.items():
             scale = file.create_dataset(label, data=np.asarray(values, dtype=np.float64))
-            _describe(scale, axis.unit, meaning)
+            _describe(scale, axis.unit, axis.meaning if label == name else f"edges of {name}")
             scale.make_scale(label)
             scales[label] = scale
-            grid[label] = scale  # a hard link: the axes together, for who looks for them there
+            file["grid"][label] = scale  # a hard link: the axes together
     if layout.coordinates:
         text = h5py.string_dtype()
         scale = file.create_dataset(COORDINATE, data=list(layout.coordinates), dtype=text)

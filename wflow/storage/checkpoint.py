@@ -42,7 +42,9 @@ def create_slots(file: h5py.File, declared: Specification) -> None:
     """Two empty slots (sequence 0) with room for the arrays, allocated now."""
     for slot in SLOTS:
         group = file.create_group(slot)
-        group.attrs["meaning"] = "state to resume the run from; header: sequence, frames, steps, length of meta"
+        group.attrs["meaning"] = (
+            "state to resume the run from; header: sequence, frames, steps, length of meta"
+        )
         _allocate(group, "header", (4,), "<i8")
         _allocate(group, "digest", (DIGEST_SIZE,), "u1")
         _allocate(group, "meta", (META_ROOM,), "u1")

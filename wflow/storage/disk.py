@@ -95,10 +95,21 @@ def replacement(final: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Remove the temporary files that a killed writer of ``final`` left behind."""
+    """Remove the temporary files that killed writers of ``final`` left behind."""
     for path in final.parent.glob(f"{_stem(final)}*.tmp"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+        if not _alive(int(path.name.removeprefix(_stem(final)).split("-")[0])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _stem(final: Path) -> str:
@@ -146,7 +157,19 @@ def check_room(path: Path, needed: int, remedy: str) -> None:
     """Refuse to begin what the disk has no room for."""
     free = shutil.disk_usage(path.parent).free
     if needed > free:
-        raise StorageError(f"{path} needs {_size(needed)} and its disk has {_size(free)} free: {remedy}")
+        raise StorageError(
+            f"{path} needs {_size(needed)} and its disk has {_size(free)} free: {remedy}"
+        )
+
+
+def is_file(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` names the very file that is open as ``descriptor``."""
+    ours = os.fstat(descriptor)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def exists(path: Path) -> StorageError:

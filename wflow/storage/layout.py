@@ -107,6 +107,26 @@ class Layout:
                     )
         return lengths
 
+    def check_frame(self, series: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+        """Refuse a frame whose names or shapes are not those laid out."""
+        _check_same("series", series, self.series)
+        _check_same("field", fields, self.fields)
+        for name, spec in self.fields.items():
+            if (shape := np.shape(fields[name])) != spec.shape:
+                raise StorageError(
+                    f"field '{name}' has shape {shape} and the file has room for {spec.shape}"
+                )
+
+    def check_steps(self, rows: Mapping[str, Any]) -> int:
+        """How many step rows these are; refuses other names and unequal lengths."""
+        _check_same("step series", rows, self.step_series)
+        shapes = {np.shape(values) for values in rows.values()}
+        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+            raise StorageError(
+                f"step rows have shapes {sorted(shapes)}: give 1-D arrays of one length"
+            )
+        return int(shapes.pop()[0]) if shapes else 0
+
     def bytes_needed(self, n_frames: int, n_steps: int) -> int:
         """Size of the uncompressed file, apart from a few kilobytes of metadata."""
         numbers = n_frames * (1 + len(self.series)) + n_steps * (1 + len(self.step_series))
@@ -157,7 +177,17 @@ def _check_names(names: list[str], reserved: frozenset[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if not name or "/" in name or "\0" in name or set(name) == {"."}:
-            raise StorageError(f"a dataset cannot be called '{name}': use letters, digits, '_' and '.'")
+            raise StorageError(
+                f"a dataset cannot be called '{name}': use letters, digits, '_' and '.'"
+            )
         if name in reserved or name in seen:
             raise StorageError(f"the name '{name}' is taken in a run's file: choose another")
         seen.add(name)
+
+
+def _check_same(kind: str, given: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
+    if given.keys() != declared.keys():
+        odd = sorted(given.keys() ^ declared.keys())[0]
+        how = "is not in the file's layout" if odd in given else "is missing"
+        known = ", ".join(sorted(declared)) or "none"
+        raise StorageError(f"{kind} '{odd}' {how}: the layout has {known}")

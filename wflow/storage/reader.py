@@ -128,7 +128,9 @@ def check_signature(path: str | os.PathLike[str]) -> None:
 def check_format(file: h5py.File, path: str | os.PathLike[str]) -> None:
     """Refuse HDF5 of another program, or of a newer wflow."""
     if file.attrs.get("format") != FORMAT:
-        raise StorageError(f"{path} is HDF5, but no run of wflow: name a file that wflow has written")
+        raise StorageError(
+            f"{path} is HDF5, but no run of wflow: name a file that wflow has written"
+        )
     version = int(file.attrs["format_version"])
     if version > FORMAT_VERSION:
         raise StorageError(

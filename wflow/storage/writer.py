@@ -6,15 +6,13 @@ Whatever changes the file's shape (more steps, more frames, the end) writes a ne
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 
 from wflow.errors import StorageError
@@ -28,6 +26,7 @@ from wflow.storage.checkpoint import (
     write_slot,
 )
 from wflow.storage.layout import Layout
+from wflow.storage.open_run import FIRST_STEP_ROOM, OpenRun
 from wflow.storage.reader import (
     OUR_OWN,
     StoredRun,
@@ -37,31 +36,15 @@ from wflow.storage.reader import (
     stored_run,
 )
 
-FIRST_STEP_ROOM = 4096
 SET_BY_US = frozenset({*OUR_OWN, "status", "message", "stats", "json_attributes"})
 STATUSES = ("done", "failed", "interrupted")
 
 
-class RunWriter:
+class RunWriter(OpenRun):
     """A run's file, open for writing: made by :meth:`create` or :meth:`resume`.
 
-    The constructor takes a file that is whole and open already, with its content as read from it.
+    Used as a context manager, it closes the file in the end; it does not call :meth:`finish`.
     """
-
-    def __init__(
-        self, path: Path, file: h5py.File, stored: StoredRun, layout: Layout, disk: disks.Disk
-    ) -> None:
-        self.path = path
-        self.layout = layout
-        self.n_frames = stored.n_frames
-        self.n_steps = stored.n_steps
-        self._target = Path(os.path.realpath(path))
-        self._file: h5py.File | None = file
-        self._disk = disk
-        self._attributes = dict(stored.attributes)
-        self._sequence = 0
-        self._unsynced_steps = False
-        self._failure: str | None = None
 
     @classmethod
     def create(
@@ -87,9 +70,12 @@ class RunWriter:
             when the file exists, the folder is missing or not writable, or the disk has no room
         """
         if taken := sorted(SET_BY_US & set(attributes)):
-            raise StorageError(f"attribute '{taken[0]}' is set by the file itself: call it otherwise")
+            raise StorageError(
+                f"attribute '{taken[0]}' is set by the file itself: call it otherwise"
+            )
         target = Path(os.path.realpath(path))
         disks.check_place(target, overwrite)
+        disks.remove_leftovers(target)
         room = layout.bytes_needed(layout.n_frames, FIRST_STEP_ROOM)
         disks.check_room(target, room, "save fewer frames (t_eval), or write to another disk")
         everything = {**attributes, "status": "running", "message": "", "stats": {}}
@@ -161,27 +147,17 @@ class RunWriter:
         StorageError
             for names or shapes that are not the layout's, and when the disk is full
         """
-        file = self._open()
-        _check_same("series", series, self.layout.series)
-        _check_same("field", fields, self.layout.fields)
-        for name, spec in self.layout.fields.items():
-            if np.shape(fields[name]) != spec.shape:
-                raise StorageError(
-                    f"field '{name}' has shape {np.shape(fields[name])} and the file has room for {spec.shape}"
-                )
-        if self.n_frames == file["t"].size:
-            self.extend(max(2 * self.n_frames, 1))
-            file = self._open()
+        self._open()
+        self.layout.check_frame(series, fields)
         i = self.n_frames
+        if i == self._frame_data["t"].size:
+            self.extend(max(2 * i, 1))
         with self._writing(f"frame {i}"):
-            file["t"][i] = t
-            for name, value in series.items():
-                file[name][i] = value
-            for name, array in fields.items():
-                file[name][i] = array
-            self._disk.sync(file)
-            self._set_counts(file, i + 1, self.n_steps)
-            self._disk.sync(file)
+            for name, value in {"t": t, **series, **fields}.items():
+                self._frame_data[name][i] = value
+            self._sync()
+            self._set_counts(i + 1, self.n_steps)
+            self._sync()
         self.n_frames = i + 1
         self._unsynced_steps = False
 
@@ -193,23 +169,18 @@ class RunWriter:
         StorageError
             for names that are not the layout's, unequal lengths, and when the disk is full
         """
-        file = self._open()
-        _check_same("step series", rows, self.layout.step_series)
-        lengths = {np.shape(values) for values in rows.values()}
-        if len(lengths) > 1 or any(len(shape) != 1 for shape in lengths):
-            raise StorageError(f"step rows have shapes {sorted(lengths)}: give 1-D arrays of one length")
-        count = lengths.pop()[0] if lengths else 0
+        self._open()
+        count = self.layout.check_steps(rows)
         if count == 0:
             return
-        total, room = self.n_steps + count, int(file["steps/step"].size)
-        if total > room:
-            while room < total:
-                room = 2 * max(room, 1)
+        total, room = self.n_steps + count, max(self._step_room, 1)
+        while room < total:
+            room *= 2
+        if room > self._step_room:
             self._rewrite("more steps", step_room=room)
-            file = self._open()
         with self._writing(f"steps {self.n_steps} to {total - 1}"):
             for name, values in rows.items():
-                file["steps"][name][self.n_steps : total] = values
+                self._step_data[name][self.n_steps : total] = values
         self.n_steps = total
         self._unsynced_steps = True
 
@@ -235,15 +206,17 @@ class RunWriter:
         declared = specification(checkpoint.arrays)
         if declared != self.layout.checkpoint:
             self._rewrite(
-                "a checkpoint", layout=replace(self.layout, checkpoint=declared), checkpoint=checkpoint
+                "a checkpoint",
+                layout=replace(self.layout, checkpoint=declared),
+                checkpoint=checkpoint,
             )
             return
         with self._writing("a checkpoint"):
             if self._unsynced_steps:
-                self._disk.sync(file)  # before the checkpoint that counts them
-            self._set_counts(file, self.n_frames, self.n_steps)
+                self._sync()  # before the checkpoint that counts them
+            self._set_counts(self.n_frames, self.n_steps)
             write_slot(file, checkpoint)
-            self._disk.sync(file)
+            self._sync()
         self._sequence = checkpoint.sequence
         self._unsynced_steps = False
 
@@ -280,131 +253,42 @@ class RunWriter:
         """Close the file; step rows not yet on the disk are brought there first."""
         if self._file is None:
             return
-        file = self._file
-        if self._unsynced_steps:
-            with self._writing("step rows"):
-                self._disk.sync(file)
-                self._set_counts(file, self.n_frames, self.n_steps)
-                self._disk.sync(file)
-            self._unsynced_steps = False
-        with self._writing("the end of the file"):
-            file.close()
+        with self._writing("the last step rows"):
+            if self._unsynced_steps:
+                self._sync()
+                self._set_counts(self.n_frames, self.n_steps)
+                self._sync()
+                self._unsynced_steps = False
+            self._file.close()
         self._file = None
 
     def __enter__(self) -> RunWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
-    def _open(self) -> h5py.File:
-        if self._file is None:
-            raise StorageError(self._failure or f"{self.path} is closed: resume it to write on")
-        return self._file
-
-    @contextlib.contextmanager
-    def _writing(self, what: str) -> Iterator[None]:
-        """After a failure the file is let go, and every later call repeats what happened."""
-        try:
-            yield
-        except disks.HDF5_ERRORS as e:
-            file, self._file = self._file, None
-            disks.close_quietly(file)
-            safe = f"{self.n_frames} frames are safe in it" if self.n_frames else "it has no frame yet"
-            self._failure = (
-                f"{self.path}: {disks.explain(e)}: {what} could not be written, {safe}: make room, then resume"
-            )
-            raise StorageError(self._failure) from e
-
-    def _set_counts(self, file: h5py.File, n_frames: int, n_steps: int) -> None:
-        file["n_frames"][()] = n_frames
-        file["steps/n_steps"][()] = n_steps
-
     def _go_back_to(self, checkpoint: Checkpoint) -> None:
         """Drop what came after the checkpoint; a finished file becomes a running one."""
-        file = self._open()
+        self._open()
         former, self.n_frames = self.n_frames, min(self.n_frames, checkpoint.n_frames)
         # Rows were on the disk before the checkpoint that counts them; the count itself may have been cut off.
-        self.n_steps = min(checkpoint.n_steps, int(file["steps/step"].size))
+        self.n_steps = min(checkpoint.n_steps, self._step_room)
         self._sequence = checkpoint.sequence
         if self._attributes["status"] != "running":
             running = {"status": "running", "message": "", "stats": {}}
             self._rewrite("a resumed run", attributes=running, checkpoint=checkpoint)
             return
         with self._writing("a resumed run"):
-            self._set_counts(file, self.n_frames, self.n_steps)
-            self._disk.sync(file)
-            torn = slice(self.n_frames, min(former + 1, file["t"].size))
-            for name in ("t", *self.layout.series, *self.layout.fields):
-                file[name][torn] = np.nan
-            for name in self.layout.step_series:
-                file["steps"][name][self.n_steps :] = np.nan
-            self._disk.sync(file)
-
-    def _rewrite(
-        self,
-        what: str,
-        *,
-        layout: Layout | None = None,
-        frame_room: int | None = None,
-        step_room: int | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        checkpoint: Checkpoint | None = None,
-        compress: bool = False,
-        reopen: bool = True,
-    ) -> None:
-        """Write all that counts into a new file, and put that in the old one's place."""
-        file = self._open()
-        layout = layout or self.layout
-        attributes = self._attributes | dict(attributes or {})
-        checkpoint = checkpoint or read_newest(file, self.layout.checkpoint)
-        frame_room = max(layout.n_frames, self.n_frames) if frame_room is None else frame_room
-        step_room = (
-            max(FIRST_STEP_ROOM, self.n_steps, int(file["steps/step"].size))
-            if step_room is None
-            else step_room
-        )
-        self._check_still_there(file)
-        try:
-            with disks.replacement(self._target, overwrite=True) as temporary:
-                build(
-                    temporary,
-                    layout,
-                    attributes,
-                    Content(file, self.n_frames, self.n_steps, checkpoint),
-                    frame_room=frame_room,
-                    step_room=step_room,
-                    compress=compress,
-                )
-        except disks.HDF5_ERRORS as e:
-            raise StorageError(
-                f"{self.path}: {disks.explain(e)}: no new copy with {what} could be written; "
-                f"the old file with {self.n_frames} frames is untouched: make room, then resume"
-            ) from e
-        self._file = None
-        disks.close_quietly(file)
-        self.layout, self._attributes = layout, attributes
-        self._sequence = checkpoint.sequence if checkpoint else 0
-        self._unsynced_steps = False
-        if reopen:
-            with reading(self.path):
-                self._file = self._disk.open(self._target)
-
-    def _check_still_there(self, file: h5py.File) -> None:
-        """The name must still mean our file: another run may have taken it, or someone moved it."""
-        ours = os.fstat(file.id.get_vfd_handle())
-        try:
-            there = os.stat(self._target)
-        except FileNotFoundError:
-            raise StorageError(f"{self.path} was moved or removed while it was written: put it back") from None
-        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
-            raise StorageError(f"{self.path} was replaced by another file while it was written: rename that one")
-
-
-def _check_same(kind: str, given: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
-    if given.keys() != declared.keys():
-        odd = sorted(given.keys() ^ declared.keys())[0]
-        how = "is not in the file's layout" if odd in given else "is missing"
-        raise StorageError(f"{kind} '{odd}' {how}: the layout has {', '.join(sorted(declared)) or 'none'}")
+            self._set_counts(self.n_frames, self.n_steps)
+            self._sync()
+            for dataset in self._frame_data.values():
+                dataset[self.n_frames : former + 1] = np.nan  # one more may have been begun
+            for dataset in self._step_data.values():
+                dataset[self.n_steps :] = np.nan
+            self._sync()

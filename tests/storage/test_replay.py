@@ -1,0 +1,140 @@
+"""A file cut off after any write, or inside it, or with its last writes in any order, keeps what was acknowledged."""
+
+import io
+import random
+import shutil
+
+import h5py
+import pytest
+
+from wflow.storage import RunWriter
+from wflow.storage.checkpoint import read_newest
+from wflow.storage.disk import Disk
+from wflow.storage.reader import stored_run
+
+FRAMES = 9
+POWER_CUTS = 200
+
+
+class RecordingFile(io.FileIO):
+    """Notes every change of the file's bytes."""
+
+    def __init__(self, path, events):
+        super().__init__(path, "r+b")
+        self.events = events
+
+    def write(self, data):
+        self.events.append(("write", self.tell(), bytes(data)))
+        return super().write(data)
+
+    def truncate(self, size=None):
+        self.events.append(("truncate", self.tell() if size is None else size, b""))
+        return super().truncate(size)
+
+
+class RecordingDisk(Disk):
+    def __init__(self):
+        self.events = []
+
+    def open(self, path):
+        self.raw = RecordingFile(path, self.events)
+        return h5py.File(self.raw, "r+", libver="earliest")
+
+    def sync(self, file):
+        file.flush()
+        self.events.append(("sync", 0, b""))
+
+
+def apply(file, event, share=1.0):
+    """Do to ``file`` what the event did, or a part of it."""
+    kind, offset, data = event
+    if kind == "write":
+        file.seek(offset)
+        file.write(data[: round(share * len(data))])
+    elif kind == "truncate" and share == 1.0:
+        file.truncate(offset)
+    file.flush()
+
+
+@pytest.fixture
+def recorded(tmp_path, sample):
+    """A file as it was opened, all that was then done to it, and how much was acknowledged after each event."""
+    path, before = tmp_path / "run.h5", tmp_path / "before.h5"
+    with RunWriter.create(path, sample.layout(FRAMES), {"system": "sample"}) as writer:
+        writer.write_checkpoint(*sample.checkpoint(-1))
+    shutil.copy(path, before)
+    disk = RecordingDisk()
+    writer, found, _ = RunWriter.resume(path, disk=disk)
+    assert found.sequence == 1
+    disk.events.append(("promise", 0, 1))
+    for i in range(FRAMES):
+        writer.write_steps(sample.steps(5 * i, 5))
+        writer.write_frame(*sample.frame(i))
+        disk.events.append(("promise", i + 1, found.sequence))
+        if i % 2 == 0:
+            writer.write_checkpoint(*sample.checkpoint(i))
+            found.sequence += 1
+            disk.events.append(("promise", i + 1, found.sequence))
+    writer.close()
+    disk.raw.close()
+    return before, disk.events
+
+
+def check(sample, path, frames, sequence):
+    sample.check_run(path, frames)
+    with h5py.File(path, "r") as file:
+        run, layout = stored_run(file, path)
+        found = read_newest(file, layout.checkpoint)
+    i = sample.check_checkpoint(found, max(sequence, 1))
+    assert found.n_frames == i + 1 <= run.n_frames
+
+
+def test_every_prefix(tmp_path, sample, recorded):
+    before, events = recorded
+    path = tmp_path / "cut.h5"
+    shutil.copy(before, path)
+    frames, sequence, writes = 0, 1, 0
+    with path.open("r+b") as file:
+        for event in events:
+            if event[0] == "promise":
+                frames, sequence = event[1:]
+            if event[0] not in ("write", "truncate"):
+                continue
+            writes += 1
+            apply(file, event, 0.5)
+            check(sample, path, frames, sequence)
+            apply(file, event)
+            check(sample, path, frames, sequence)
+            if writes % 25 == 0:  # and the run goes on from there to its end
+                again = tmp_path / "again.h5"
+                shutil.copy(path, again)
+                writer, found, _ = RunWriter.resume(again)
+                with writer:
+                    for i in range(found.n_frames, FRAMES):
+                        writer.write_steps(sample.steps(5 * i, 5))
+                        writer.write_frame(*sample.frame(i))
+                run = sample.check_run(again, FRAMES)
+                assert (run.n_frames, run.n_steps) == (FRAMES, 5 * FRAMES)
+    assert frames == FRAMES
+    assert writes > 100
+
+
+def test_power_cuts(tmp_path, sample, recorded):
+    """Between two syncs a disk may bring writes home in any order, or not at all."""
+    before, events = recorded
+    chance = random.Random(7)
+    syncs = [i for i, event in enumerate(events) if event[0] == "sync"]
+    path = tmp_path / "cut.h5"
+    for _ in range(POWER_CUTS):
+        k = chance.randrange(len(syncs) - 1)
+        safe, until = syncs[k], syncs[k + 1]
+        loose = [e for e in events[safe:until] if e[0] in ("write", "truncate")]
+        arrived = chance.sample(loose, chance.randint(0, len(loose)))
+        shutil.copy(before, path)
+        with path.open("r+b") as file:
+            for event in events[:safe]:
+                apply(file, event)
+            for event in arrived:
+                apply(file, event, chance.choice([0.5, 1.0, 1.0]))
+        promises = [e[1:] for e in events[:until] if e[0] == "promise"]
+        check(sample, path, *(promises[-1] if promises else (0, 1)))
