@@ -148,9 +148,15 @@ def choose_method(flow: Any, measure_kind: str) -> tuple[str, str]:
     """The default method for a flow on a kind of measure, and why."""
     if measure_kind == "grid":
         if flow.reaction_rate > 0:
-            return "strang", "birth-death on a grid: splitting into drift-diffusion and exact reaction"
+            return (
+                "strang",
+                "birth-death on a grid: splitting into drift-diffusion and exact reaction",
+            )
         if flow.temperature > 0:
-            return "scharfetter-gummel", "drift and diffusion on a grid: implicit, exact for Gibbs states"
+            return (
+                "scharfetter-gummel",
+                "drift and diffusion on a grid: implicit, exact for Gibbs states",
+            )
         return "muscl", "pure transport on a grid: second-order finite volumes"
     if flow.temperature > 0:
         return "langevin", "noise on particles: Euler-Maruyama"

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wflow import energies, networks, solvers, systems, trackers, validation
     from wflow.errors import ComputationError, InputError, StorageError
+    from wflow.evolve import solve
     from wflow.flow import GradientFlow
     from wflow.measures import GridDensity, Particles
     from wflow.restart import load, resume
     from wflow.solution import Solution
-    from wflow.evolve import solve
-    from wflow.validation import validate
+    from wflow.validation.validate import validate
 
 _HOME = {
     "ComputationError": "errors",

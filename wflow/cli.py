@@ -49,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, Terminated) as e:
         word, status = ("terminated", 143) if isinstance(e, Terminated) else ("interrupted", 130)
-        print(f"wflow: {word}; a run's file holds its last checkpoint: wflow run … --resume", file=sys.stderr)
+        print(
+            f"wflow: {word}; a run's file holds its last checkpoint: wflow run … --resume",
+            file=sys.stderr,
+        )
         return status
     except BrokenPipeError:
         sys.stderr.close()
@@ -229,7 +232,11 @@ def plot(arguments: Any) -> int:
 def _common(add: argparse.ArgumentParser) -> None:
     add.add_argument("system")
     add.add_argument(
-        "-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE",
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
         help="a parameter of the system, the flow or the start; may be repeated",
     )
     add.add_argument("-o", "--output", metavar="FILE.h5", help="HDF5 file; a PNG stands beside it")
@@ -304,7 +311,14 @@ def _read_config(arguments: Any) -> None:
         raise InputError(f"--config {path}: [parameters] must be a table of NAME = VALUE")
     named = {p.split("=")[0] for p in arguments.parameters}
     arguments.parameters += [f"{k}={v}" for k, v in inside.items() if k not in named]
-    defaults = {"method": "auto", "t_end": None, "output": None, "rtol": 1e-6, "seed": 0, "t_eval": None}
+    defaults = {
+        "method": "auto",
+        "t_end": None,
+        "output": None,
+        "rtol": 1e-6,
+        "seed": 0,
+        "t_eval": None,
+    }
     for key, value in table.items():
         if key not in defaults:
             from wflow.errors import unknown

@@ -108,7 +108,9 @@ def advance(
     try:
         while outcome is None and state.t < t_end - eps:
             if state.accepted >= max_steps:
-                outcome = Outcome(False, f"{max_steps} steps taken at t = {state.t:g}: raise max_steps")
+                outcome = Outcome(
+                    False, f"{max_steps} steps taken at t = {state.t:g}: raise max_steps"
+                )
                 break
             h = state.controller.h
             step = _attempt(problem, method, state, h)
@@ -166,7 +168,9 @@ def _attempt(problem: Problem, method: Method, state: State, h: float) -> Step |
             reason = "error above the tolerance"
         state.rejected += 1
         if fixed:
-            return Outcome(False, f"{reason} at t = {state.t:g}: take a smaller step_size than {h:g}")
+            return Outcome(
+                False, f"{reason} at t = {state.t:g}: take a smaller step_size than {h:g}"
+            )
         if step.status == "refused":
             control.refuse(step.limit)
         else:

@@ -80,7 +80,9 @@ def solve(
     True
     """
     if not isinstance(flow, GradientFlow):
-        raise InputError(f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow (system.flow())")
+        raise InputError(
+            f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow (system.flow())"
+        )
     if not isinstance(rho0, GridDensity | Particles):
         raise InputError(
             f"rho0 is a {type(rho0).__name__}: pass a wflow.GridDensity or wflow.Particles"

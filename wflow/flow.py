@@ -71,7 +71,9 @@ class GradientFlow:
         if not callable(schedule):
             schedule = non_negative("schedule", schedule)
             if schedule == 0:
-                raise InputError("schedule 0: nothing would move; give a positive number or function")
+                raise InputError(
+                    "schedule 0: nothing would move; give a positive number or function"
+                )
         self._schedule = schedule
         self.origin: dict[str, object] = {}
         """Which system and parameters this flow came from, written into its files; empty for a user's own."""

@@ -48,9 +48,13 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
 
 def _curve(axis: Any, solution: Solution, name: str, colour: str, label: str) -> None:
     if name in solution.steps and solution.steps[name].size:
-        start = solution.series[name][:1] if solution.t.size else []
         t = np.concatenate([solution.t[:1], solution.steps["t"]])
-        axis.plot(t, np.concatenate([start, solution.steps[name]]), color=colour, lw=1.4)
+        axis.plot(
+            t,
+            np.concatenate([solution.series[name][:1], solution.steps[name]]),
+            color=colour,
+            lw=1.4,
+        )
     marks = "o" if solution.t.size <= 60 else ","
     line = "-" if name not in solution.steps else ""
     axis.plot(solution.t, solution.series[name], marks, ls=line or "none", ms=4, color=colour)
@@ -69,14 +73,18 @@ def draw_law(axis: Any, solution: Solution) -> None:
     n = solution.t.size
     shown = range(n) if n <= 8 else sorted({int(i) for i in np.linspace(0, n - 1, 8)})
     colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(shown)))
-    peak = 0.0
+    peak, low, high = 0.0, np.inf, -np.inf
     label = "θ"
     for i, colour in zip(shown, colours, strict=True):
         measure = solution.measures[i]
         x, density, label = law_curve(measure)
         axis.plot(x, density, color=colour, lw=1.3, label=f"t = {solution.t[i]:.3g}")
         peak = max(peak, float(np.quantile(density, 0.995)))
-    axis.set(xlabel=label, ylabel=f"density [1/{label.split()[0]}]", ylim=(0, 1.15 * peak or 1))
+        seen = x[density > 1e-3 * density.max()]
+        low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+    margin = 0.05 * (high - low) or 0.05
+    axis.set(xlim=(low - margin, high + margin), ylim=(0, 1.15 * peak or 1))
+    axis.set(xlabel=label, ylabel=f"density [1/{label.split()[0]}]")
     axis.legend(fontsize=7, frameon=False)
     axis.grid(alpha=0.3)
 

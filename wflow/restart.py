@@ -62,7 +62,9 @@ def resume(
     about = stored.attributes
     end = float(about["t_span"][1])
     if t_end is not None and not (math.isfinite(t_end) and t_end >= end):
-        raise InputError(f"t_end = {t_end:g}: the run in {path} already goes to {end:g}; ask for more")
+        raise InputError(
+            f"t_end = {t_end:g}: the run in {path} already goes to {end:g}; ask for more"
+        )
     if stored.status == "done" and (t_end is None or t_end == end):
         return solution_from_file(path)
     if about["run"] == "sgd":
@@ -75,7 +77,7 @@ def resume(
     if t_end is not None and t_end > end:
         later = check_times([t_end] if t_eval is None else t_eval, (end, t_end))
         if own_clock(method):
-            later = on_clock(later, float(about["t_span"][0]), method.step_size)  # type: ignore[attr-defined]
+            later = on_clock(later, float(about["t_span"][0]), method.step_size)
         times = np.concatenate([times, later[later > times[-1]]])
         end = t_end
     writer, checkpoint, _ = RunWriter.resume(path)

@@ -122,7 +122,9 @@ def execute(
     with compile_clock() as compiling:
         carry = method.init(problem, t_span[0], problem.initial)
         if not all(np.isfinite(np.asarray(v)).all() for v in carry.values()):
-            raise InputError("the energy is not finite at the start: check the initial measure and the data")
+            raise InputError(
+                "the energy is not finite at the start: check the initial measure and the data"
+            )
         if controller.h == 0.0:
             controller.h = method.first_step(problem, t_span[0], problem.initial, carry)
         controller.h = min(controller.h, controller.max_step, max(t_span[1] - t_span[0], 1e-300))
@@ -138,7 +140,18 @@ def execute(
                 settings.output, layout, started, overwrite=settings.overwrite
             )
             writer.write_checkpoint(state.arrays(), {})
-        return _finish(problem, method, template, state, t_span[1], t_eval, writer, settings, started, compiling)
+        return _finish(
+            problem,
+            method,
+            template,
+            state,
+            t_span[1],
+            t_eval,
+            writer,
+            settings,
+            started,
+            compiling,
+        )
 
 
 def carry_on(
@@ -159,7 +172,16 @@ def carry_on(
     state.restore(checkpoint)
     with compile_clock() as compiling:
         return _finish(
-            problem, method, template, state, t_end, t_eval, writer, settings, stored.attributes, compiling
+            problem,
+            method,
+            template,
+            state,
+            t_end,
+            t_eval,
+            writer,
+            settings,
+            stored.attributes,
+            compiling,
         )
 
 
@@ -177,9 +199,7 @@ def _finish(
 ) -> Solution:
     recorder = RunRecorder(writer, settings, (state.start, t_end))
     try:
-        outcome = advance(
-            problem, method, state, t_end, t_eval, recorder, settings.max_steps
-        )
+        outcome = advance(problem, method, state, t_end, t_eval, recorder, settings.max_steps)
     except BaseException:
         if writer is not None:
             writer.close()
@@ -269,7 +289,9 @@ def _layout(problem: Problem, template: Measure, state: State, n_frames: int) ->
         else:
             dims = ("particle", "coordinate")[: value.ndim]
             meaning = "parameters of the particles" if value.ndim == 2 else "mass of the particles"
-            fields[name] = FieldSpec(value.shape, dims, "parameter" if value.ndim == 2 else "1", meaning)
+            fields[name] = FieldSpec(
+                value.shape, dims, "parameter" if value.ndim == 2 else "1", meaning
+            )
     if isinstance(template, GridDensity):
         for name, c, e in zip(template.names, template.centers, template.edges, strict=True):
             axes[name] = Axis(c, e, "parameter", f"cell centres along {name}")

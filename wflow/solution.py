@@ -146,9 +146,7 @@ class Solution:
             variables["positions"] = (shape, np.array([f["positions"] for f in frames]))
             variables["weights"] = (shape[:2], np.array([f["weights"] for f in frames]))
             coords["coordinate"] = list(self._template.names)
-        return xarray.Dataset(
-            variables, coords, {k: str(v) for k, v in self.attributes.items()}
-        )
+        return xarray.Dataset(variables, coords, {k: str(v) for k, v in self.attributes.items()})
 
     def plot(self, path: str | None = None) -> Any:
         """Draw risk, free energy and the density's evolution; save to ``path`` if given."""
@@ -184,4 +182,6 @@ class Solution:
     def __repr__(self) -> str:
         end = f"t = {self.t[-1]:g}" if self.t.size else "no frame"
         state = "done" if self.success else "failed"
-        return f"Solution({self.attributes.get('method', '?')}, {self.t.size} frames, {end}, {state})"
+        return (
+            f"Solution({self.attributes.get('method', '?')}, {self.t.size} frames, {end}, {state})"
+        )

@@ -111,7 +111,9 @@ class SteadyState(_Memory):
     def __init__(self, rate: float = 1e-8) -> None:
         super().__init__()
         if not rate > 0:
-            raise InputError(f"rate = {rate}: must be positive; it is the slope |dF/dt| taken for rest")
+            raise InputError(
+                f"rate = {rate}: must be positive; it is the slope |dF/dt| taken for rest"
+            )
         self.rate = rate
 
     def handle(self, t: float, observed: dict[str, float]) -> Stop | None:

@@ -47,7 +47,9 @@ class Muscl(Method):
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
         require_one_axis(self.name, measure)
         if flow.temperature > 0:
-            raise InputError("method 'muscl' has no diffusion: use 'scharfetter-gummel' for temperature > 0")
+            raise InputError(
+                "method 'muscl' has no diffusion: use 'scharfetter-gummel' for temperature > 0"
+            )
         return GridProblem(flow, measure, tolerance)
 
     def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
@@ -82,9 +84,7 @@ class Muscl(Method):
         grid = problem.grid
         centers = grid.centers[0]
         speed = problem.flow.schedule(t)
-        outflow = muscl_tendency(
-            rho, psi, np.diff(centers), grid.widths[0], speed, self.theta, out
-        )
+        outflow = muscl_tendency(rho, psi, np.diff(centers), grid.widths[0], speed, self.theta, out)
         return out, outflow
 
     def _limit(self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray) -> float:

@@ -35,7 +35,9 @@ class Reaction(Method):
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
         if flow.reaction_rate == 0:
-            raise InputError("method 'reaction' with reaction_rate = 0 does nothing: set reaction_rate > 0")
+            raise InputError(
+                "method 'reaction' with reaction_rate = 0 does nothing: set reaction_rate > 0"
+            )
         return GridProblem(flow, measure, tolerance)
 
     def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:

@@ -75,4 +75,4 @@ def rates(problem: GridProblem, t: float, psi: np.ndarray) -> tuple[np.ndarray, 
 def _patankar(k0: np.ndarray, k1: np.ndarray, m0: np.ndarray, m1: np.ndarray) -> np.ndarray:
     """½(k₀m₀ + k₁m₁)/m₁; where the predicted mass is 0 the old rate stands."""
     ratio = np.divide(m0, m1, out=np.ones_like(m0), where=m1 > 1e-290)
-    return 0.5 * (k0 * ratio + k1)
+    return np.asarray(0.5 * (k0 * ratio + k1))

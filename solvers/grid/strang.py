@@ -3,7 +3,8 @@ r"""Strang splitting of the Wasserstein–Fisher–Rao flow into {transport with
 .. math:: S(h) = \mathcal R(h/2)\,\mathcal T(h)\,\mathcal R(h/2)
 
 Second order because each part sees a second-order Ψ. Drift and diffusion stay together (apart they break the no-flux
-wall). Transport is ``muscl`` at τ = 0 and ``scharfetter-gummel`` above. Source: Strang, SIAM J. Numer. Anal. 5 (1968) 506.
+wall). Transport is ``muscl`` at τ = 0 and ``scharfetter-gummel`` above.
+Source: Strang, SIAM J. Numer. Anal. 5 (1968) 506.
 """
 
 from __future__ import annotations
@@ -55,5 +56,5 @@ class Strang(Method):
         return Step({"density": new}, after, error=error, limit=middle.limit)
 
 
-def _inner(flow: Any) -> Method:
+def _inner(flow: Any) -> ScharfetterGummel | Muscl:
     return ScharfetterGummel() if flow.temperature > 0 else Muscl()

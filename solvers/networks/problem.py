@@ -42,9 +42,7 @@ class NetworkProblem:
         n = neurons.shape[0]
         self.initial: Arrays = {"w": np.ascontiguousarray(neurons[:, head:])}
         self.initial["a"] = neurons[:, 0].copy() if model.charges else np.ones(n)
-        self.initial["b"] = (
-            neurons[:, int(model.charges)].copy() if model.offset else np.zeros(n)
-        )
+        self.initial["b"] = neurons[:, int(model.charges)].copy() if model.offset else np.zeros(n)
 
     def neurons(self, y: Arrays) -> np.ndarray:
         """θ = (a, b, w) as rows, without the parts that the model lacks."""

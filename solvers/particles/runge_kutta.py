@@ -45,7 +45,9 @@ class RungeKutta(Method):
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:
         if flow.temperature > 0:
-            raise InputError("method 'runge-kutta' has no noise: use 'langevin' for temperature > 0")
+            raise InputError(
+                "method 'runge-kutta' has no noise: use 'langevin' for temperature > 0"
+            )
         return ParticleProblem(flow, measure, tolerance, seed)
 
     def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:

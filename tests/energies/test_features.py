@@ -48,7 +48,9 @@ def test_first_variation_is_half_the_derivative_in_the_weights(loss):
     theta, w, direction = rng.standard_normal((6, 5)), rng.random(6), rng.standard_normal(6)
     prepared = energy.prepare(theta)
     h = 1e-6
-    slope = (prepared.field(w + h * direction).risk - prepared.field(w - h * direction).risk) / (2 * h)
+    slope = (prepared.field(w + h * direction).risk - prepared.field(w - h * direction).risk) / (
+        2 * h
+    )
     assert prepared.field(w).first_variation() @ direction == pytest.approx(slope / 2, abs=1e-8)
 
 
@@ -103,11 +105,13 @@ def test_user_activation_is_compiled_from_scalars():
     energy = FeatureEnergy(pair, [[2.0]], [1.0])
     field = energy.prepare(np.array([[0.5]])).field(np.ones(1))
     assert field.risk == 0.0
-    assert energy.prepare(np.array([[1.0]])).field(np.ones(1)).gradient() == pytest.approx(7 * 12 * 2)
+    assert energy.prepare(np.array([[1.0]])).field(np.ones(1)).gradient() == pytest.approx(
+        7 * 12 * 2
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "arguments,message",
     [
         (("tanh", [[np.nan]], [1.0]), "nodes.*finite"),
         (("tanh", [[1.0], [2.0]], [1.0]), r"targets of shape \(1,\): expected \(2,\)"),

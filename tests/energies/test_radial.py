@@ -1,6 +1,7 @@
 """Radial features against brute-force quadrature, the table against the closed form, nodes against moments."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def brute_force(knots, d, s):
     ends = np.unique([-math.pi / 2, *kinks, *inner, math.pi / 2])
     u, w = np.polynomial.legendre.leggauss(40)
     total = 0.0
-    for a, b in zip(ends[:-1], ends[1:], strict=True):
+    for a, b in pairwise(ends):
         phi = (a + b) / 2 + (b - a) / 2 * u
         sigma = np.interp(s * np.sin(phi), k, v)
         density = np.exp(log_c + (d - 2) * np.log(np.maximum(np.cos(phi), 1e-300)))
@@ -59,10 +60,12 @@ def test_infinite_dimension_is_a_gaussian_average(knots):
         ends = np.unique(np.clip([-12, *(k / s), *np.linspace(-12, 12, 49), 12], -12, 12))
         u, w = np.polynomial.legendre.leggauss(30)
         total = 0.0
-        for a, b in zip(ends[:-1], ends[1:], strict=True):
+        for a, b in pairwise(ends):
             g = (a + b) / 2 + (b - a) / 2 * u
             total += (b - a) / 2 * float(w @ (np.interp(s * g, k, v) * norm.pdf(g)))
-        assert RadialProfile(knots, math.inf)(np.array([s]))[0][0] == pytest.approx(total, abs=1e-11)
+        assert RadialProfile(knots, math.inf)(np.array([s]))[0][0] == pytest.approx(
+            total, abs=1e-11
+        )
 
 
 @pytest.mark.parametrize("d", [2, 3, 7, 14, 40, 320, math.inf])
@@ -116,5 +119,5 @@ def test_default_nodes_suffice(d):
 
 @pytest.mark.parametrize("d", [0, -1, 2.5, "many", True, math.nan])
 def test_a_wrong_dimension_is_refused(d):
-    with pytest.raises(InputError, match="d = .*integer >= 1 or inf"):
+    with pytest.raises(InputError, match=r"d = .*integer >= 1 or inf"):
         RadialProfile(RAMP, d)

@@ -72,7 +72,7 @@ def gauss(n, mean=1.0, variance=0.25, wide=7.0):
 
 
 @pytest.mark.parametrize(
-    ("method", "order", "temperature", "reaction"),
+    "method,order,temperature,reaction",
     [
         ("scharfetter-gummel", 2, 0.3, 0.0),
         ("reaction", 2, 0.3, 1.5),

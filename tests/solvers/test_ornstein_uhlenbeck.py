@@ -62,7 +62,9 @@ def test_langevin_follows_its_own_recursion_and_the_flow(h):
     rng = np.random.default_rng(1)
     start = Particles(MEAN + math.sqrt(VARIANCE) * rng.standard_normal((n, 1)))
     flow = by_potential()
-    sol = solve(flow, start, (0, 1), method="langevin", method_options={"step_size": h}, t_eval=[1.0])
+    sol = solve(
+        flow, start, (0, 1), method="langevin", method_options={"step_size": h}, t_eval=[1.0]
+    )
     x = sol.measures[-1].points()[:, 0]
     q = (1 - h) ** 2
     own_mean = MEAN * (1 - h) ** k

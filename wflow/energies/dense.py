@@ -78,7 +78,9 @@ class DenseFeatures:
         return digest("dense", a.name, a.params, self.nodes, self.charges, self.offset)
 
     def __repr__(self) -> str:
-        return f"DenseFeatures({self.activation.name!r}, Q={self.n_nodes}, d={self.input_dimension})"
+        return (
+            f"DenseFeatures({self.activation.name!r}, Q={self.n_nodes}, d={self.input_dimension})"
+        )
 
 
 class PreparedDense:

@@ -9,12 +9,10 @@ It costs O(Qn), never O(n²); U is positive semidefinite by construction, so R i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from wflow.energies.activations import Activation
 from wflow.energies.losses import Loss, get_loss
 from wflow.errors import InputError
 
@@ -37,8 +35,11 @@ class FeatureMap(Protocol):
 
     n_nodes: int
     dimension: int
-    coordinates: tuple[str, ...]
-    bounds: np.ndarray
+
+    @property
+    def coordinates(self) -> tuple[str, ...]: ...
+    @property
+    def bounds(self) -> np.ndarray: ...
 
     def prepare(self, points: np.ndarray) -> PreparedFeatures: ...
 
@@ -152,9 +153,7 @@ class FeatureEnergy:
         self.bounds = features.bounds
 
     def prepare(self, points: np.ndarray) -> PreparedFeatureEnergy:
-        return PreparedFeatureEnergy(
-            self, self.features.prepare(as_points(points, self.dimension))
-        )
+        return PreparedFeatureEnergy(self, self.features.prepare(as_points(points, self.dimension)))
 
     def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
         return self.features.reference_log_volume(points)
@@ -186,9 +185,7 @@ def as_points(points: Any, dimension: int) -> np.ndarray:
     if p.ndim == 1 and dimension == 1:
         p = p[:, None]
     if p.ndim != 2 or p.shape[1] != dimension:
-        raise InputError(
-            f"points of shape {p.shape}: expected (n, {dimension}), one row a point"
-        )
+        raise InputError(f"points of shape {p.shape}: expected (n, {dimension}), one row a point")
     return p
 
 
@@ -209,7 +206,7 @@ def as_vector(name: str, values: Any, n: int) -> np.ndarray:
     return v
 
 
-def digest(*parts: str | np.ndarray | Activation | Sequence[Any]) -> str:
+def digest(*parts: object) -> str:
     """SHA-256 over text and arrays, the fingerprint by which a resumed run knows its problem."""
     h = hashlib.sha256()
     for part in parts:

@@ -38,7 +38,7 @@ def _sign_target(targets: np.ndarray) -> None:
 
 def _logistic_half_slope(y: np.ndarray, f: np.ndarray) -> np.ndarray:
     # -y/(2(1+exp(yf))) written with tanh, which neither overflows nor loses the tail below 1e-16.
-    return -0.25 * y * (1.0 - np.tanh(0.5 * y * f))
+    return np.asarray(-0.25 * y * (1.0 - np.tanh(0.5 * y * f)))
 
 
 LOSSES = {

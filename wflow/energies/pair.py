@@ -9,6 +9,7 @@ Pairs are visited in blocks; no n×n array is formed. Source: Mei, Montanari & N
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,11 @@ PAIR_ENTRIES = 1 << 20
 
 Potential = Callable[[np.ndarray], np.ndarray]
 Interaction = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _drawn(u: Interaction, points: np.ndarray, weights: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """∫U(θ, θ')dρ at the points ``at``."""
+    return np.asarray(u(at[:, None], points[None]) @ weights)
 
 
 class PairField:
@@ -106,7 +112,9 @@ class PairEnergy:
         self.bounds = np.array(bounds if bounds is not None else [(-np.inf, np.inf)] * dimension)
         probe = np.zeros((2, self.dimension)) + 0.5
         if np.shape(V(probe)) != (2,):
-            raise InputError(f"V returned shape {np.shape(V(probe))} for points (2, {dimension}): return (2,)")
+            raise InputError(
+                f"V returned shape {np.shape(V(probe))} for points (2, {dimension}): return (2,)"
+            )
         if U is not None and np.shape(U(probe[:, None], probe[None])) != (2, 2):
             raise InputError("U must broadcast: points (n, 1, D) and (1, m, D) give (n, m)")
 
@@ -121,14 +129,14 @@ class PairEnergy:
         if self._u is not None:
             rows = max(1, PAIR_ENTRIES // points.shape[0])
             for i in range(0, at.shape[0], rows):
-                out[i : i + rows] += self._u(at[i : i + rows, None], points[None]) @ weights
+                out[i : i + rows] += _drawn(self._u, points, weights, at[i : i + rows])
         return out
 
     def slope(self, at: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
         if self._grad_v is not None:
             out = np.array(self._grad_v(at), dtype=np.float64)
         else:
-            out = self._differences(lambda p: self.potential(p), at)
+            out = self._differences(self.potential, at)
         if self._u is None:
             return out
         rows = max(1, PAIR_ENTRIES // (points.shape[0] * self.dimension))
@@ -138,9 +146,8 @@ class PairEnergy:
                 pull = np.asarray(self._grad_u(block[:, None], points[None]))
                 out[i : i + rows] += np.einsum("ijk,j->ik", pull, weights)
             else:
-                u = self._u
                 out[i : i + rows] += self._differences(
-                    lambda p: np.asarray(u(p[:, None], points[None]) @ weights), block
+                    partial(_drawn, self._u, points, weights), block
                 )
         return out
 

@@ -114,7 +114,7 @@ class RadialFeatures:
         self.radii = np.array(radii, dtype=np.float64)
         self.n_nodes = self.radii.size
         self.dimension = 1
-        self.coordinates = ("r",)
+        self.coordinates: tuple[str, ...] = ("r",)
         self.bounds = np.array([[0.0, np.inf]])
 
     def prepare(self, points: np.ndarray) -> PreparedRadial:
@@ -130,7 +130,9 @@ class RadialFeatures:
 
     def refuse_temperature(self) -> str | None:
         if self.profile.dimension == 0:
-            return "temperature > 0 at d = inf: noise in infinitely many directions has no radial law"
+            return (
+                "temperature > 0 at d = inf: noise in infinitely many directions has no radial law"
+            )
         return None
 
     def fingerprint(self) -> str:
@@ -149,13 +151,13 @@ class PreparedRadial:
         self._value, self._slope = features.profile(points[:, :1] * features.radii)
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
-        return weights @ self._value
+        return np.asarray(weights @ self._value)
 
     def potential(self, node_weights: np.ndarray) -> np.ndarray:
-        return self._value @ node_weights
+        return np.asarray(self._value @ node_weights)
 
     def gradient(self, node_weights: np.ndarray) -> np.ndarray:
-        return (self._slope @ (node_weights * self._radii))[:, None]
+        return np.asarray((self._slope @ (node_weights * self._radii))[:, None])
 
 
 def check_dimension(d: float) -> int:

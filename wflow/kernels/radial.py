@@ -119,7 +119,9 @@ def tail_series(dimension: int) -> tuple[float, np.ndarray]:
     log_c = math.lgamma(dimension / 2) - math.lgamma((dimension - 1) / 2) - 0.5 * math.log(math.pi)
     first = 0.5 if dimension % 2 == 0 else 1.0
     a = np.arange(first, (dimension - 1) / 2 - 0.25, 1.0)
-    log_beta = np.array([math.lgamma(v) + 0.5 * math.log(math.pi) - math.lgamma(v + 0.5) for v in a])
+    log_beta = np.array(
+        [math.lgamma(v) + 0.5 * math.log(math.pi) - math.lgamma(v + 0.5) for v in a]
+    )
     return math.exp(log_c) / (dimension - 1), np.exp(-log_beta) / (2.0 * a) if a.size else a
 
 

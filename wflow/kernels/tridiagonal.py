@@ -43,9 +43,7 @@ def scharfetter_gummel_rates(
 
 
 @jit
-def exchange(
-    mass: np.ndarray, up: np.ndarray, down: np.ndarray, h: float, out: np.ndarray
-) -> None:
+def exchange(mass: np.ndarray, up: np.ndarray, down: np.ndarray, h: float, out: np.ndarray) -> None:
     """Solve (I − hA) out = mass by elimination without subtraction of like-signed numbers.
 
     The pivots are kept as 1 + (what flows on), so no cancellation occurs and positivity is exact.

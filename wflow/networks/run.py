@@ -44,7 +44,8 @@ def sgd(
 ) -> Solution:
     r"""Train a system's finite network by online SGD, on the system's clock t = kε.
 
-    .. math:: \theta_i \leftarrow \theta_i + s_k\Bigl[\frac1P\sum_p r_p\nabla\sigma_*(x_p;\theta_i) - \lambda\theta_i\Bigr]
+    .. math:: \theta_i \leftarrow \theta_i
+              + s_k\Bigl[\frac1P\sum_p r_p\nabla\sigma_*(x_p;\theta_i) - \lambda\theta_i\Bigr]
               + \sqrt{2 s_k\tau}\,g_i, \quad s_k = \varepsilon\,\xi(k\varepsilon)
 
     with r = y − f(x) for the square loss. On Mei, Montanari & Nguyen's clock ξ holds their factor 2.
@@ -86,10 +87,20 @@ def sgd(
         neurons = model.start(n, check_seed(seed))
     else:
         if n_neurons is not None and initial.points().shape[0] != n_neurons:
-            raise InputError(f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out")
+            raise InputError(
+                f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out"
+            )
         neurons = np.array(initial.points())
     problem, method = prepare(
-        system, model, neurons, epsilon, _count("batch_size", batch_size), seed, temperature, ridge, order
+        system,
+        model,
+        neurons,
+        epsilon,
+        _count("batch_size", batch_size),
+        seed,
+        temperature,
+        ridge,
+        order,
     )
     end = count * epsilon
     times = on_clock(check_times(t_eval, (0.0, end * (1 + 1e-12))), 0.0, epsilon)
@@ -133,7 +144,9 @@ def prepare(
     """The problem and the method of an SGD run."""
     if order is not None:
         if not hasattr(model, "replay"):
-            raise InputError(f"order: system '{system.name}' draws fresh samples; only data sets replay")
+            raise InputError(
+                f"order: system '{system.name}' draws fresh samples; only data sets replay"
+            )
         model = model.replay(np.asarray(order))
     problem = NetworkProblem(
         model,
@@ -150,7 +163,9 @@ def rebuild(stored: StoredRun) -> tuple[NetworkProblem, StochasticGradient]:
     """Problem and method of a stored SGD run, for ``wflow.resume``."""
     about = stored.attributes
     if about["replayed"]:
-        raise InputError(f"{stored.path} replays an order of samples, which is not stored: run it anew")
+        raise InputError(
+            f"{stored.path} replays an order of samples, which is not stored: run it anew"
+        )
     system = get(about["system"], **about["parameters"])
     model = system.network()
     n = int(about["n_neurons"])

@@ -17,9 +17,15 @@ from wflow.systems.catalogue import System
 NETWORK_PARAMETERS = (
     Parameter("activation", "tanh", "activation by name", str),
     Parameter(
-        "loss", "square", "square (y - f)^2, or logistic with labels +-1", str, choices=("square", "logistic")
+        "loss",
+        "square",
+        "square (y - f)^2, or logistic with labels +-1",
+        str,
+        choices=("square", "logistic"),
     ),
-    Parameter("kappa", 1.0, "start: a ~ N(0, 1), b = 0, w ~ N(0, kappa^2/d I)", low=0, open_low=True),
+    Parameter(
+        "kappa", 1.0, "start: a ~ N(0, 1), b = 0, w ~ N(0, kappa^2/d I)", low=0, open_low=True
+    ),
 )
 
 
@@ -142,4 +148,10 @@ TASKS = ("parity", *(str(k) for k in range(10)))
 
 def task_parameter() -> Any:
     """The parameter that says what is to be told apart."""
-    return Parameter("task", "parity", "parity: even (+1) against odd (-1); or a digit against the rest", str, choices=TASKS)
+    return Parameter(
+        "task",
+        "parity",
+        "parity: even (+1) against odd (-1); or a digit against the rest",
+        str,
+        choices=TASKS,
+    )

@@ -21,8 +21,19 @@ class Dataset(DataSystem):
     title = "a data set of your own: NPZ, CSV or HDF5"
     source = "the user's file"
     parameters = (
-        Parameter("path", None, "NPZ or HDF5 with arrays x (Q, d) and y (Q,), or CSV with the target last", str),
-        Parameter("scaled", "yes", "centre the inputs and scale them to E|x|^2 = d", str, choices=("yes", "no")),
+        Parameter(
+            "path",
+            None,
+            "NPZ or HDF5 with arrays x (Q, d) and y (Q,), or CSV with the target last",
+            str,
+        ),
+        Parameter(
+            "scaled",
+            "yes",
+            "centre the inputs and scale them to E|x|^2 = d",
+            str,
+            choices=("yes", "no"),
+        ),
         *NETWORK_PARAMETERS,
     )
 
@@ -84,10 +95,14 @@ def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if not line.strip():
             continue
         if not _is_numbers(line):
-            raise InputError(f"{path}, line {number}: '{line[:40]}' is not numbers separated by commas")
+            raise InputError(
+                f"{path}, line {number}: '{line[:40]}' is not numbers separated by commas"
+            )
         rows.append([float(v) for v in line.split(",")])
         if len(rows[-1]) != len(rows[0]):
-            raise InputError(f"{path}, line {number}: {len(rows[-1])} columns where others have {len(rows[0])}")
+            raise InputError(
+                f"{path}, line {number}: {len(rows[-1])} columns where others have {len(rows[0])}"
+            )
     if not rows or len(rows[0]) < 2:
         raise InputError(f"{path}: expected rows of at least one input and the target")
     table = np.array(rows)
@@ -105,7 +120,11 @@ def _is_numbers(line: str) -> bool:
 def _pick(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     for name in ("x", "y"):
         if name not in arrays:
-            raise InputError(f"{path} has no array '{name}': it holds {', '.join(arrays) or 'nothing'}")
+            raise InputError(
+                f"{path} has no array '{name}': it holds {', '.join(arrays) or 'nothing'}"
+            )
         if arrays[name].dtype.kind not in "fiu":
-            raise InputError(f"{path}: array '{name}' has type {arrays[name].dtype}; expected numbers")
+            raise InputError(
+                f"{path}: array '{name}' has type {arrays[name].dtype}; expected numbers"
+            )
     return arrays["x"], arrays["y"].ravel() if arrays["y"].ndim == 2 else arrays["y"]

@@ -30,7 +30,12 @@ class Mnist(DataSystem):
     title = "MNIST digits from IDX files, two-layer network with offsets"
     source = "LeCun, Cortes & Burges, the MNIST database of handwritten digits"
     parameters = (
-        Parameter("path", None, "folder with *-images-idx3-ubyte and *-labels-idx1-ubyte, plain or .gz", str),
+        Parameter(
+            "path",
+            None,
+            "folder with *-images-idx3-ubyte and *-labels-idx1-ubyte, plain or .gz",
+            str,
+        ),
         Parameter("samples", 0, "use the first so many images; 0 is all", int, low=0),
         task_parameter(),
         *NETWORK_PARAMETERS,
@@ -48,7 +53,9 @@ class Mnist(DataSystem):
         labels = [_read_idx(p) for p in _find(folder, "labels-idx1-ubyte")]
         x, y = np.concatenate(images), np.concatenate(labels)
         if x.ndim != 3 or y.shape != (x.shape[0],):
-            raise InputError(f"{folder}: images {x.shape} and labels {y.shape} do not belong together")
+            raise InputError(
+                f"{folder}: images {x.shape} and labels {y.shape} do not belong together"
+            )
         keep = self.samples or x.shape[0]
         pixels = x[:keep].reshape(min(keep, x.shape[0]), -1)
         return standardise(pixels.astype(np.float64)), labels_to_targets(y[:keep], self.task)
@@ -57,7 +64,9 @@ class Mnist(DataSystem):
 def _find(folder: Path, ending: str) -> list[Path]:
     found = sorted(p for p in folder.iterdir() if p.name.removesuffix(".gz").endswith(ending))
     if not found:
-        raise InputError(f"{folder} holds no file ending in {ending} (or .gz): download MNIST there")
+        raise InputError(
+            f"{folder} holds no file ending in {ending} (or .gz): download MNIST there"
+        )
     # A half may lie there both packed and unpacked: one of the two is enough.
     by_name = {p.name.removesuffix(".gz"): p for p in found}
     return [by_name[k] for k in sorted(by_name)]
@@ -77,5 +86,7 @@ def _read_idx(path: Path) -> np.ndarray:
         raise InputError(f"{path} is cut short: download it again")
     shape = struct.unpack(f">{axes}I", raw[4:head])
     if len(raw) != head + math.prod(shape):
-        raise InputError(f"{path} holds {len(raw) - head} bytes and says {shape}: download it again")
+        raise InputError(
+            f"{path} holds {len(raw) - head} bytes and says {shape}: download it again"
+        )
     return np.frombuffer(raw, dtype=np.uint8, offset=head).reshape(shape)

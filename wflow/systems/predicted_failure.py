@@ -15,13 +15,17 @@ class PredictedFailure(RadialGaussians):
     title = "predicted failure: non-monotone activation, bad and good start"
     source = "Mei, Montanari & Nguyen, PNAS 115 (2018) E7665, Fig. 4"
     parameters = (
-        *shared_parameters(320, "variance", 0.5),
+        *shared_parameters(320, "variance", 0.5, 5.0),
         Parameter(
-            "kappa", 0.1, "weights start as N(0, kappa^2/d I): 0.1 fails, 0.4 learns", low=0, open_low=True, published="0.1, 0.4"
+            "kappa",
+            0.1,
+            "weights start as N(0, kappa^2/d I): 0.1 fails, 0.4 learns",
+            low=0,
+            open_low=True,
+            published="0.1, 0.4",
         ),
     )
     knots = ((0.0, -2.5), (0.5, -4.0), (1.5, 7.5))
-    top = 5.0
     t_end = 10.0
     t_eval = (0.0, 0.1, 0.3, 1.0, 2.0, 3.0, 5.0, 10.0)
     sgd = {"n_neurons": 800, "step_size": 1e-6, "batch_size": 1}  # noqa: RUF012

@@ -31,8 +31,6 @@ class RadialGaussians(System):
     """Base of the systems with two isotropic Gaussians; subclasses give σ and the starting radius."""
 
     knots: tuple[tuple[float, float], ...]
-    top: float
-    """Outer wall of the default grid."""
 
     def scales(self) -> np.ndarray:
         """Standard deviations of the classes y = +1 and y = −1."""
@@ -62,6 +60,8 @@ class RadialGaussians(System):
             if kind == "particles":
                 m = n or 1
                 return Particles(np.full((m, 1), kappa), names=("r",))
+            if kappa >= self.top:
+                raise InputError(f"kappa = {kappa:g} lies beyond the grid's wall top = {self.top:g}: raise top")
             edges = np.linspace(0.0, self.top, (n or 512) + 1)
             mass = np.zeros(edges.size - 1)
             mass[np.searchsorted(edges, kappa, side="right") - 1] = 1.0
@@ -71,7 +71,8 @@ class RadialGaussians(System):
         scale = kappa / math.sqrt(self.d)
         if kind == "particles":
             m = n or 2000
-            # Equal masses at the conditional means of the quantile bins: E[χ_d; a<χ<b] = √2Γ((d+1)/2)/Γ(d/2) P(a<χ_{d+1}<b).
+            # Equal masses at the conditional means of the quantile bins:
+            # E[χ_d; a<χ<b] = √2 Γ((d+1)/2)/Γ(d/2) P(a<χ_{d+1}<b).
             bins = chi.ppf(np.linspace(0, 1, m + 1), self.d)
             bins[0], bins[-1] = 0.0, np.inf
             mean = math.exp(math.lgamma((self.d + 1) / 2) - math.lgamma(self.d / 2)) * math.sqrt(2)
@@ -127,15 +128,13 @@ class GaussianNetwork:
         u = np.concatenate([u, -u])
         x = (radii[:, None, None] * u).reshape(-1, self.input_dimension)
         m = u.shape[0]
-        return FeatureEnergy(
-            self.activation, x, np.repeat(targets, m), np.repeat(weights, m) / m
-        )
+        return FeatureEnergy(self.activation, x, np.repeat(targets, m), np.repeat(weights, m) / m)
 
     def reduce(self, neurons: np.ndarray) -> np.ndarray:
         return np.asarray(np.linalg.norm(neurons, axis=1)[:, None])
 
 
-def shared_parameters(d: int, spread: str, delta: float) -> tuple[Any, ...]:
+def shared_parameters(d: int, spread: str, delta: float, top: float) -> tuple[Any, ...]:
     """The parameters both systems have."""
     from wflow.parameters import Parameter
 
@@ -150,4 +149,5 @@ def shared_parameters(d: int, spread: str, delta: float) -> tuple[Any, ...]:
             spread,
             choices=("scale", "variance"),
         ),
+        Parameter("top", top, "outer wall of the grid in r", low=0, open_low=True),
     )

@@ -31,13 +31,22 @@ def _risk(axis: Any, report: Report) -> None:
     shades = np.linspace(0.35, 1.0, report.neurons.size)
     for i, n in enumerate(report.neurons):
         axis.errorbar(
-            report.t, mean[i], 3 * error[i], fmt="o", ms=3.5, capsize=2, color=ORANGE,
-            alpha=shades[i], label=f"SGD, N = {n}, mean ± 3 s.e.",
+            report.t,
+            mean[i],
+            3 * error[i],
+            fmt="o",
+            ms=3.5,
+            capsize=2,
+            color=ORANGE,
+            alpha=shades[i],
+            label=f"SGD, N = {n}, mean ± 3 s.e.",
         )
     for (kind, solution), line in zip(report.limits.items(), ("-", "--"), strict=False):
         t = np.concatenate([solution.t[:1], solution.steps["t"]])
         r = np.concatenate([solution.risk[:1], solution.steps["risk"]])
-        axis.plot(t, r, line, color=BLUE if kind == "grid" else GREEN, lw=1.4, label=f"limit, {kind}")
+        axis.plot(
+            t, r, line, color=BLUE if kind == "grid" else GREEN, lw=1.4, label=f"limit, {kind}"
+        )
     positive = report.t[report.t > 0]
     if positive.size and positive[-1] > 30 * positive[0]:
         axis.set_xscale("symlog", linthresh=float(positive[0]), linscale=0.4)
@@ -71,16 +80,29 @@ def _laws(axis: Any, report: Report) -> None:
 
 def _error(axis: Any, report: Report) -> None:
     for j, e in enumerate(report.step_sizes):
-        axis.loglog(report.neurons, report.sup_gap()[:, j], "o-", color=ORANGE, alpha=1 - 0.25 * j,
-                    label=f"mean sup|R_N − R|, step size {e:g}")
+        axis.loglog(
+            report.neurons,
+            report.sup_gap()[:, j],
+            "o-",
+            color=ORANGE,
+            alpha=1 - 0.25 * j,
+            label=f"mean sup|R_N − R|, step size {e:g}",
+        )
     bias = np.abs(report.gap()[:, 0]).mean(axis=-1)
     axis.loglog(report.neurons, bias, "s-", color=BLUE, label="|mean R_N − R|")
     if np.isfinite(report.distance).all():
-        axis.loglog(report.neurons, report.distance[:, 0].mean(axis=(1, 2)), "^-", color=GREEN,
-                    label="W2 to the limit's law [parameter]")
+        axis.loglog(
+            report.neurons,
+            report.distance[:, 0].mean(axis=(1, 2)),
+            "^-",
+            color=GREEN,
+            label="W2 to the limit's law [parameter]",
+        )
     n = report.neurons.astype(float)
     for power, line, scale in ((-0.5, ":", report.sup_gap()[0, 0]), (-1.0, "--", bias[0])):
-        axis.loglog(n, scale * (n / n[0]) ** power, line, color=GREY, lw=1, label=f"slope {power:g}")
+        axis.loglog(
+            n, scale * (n / n[0]) ** power, line, color=GREY, lw=1, label=f"slope {power:g}"
+        )
     axis.set(xlabel="neurons N", ylabel="error [loss]")
     axis.legend(fontsize=7, frameon=False)
     axis.grid(alpha=0.3, which="both")

@@ -38,7 +38,7 @@ class Report:
     def limit_risk(self) -> np.ndarray:
         """Risk of the limit at the saved times: the particle solution where there is one."""
         best = self.limits.get("particles") or self.limits["grid"]
-        return best.risk
+        return np.asarray(best.risk)
 
     def mean(self) -> np.ndarray:
         """Mean risk over seeds, (neurons, step_size, t)."""
@@ -50,7 +50,7 @@ class Report:
 
     def gap(self) -> np.ndarray:
         """Mean risk minus the limit's, (neurons, step_size, t)."""
-        return self.mean() - self.limit_risk
+        return np.asarray(self.mean() - self.limit_risk)
 
     def sup_gap(self) -> np.ndarray:
         """Mean over seeds of sup_t |R_N − R|, (neurons, step_size)."""
@@ -168,22 +168,38 @@ class Report:
                     f[name].attrs["units"] = unit
                 axes = ("neurons", "step_size", "seed", "t")
                 _put(f, "risk", self.risk, axes, "loss", "risk of the SGD networks")
-                _put(f, "distance", self.distance, axes, "parameter", "W2 distance to the limit's law")
+                _put(
+                    f,
+                    "distance",
+                    self.distance,
+                    axes,
+                    "parameter",
+                    "W2 distance to the limit's law",
+                )
                 for kind, solution in self.limits.items():
-                    _put(f, f"limit_{kind}", solution.risk, ("t",), "loss", f"risk of the limit, {kind}")
+                    _put(
+                        f,
+                        f"limit_{kind}",
+                        solution.risk,
+                        ("t",),
+                        "loss",
+                        f"risk of the limit, {kind}",
+                    )
                 if self.laws.size:
                     f["neuron"] = np.arange(self.laws.shape[2])
                     f["coordinate"] = np.arange(self.laws.shape[3])
                     for name in ("neuron", "coordinate"):
                         f[name].make_scale(name)
                     dims = ("seed", "t", "neuron", "coordinate")
-                    _put(f, "laws", self.laws, dims, "parameter", "reduced neurons, largest network")
+                    _put(
+                        f, "laws", self.laws, dims, "parameter", "reduced neurons, largest network"
+                    )
                 if "grid" in self.limits:
                     grid = self.limits["grid"].measures
                     axis = grid[0].names[0]
                     f[axis] = grid[0].centers[0]
                     f[axis].make_scale(axis)
-                    density = np.array([m.density for m in grid])
+                    density = np.array([m.density for m in grid])  # type: ignore[attr-defined]
                     if density.ndim == 2:
                         _put(f, "density", density, ("t", axis), "1/parameter", "limit on the grid")
             with open(temporary, "rb") as done:
@@ -199,7 +215,9 @@ class Report:
         return f"Report({self.system}, N = {self.neurons.tolist()}, {self.risk.shape[2]} seeds)"
 
 
-def _put(f: Any, name: str, values: np.ndarray, dims: tuple[str, ...], unit: str, meaning: str) -> None:
+def _put(
+    f: Any, name: str, values: np.ndarray, dims: tuple[str, ...], unit: str, meaning: str
+) -> None:
     f.create_dataset(name, data=values, compression="gzip", shuffle=True)
     f[name].attrs["units"] = unit
     f[name].attrs["long_name"] = meaning
