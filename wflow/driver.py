@@ -113,6 +113,11 @@ def advance(
                 )
                 break
             h = state.controller.h
+            if own_clock(method) and state.start + (state.accepted + 1) * h > t_end + eps:
+                # The path's next step ends beyond t_end: only the frames before it are wanted.
+                if _save_inside(problem, method, state, t_end, None, t_eval, recorder, eps):
+                    outcome = Outcome(False, f"not a number in a saved frame at t = {state.t:g}")
+                break
             step = _attempt(problem, method, state, h)
             if isinstance(step, Outcome):
                 outcome = step
@@ -188,15 +193,15 @@ def _save_inside(
     method: Method,
     state: State,
     t_new: float,
-    step: Step,
+    step: Step | None,
     t_eval: np.ndarray,
     recorder: Recorder,
     eps: float,
 ) -> bool:
-    """Save the frames due in (t, t_new]; True if one is not finite."""
+    """Save the frames due in (t, t_new], where ``step`` ends if it is given; True if one is not finite."""
     while state.saved < t_eval.size and t_eval[state.saved] <= t_new + eps:
         t = float(t_eval[state.saved])
-        if abs(t - t_new) <= eps:
+        if step is not None and abs(t - t_new) <= eps:
             branch = step
         else:
             branch = method.step(problem, state.t, t - state.t, state.y, state.carry)

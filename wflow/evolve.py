@@ -87,6 +87,7 @@ def solve(
         raise InputError(
             f"rho0 is a {type(rho0).__name__}: pass a wflow.GridDensity or wflow.Particles"
         )
+    settings = Settings(output, overwrite, progress, checkpoint_every, max_steps)
     kind = "grid" if isinstance(rho0, GridDensity) else "particles"
     span = check_span(t_span)
     why = "asked for"
@@ -131,7 +132,7 @@ def solve(
         controller=controller,
         trackers=[*default_trackers(chosen.preserves), *trackers],
         attributes=about | flow.origin | dict(attributes or {}),
-        settings=Settings(output, overwrite, progress, checkpoint_every, max_steps),
+        settings=settings,
     )
 
 

@@ -6,20 +6,20 @@ Flows (:mod:`wflow.evolve`) and finite networks (:mod:`wflow.networks`) both run
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from wflow.compiling import compile_seconds
 from wflow.controller import StepController
-from wflow.driver import State, advance
+from wflow.driver import State, advance, own_clock
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
 from wflow.solution import Fields, Solution
@@ -50,6 +50,7 @@ class Settings:
     checkpoint_every: float = 30.0
     max_steps: int = 10_000_000
     compress: bool = True
+    compiled_before: float = field(default_factory=compile_seconds)
 
 
 class RunRecorder:
@@ -119,39 +120,38 @@ def execute(
 ) -> Solution:
     """Run a problem from its start."""
     started = _versions() | attributes
-    with compile_clock() as compiling:
-        carry = method.init(problem, t_span[0], problem.initial)
-        if not all(np.isfinite(np.asarray(v)).all() for v in carry.values()):
-            raise InputError(
-                "the energy is not finite at the start: check the initial measure and the data"
-            )
-        if controller.h == 0.0:
-            controller.h = method.first_step(problem, t_span[0], problem.initial, carry)
-        controller.h = min(controller.h, controller.max_step, max(t_span[1] - t_span[0], 1e-300))
-        state = State(
-            t_span[0], problem.initial, carry, controller, trackers=trackers, start=t_span[0]
+    carry = method.init(problem, t_span[0], problem.initial)
+    if not all(np.isfinite(np.asarray(v)).all() for v in carry.values()):
+        raise InputError(
+            "the energy is not finite at the start: check the initial measure and the data"
         )
-        writer = None
-        if settings.output is not None:
-            layout = _layout(problem, template, state, t_eval.size)
-            started |= {"t_eval": t_eval.tolist(), "t_span": list(t_span)}
-            started["measure"] = _describe(template)
-            writer = RunWriter.create(
-                settings.output, layout, started, overwrite=settings.overwrite
-            )
-            writer.write_checkpoint(state.arrays(), {})
-        return _finish(
-            problem,
-            method,
-            template,
-            state,
-            t_span[1],
-            t_eval,
-            writer,
-            settings,
-            started,
-            compiling,
+    if controller.h == 0.0:
+        controller.h = method.first_step(problem, t_span[0], problem.initial, carry)
+    if not own_clock(method):
+        controller.h = min(controller.h, controller.max_step, t_span[1] - t_span[0])
+    state = State(
+        t_span[0], problem.initial, carry, controller, trackers=trackers, start=t_span[0]
+    )
+    writer = None
+    if settings.output is not None:
+        layout = _layout(problem, template, state, t_eval.size)
+        started |= {"t_eval": t_eval.tolist(), "t_span": list(t_span)}
+        started["measure"] = _describe(template)
+        writer = RunWriter.create(
+            settings.output, layout, started, overwrite=settings.overwrite
         )
+        writer.write_checkpoint(state.arrays(), {})
+    return _finish(
+        problem,
+        method,
+        template,
+        state,
+        t_span[1],
+        t_eval,
+        writer,
+        settings,
+        started,
+    )
 
 
 def carry_on(
@@ -170,19 +170,9 @@ def carry_on(
     """Take a run up from its checkpoint; the bits are those of a run that was never cut."""
     state = State(0.0, {}, {}, StepController(method.error_order, 0.0), trackers=trackers)
     state.restore(checkpoint)
-    with compile_clock() as compiling:
-        return _finish(
-            problem,
-            method,
-            template,
-            state,
-            t_end,
-            t_eval,
-            writer,
-            settings,
-            stored.attributes,
-            compiling,
-        )
+    return _finish(
+        problem, method, template, state, t_end, t_eval, writer, settings, stored.attributes
+    )
 
 
 def _finish(
@@ -195,7 +185,6 @@ def _finish(
     writer: RunWriter | None,
     settings: Settings,
     attributes: dict[str, Any],
-    compiling: list[float],
 ) -> Solution:
     recorder = RunRecorder(writer, settings, (state.start, t_end))
     try:
@@ -210,7 +199,7 @@ def _finish(
         "steps": state.accepted,
         "rejections": state.rejected,
         "seconds": state.seconds,
-        "compile_seconds": compiling[0],
+        "compile_seconds": compile_seconds() - settings.compiled_before,
     }
     if writer is not None:
         status = "done" if outcome.success else "failed"
@@ -305,23 +294,6 @@ def _layout(problem: Problem, template: Measure, state: State, n_frames: int) ->
         coordinates=() if axes else tuple(template.names),
         checkpoint={k: (v.shape, v.dtype.str) for k, v in arrays.items()},
     )
-
-
-@contextlib.contextmanager
-def compile_clock() -> Iterator[list[float]]:
-    """Seconds that numba spends compiling inside the block."""
-    spent = [0.0]
-    try:
-        from numba.core import event
-    except ImportError:
-        yield spent
-        return
-
-    def add(seconds: float) -> None:
-        spent[0] += seconds
-
-    with event.install_timer("numba:compile", add):
-        yield spent
 
 
 def _progress_bar(span: tuple[float, float]) -> Any:

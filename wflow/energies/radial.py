@@ -19,6 +19,8 @@ import numpy as np
 from wflow.energies.features import digest
 from wflow.errors import InputError
 
+LARGEST = 5000
+"""Largest finite dimension; the closed form has d/2 terms, and d = inf differs by 1/d."""
 TABLE_FROM = 14
 """From this dimension on h has seven continuous derivatives and is tabulated; below, few terms are exact."""
 TABLE_STEP = 0.01
@@ -168,6 +170,8 @@ def check_dimension(d: float) -> int:
         return 0
     if not math.isfinite(d) or d != int(d) or d < 1:
         raise InputError(f"d = {d!r}: expected an integer >= 1 or inf")
+    if d > LARGEST:
+        raise InputError(f"d = {int(d)}: the exact features go up to {LARGEST}; beyond, take d = inf")
     return int(d)
 
 
@@ -196,10 +200,9 @@ def radial_nodes(d: float, n: int | None = None) -> tuple[np.ndarray, np.ndarray
         log_c = math.log(2.0) - dim / 2 * math.log(2.0) - math.lgamma(dim / 2)
         p = (half * w).ravel() * np.exp(log_c + (dim - 1) * np.log(t) - t**2 / 2)
         return t, p / p.sum()
-    from scipy.linalg import eigh_tridiagonal
-
     n = n or (32 if dim >= 32 else 80)
     i = np.arange(n)
     a = dim / 2 - 1
-    x, v = eigh_tridiagonal(2 * i + 1 + a, np.sqrt(i[1:] * (i[1:] + a)))
+    jacobi = np.diag(2 * i + 1 + a) + np.diag(np.sqrt(i[1:] * (i[1:] + a)), 1)
+    x, v = np.linalg.eigh(jacobi, UPLO="U")
     return np.sqrt(2 * x), v[0] ** 2

@@ -6,7 +6,8 @@ Frame series and fields hang on the scale ``t``, step series on ``steps/step``: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from wflow.storage.attributes import write_attributes
 from wflow.storage.checkpoint import Checkpoint, create_slots, write_slot
 from wflow.storage.layout import COORDINATE, FieldSpec, Layout, Quantity
+from wflow.storage.steady import SteadyFile
 
 FORMAT = "wflow-run"
 FORMAT_VERSION = 1
@@ -46,37 +48,54 @@ def build(
     compress: bool = False,
 ) -> None:
     """Write a file with room for so many frames and steps, and ``content`` in it."""
-    with h5py.File(path, "x", libver="earliest", locking=False) as file:
-        write_attributes(
-            file,
-            {"format": FORMAT, "format_version": FORMAT_VERSION}
-            | dict(attributes)
-            | {"layout": layout.to_json()},
-        )
-        scales = _create_scales(file, layout, frame_room)
-        for name, quantity in layout.series.items():
-            _create(
-                file, name, FieldSpec((), (), quantity.unit, quantity.meaning), scales, compress
-            )
-        for name, spec in layout.fields.items():
-            _create(file, name, spec, scales, compress)
-        steps = file.create_group("steps")
-        index = _index(steps, "step", step_room, "index of the accepted step")
-        for name, quantity in layout.step_series.items():
-            dataset = _dataset(steps, name, (step_room,), compress)
-            _describe(dataset, quantity.unit, quantity.meaning)
-            _attach(dataset, 0, "step", index)
-            if name != "t" and "t" in layout.step_series:
-                dataset.attrs["coordinates"] = "t"  # CF: the time of each step, beside its index
-        create_slots(file, layout.checkpoint)
-        _count(file, "n_frames", content.n_frames, "frames written; later entries are NaN")
-        _count(steps, "n_steps", content.n_steps, "steps written; later entries are NaN")
-        if content.file is not None:
-            names = ["t", *layout.series, *layout.fields]
-            _copy(content.file, file, names, content.n_frames)
-            _copy(content.file["steps"], steps, layout.step_series, content.n_steps)
-        if content.checkpoint is not None:
-            write_slot(file, content.checkpoint)
+    raw = SteadyFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        with h5py.File(raw, "w", libver="earliest") as file:
+            _fill(file, raw, layout, attributes, content, (frame_room, step_room), compress)
+        raw.check()
+    finally:
+        raw.close()
+
+
+def _fill(
+    file: h5py.File,
+    raw: SteadyFile,
+    layout: Layout,
+    attributes: Mapping[str, Any],
+    content: Content,
+    room: tuple[int, int],
+    compress: bool,
+) -> None:
+    frame_room, step_room = room
+    write_attributes(
+        file,
+        {"format": FORMAT, "format_version": FORMAT_VERSION}
+        | dict(attributes)
+        | {"layout": layout.to_json()},
+    )
+    scales = _create_scales(file, layout, frame_room)
+    for name, quantity in layout.series.items():
+        _create(file, name, FieldSpec((), (), quantity.unit, quantity.meaning), scales, compress)
+    for name, spec in layout.fields.items():
+        _create(file, name, spec, scales, compress)
+        raw.check()
+    steps = file.create_group("steps")
+    index = _index(steps, "step", step_room, "index of the accepted step")
+    for name, quantity in layout.step_series.items():
+        dataset = _dataset(steps, name, (step_room,), compress)
+        _describe(dataset, quantity.unit, quantity.meaning)
+        _attach(dataset, 0, "step", index)
+        if name != "t" and "t" in layout.step_series:
+            dataset.attrs["coordinates"] = "t"  # CF: the time of each step, beside its index
+    create_slots(file, layout.checkpoint)
+    _count(file, "n_frames", content.n_frames, "frames written; later entries are NaN")
+    _count(steps, "n_steps", content.n_steps, "steps written; later entries are NaN")
+    if content.file is not None:
+        names = ["t", *layout.series, *layout.fields]
+        _copy(content.file, file, names, content.n_frames, raw)
+        _copy(content.file["steps"], steps, layout.step_series, content.n_steps, raw)
+    if content.checkpoint is not None:
+        write_slot(file, content.checkpoint)
 
 
 def _create_scales(file: h5py.File, layout: Layout, frame_room: int) -> dict[str, h5py.Dataset]:
@@ -163,11 +182,14 @@ def _attach(dataset: h5py.Dataset, i: int, name: str, scale: h5py.Dataset) -> No
     dataset.dims[i].attach_scale(scale)
 
 
-def _copy(source: h5py.Group, target: h5py.Group, names: Any, n: int) -> None:
+def _copy(
+    source: h5py.Group, target: h5py.Group, names: Iterable[str], n: int, raw: SteadyFile
+) -> None:
     for name in names:
         old, new = source[name], target[name]
         for block in _blocks(n, 8 * int(np.prod(old.shape[1:]))):
             new[block] = old[block]
+            raw.check()
 
 
 def _blocks(n: int, row: int) -> Iterator[slice]:

@@ -1,4 +1,4 @@
-"""Opening, locking and syncing files, whole-file replacement, and what the system's errors mean.
+"""Locking, whole-file replacement, and what the system's errors mean.
 
 A file is only ever created or replaced whole: written under a temporary name in the same folder, synced, then renamed.
 """
@@ -15,38 +15,31 @@ import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 
 from wflow.errors import StorageError
+from wflow.storage.steady import SteadyFile
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HDF5_ERRORS = (OSError, RuntimeError)
 """What h5py raises when libhdf5 or the system under it fails."""
 
 
-class Disk:
-    """How a run's file is opened for writing and made durable; a test puts a recording one in its place."""
+def open_locked(raw: SteadyFile, path: Path) -> h5py.File:
+    """The file, open for writing, locked against a second writer.
 
-    def open(self, path: Path) -> h5py.File:
-        """The file, open for writing, locked against a second writer.
-
-        The lock is ours, not HDF5's: that one would keep plain readers out of a live file, which they may read, since
-        its metadata do not change.
-        """
-        # Asked first with a descriptor of its own: within this process libhdf5 would share the open file and its lock.
-        if not being_written(path):
-            file = h5py.File(path, "r+", libver="earliest", locking=False)
-            if _lock(file.id.get_vfd_handle()):
-                return file
-            file.close()
+    The lock is ours, not HDF5's: that one would keep plain readers out of a live file, which they may read, since its
+    metadata do not change.
+    """
+    if not _lock(raw.fileno()):
+        raw.close()
         raise StorageError(f"{path} is being written by another run: wait for it or stop it first")
-
-    def sync(self, file: h5py.File) -> None:
-        """Bring all that was written to the disk itself."""
-        file.flush()
-        os.fsync(file.id.get_vfd_handle())
+    try:
+        return h5py.File(raw, "r+", libver="earliest")
+    except BaseException:
+        raw.close()
+        raise
 
 
 def being_written(path: Path) -> bool:
@@ -189,12 +182,6 @@ def explain(error: BaseException) -> str:
     if code is not None:
         return os.strerror(code).lower()
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def close_quietly(file: Any) -> None:
-    """Close after a failure: libhdf5 complains again about what it could not write, which has been reported."""
-    with contextlib.suppress(*HDF5_ERRORS, ValueError):
-        file.close()
 
 
 def _size(n: int) -> str:

@@ -1,10 +1,10 @@
-"""A run's file, open for writing: its datasets at hand, failures explained, the whole file rewritten when it must grow."""
+"""A run's file, open for writing: its datasets at hand, failures explained, the whole file rewritten to grow."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from wflow.storage import disk as disks
 from wflow.storage.build import Content, build
 from wflow.storage.checkpoint import Checkpoint, read_newest
 from wflow.storage.layout import Layout
-from wflow.storage.reader import StoredRun, reading
+from wflow.storage.reader import check_format, reading, stored_run
+from wflow.storage.steady import SteadyFile, uninterrupted
 
 FIRST_STEP_ROOM = 4096
 
@@ -31,20 +32,28 @@ class OpenRun:
     """
 
     def __init__(
-        self, path: Path, file: h5py.File, stored: StoredRun, layout: Layout, disk: disks.Disk
+        self, path: str | os.PathLike[str], raw: Callable[[Path], SteadyFile] = SteadyFile
     ) -> None:
-        self.path = path
-        self.layout = layout
-        self.n_frames = stored.n_frames
-        self.n_steps = stored.n_steps
+        self.path = Path(path)
         # The working folder may change, and a link shall go on pointing to the run.
         self._target = Path(os.path.realpath(path))
-        self._disk = disk
-        self._attributes = dict(stored.attributes)
-        self._sequence = 0
-        self._unsynced_steps = False
+        self._open_raw = raw
         self._failure: str | None = None
         self._file: h5py.File | None = None
+        with reading(path):
+            self._raw = raw(self._target)
+            file = disks.open_locked(self._raw, self.path)
+        try:
+            with reading(path):
+                check_format(file, path)
+                stored, self.layout = stored_run(file, path)
+        except BaseException:
+            self._let_go(file)
+            raise
+        self._attributes = dict(stored.attributes)
+        self.n_frames, self.n_steps = stored.n_frames, stored.n_steps
+        self._sequence = 0
+        self._unsynced_steps = False
         self._take(file)
 
     def _take(self, file: h5py.File) -> None:
@@ -62,28 +71,42 @@ class OpenRun:
             raise StorageError(self._failure or f"{self.path} is closed: resume it to write on")
         return self._file
 
+    def _let_go(self, file: h5py.File) -> None:
+        """Close, and report what could not be written even now."""
+        self._file = None
+        try:
+            file.close()
+            self._raw.check()
+        finally:
+            self._raw.close()
+
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:
         """After a failure the file is let go, and every later call repeats what happened."""
-        try:
-            yield
-        except disks.HDF5_ERRORS as e:
-            file, self._file = self._file, None
-            disks.close_quietly(file)
-            safe = f"{self.n_frames} frames" if self.n_frames else "no frame yet, but its metadata"
-            self._failure = (
-                f"{self.path}: {disks.explain(e)}: {what} could not be written; "
-                f"the file keeps {safe}: make room, then resume"
-            )
-            raise StorageError(self._failure) from e
+        file = self._open()
+        with uninterrupted():
+            try:
+                yield
+                self._raw.check()
+            except disks.HDF5_ERRORS as e:
+                with contextlib.suppress(*disks.HDF5_ERRORS):
+                    self._let_go(file)  # fails likewise
+                safe = f"{self.n_frames} frames" if self.n_frames else "no frame yet"
+                self._failure = (
+                    f"{self.path}: {disks.explain(e)}: {what} could not be written; "
+                    f"the file keeps {safe}: make room, then resume"
+                )
+                raise StorageError(self._failure) from e
 
     def _sync(self) -> None:
-        self._disk.sync(self._open())
+        self._open().flush()
+        self._raw.sync()
 
     def _set_counts(self, n_frames: int, n_steps: int) -> None:
         for dataset, value in zip(self._counts, (n_frames, n_steps), strict=True):
             dataset[()] = value
 
+    @uninterrupted()
     def _rewrite(
         self,
         what: str,
@@ -106,7 +129,7 @@ class OpenRun:
             frame_room = max(layout.n_frames, self.n_frames)
         if step_room is None:
             step_room = max(FIRST_STEP_ROOM, self.n_steps, self._step_room)
-        descriptor = file.id.get_vfd_handle()
+        descriptor = self._raw.fileno()
         if not disks.is_file(self._target, descriptor):
             raise StorageError(
                 f"{self.path} was moved, removed or replaced while it was written: put it back"
@@ -133,10 +156,12 @@ class OpenRun:
                     f"the file keeps {self.n_frames} frames: make room, then resume"
                 ) from e
             raise
-        disks.close_quietly(file)
+        with contextlib.suppress(*disks.HDF5_ERRORS):
+            self._let_go(file)  # it has no name any more
         self.layout, self._attributes = layout, attributes
         self._sequence = checkpoint.sequence if checkpoint else 0
         self._unsynced_steps = False
         if reopen:
             with reading(self.path):
-                self._take(self._disk.open(self._target))
+                self._raw = self._open_raw(self._target)
+                self._take(disks.open_locked(self._raw, self.path))

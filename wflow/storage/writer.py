@@ -7,7 +7,7 @@ Whatever changes the file's shape (more steps, more frames, the end) writes a ne
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,14 +27,8 @@ from wflow.storage.checkpoint import (
 )
 from wflow.storage.layout import Layout
 from wflow.storage.open_run import FIRST_STEP_ROOM, OpenRun
-from wflow.storage.reader import (
-    OUR_OWN,
-    StoredRun,
-    check_format,
-    check_signature,
-    reading,
-    stored_run,
-)
+from wflow.storage.reader import OUR_OWN, StoredRun, check_signature, reading, stored_run
+from wflow.storage.steady import SteadyFile, uninterrupted
 
 SET_BY_US = frozenset({*OUR_OWN, "status", "message", "stats", "json_attributes"})
 STATUSES = ("done", "failed", "interrupted")
@@ -74,13 +68,13 @@ class RunWriter(OpenRun):
                 f"attribute '{taken[0]}' is set by the file itself: call it otherwise"
             )
         target = Path(os.path.realpath(path))
-        disks.check_place(target, overwrite)
-        disks.remove_leftovers(target)
         room = layout.bytes_needed(layout.n_frames, FIRST_STEP_ROOM)
-        disks.check_room(target, room, "save fewer frames (t_eval), or write to another disk")
         everything = {**attributes, "status": "running", "message": "", "stats": {}}
         try:
-            with disks.replacement(target, overwrite=overwrite) as temporary:
+            disks.check_place(target, overwrite)
+            disks.remove_leftovers(target)
+            disks.check_room(target, room, "save fewer frames (t_eval), or write to another disk")
+            with uninterrupted(), disks.replacement(target, overwrite=overwrite) as temporary:
                 build(
                     temporary,
                     layout,
@@ -93,11 +87,11 @@ class RunWriter(OpenRun):
             raise StorageError(
                 f"{path} cannot be created: {disks.explain(e)}: choose another place or make room"
             ) from e
-        return cls._reopen(Path(path), disks.Disk())
+        return cls(path)
 
     @classmethod
     def resume(
-        cls, path: str | os.PathLike[str], *, disk: disks.Disk | None = None
+        cls, path: str | os.PathLike[str], *, raw: Callable[[Path], SteadyFile] = SteadyFile
     ) -> tuple[RunWriter, Checkpoint | None, StoredRun]:
         """Take a file up again from its newest valid checkpoint; frames and steps after that are dropped.
 
@@ -110,7 +104,7 @@ class RunWriter(OpenRun):
             for what :func:`read_run` refuses, a file that is read-only, or one that is being written
         """
         check_signature(path)
-        writer = cls._reopen(Path(path), disk or disks.Disk())
+        writer = cls(path, raw)
         try:
             with reading(path):
                 checkpoint = read_newest(writer._open(), writer.layout.checkpoint)
@@ -123,19 +117,6 @@ class RunWriter(OpenRun):
             writer.close()
             raise
         return writer, checkpoint, stored
-
-    @classmethod
-    def _reopen(cls, path: Path, disk: disks.Disk) -> RunWriter:
-        with reading(path):
-            file = disk.open(path)
-        try:
-            with reading(path):
-                check_format(file, path)
-                stored, layout = stored_run(file, path)
-        except BaseException:
-            disks.close_quietly(file)
-            raise
-        return cls(path, file, stored, layout, disk)
 
     def write_frame(
         self, t: float, series: Mapping[str, float], fields: Mapping[str, np.ndarray]
@@ -251,7 +232,8 @@ class RunWriter(OpenRun):
 
     def close(self) -> None:
         """Close the file; step rows not yet on the disk are brought there first."""
-        if self._file is None:
+        file = self._file
+        if file is None:
             return
         with self._writing("the last step rows"):
             if self._unsynced_steps:
@@ -259,8 +241,7 @@ class RunWriter(OpenRun):
                 self._set_counts(self.n_frames, self.n_steps)
                 self._sync()
                 self._unsynced_steps = False
-            self._file.close()
-        self._file = None
+            self._let_go(file)
 
     def __enter__(self) -> RunWriter:
         return self

@@ -124,9 +124,9 @@ class System:
         raise InputError(f"system '{self.name}' has no finite network: it is a limit only")
 
     def validation_neurons(self) -> tuple[int, ...]:
-        """Sizes to validate at by default: the published one, a quarter and a sixteenth."""
+        """Sizes to validate at by default: the published one and an eighth of it."""
         n = int(self.sgd.get("n_neurons", 800))
-        return tuple(sorted({max(1, n // 16), max(1, n // 4), n}))
+        return tuple(sorted({max(1, n // 8), n}))
 
     def saved_times(self, t_end: float) -> np.ndarray:
         """Times to save at by default, up to ``t_end``."""

@@ -66,22 +66,20 @@ class RadialGaussians(System):
             mass = np.zeros(edges.size - 1)
             mass[np.searchsorted(edges, kappa, side="right") - 1] = 1.0
             return GridDensity(mass / np.diff(edges), [edges], names=("r",))
-        from scipy.stats import chi
+        from scipy.special import gammainc, gammaincc, gammaincinv
 
-        scale = kappa / math.sqrt(self.d)
+        half, scale = self.d / 2, kappa / math.sqrt(self.d)
         if kind == "particles":
             m = n or 2000
-            # Equal masses at the conditional means of the quantile bins:
+            # Equal masses at the conditional means of the quantile bins of χ_d:
             # E[χ_d; a<χ<b] = √2 Γ((d+1)/2)/Γ(d/2) P(a<χ_{d+1}<b).
-            bins = chi.ppf(np.linspace(0, 1, m + 1), self.d)
-            bins[0], bins[-1] = 0.0, np.inf
-            mean = math.exp(math.lgamma((self.d + 1) / 2) - math.lgamma(self.d / 2)) * math.sqrt(2)
-            upper = chi.sf(bins, self.d + 1)
-            lower = chi.cdf(bins, self.d + 1)
+            ends = gammaincinv(half, np.linspace(0, 1, m + 1))  # χ²/2 at the bins' ends, 0 … inf
+            mean = math.sqrt(2) * math.exp(math.lgamma(half + 0.5) - math.lgamma(half))
+            lower, upper = gammainc(half + 0.5, ends), gammaincc(half + 0.5, ends)
             parts = np.where(lower[1:] < 0.5, np.diff(lower), -np.diff(upper))
             return Particles((scale * mean * m * parts)[:, None], names=("r",))
         return GridDensity.from_cdf(
-            lambda r: chi.cdf(r / scale, self.d), [(0.0, self.top)], n=n or 512, names=("r",)
+            lambda r: gammainc(half, (r / scale) ** 2 / 2), [(0.0, self.top)], n=n or 512, names=("r",)
         )
 
     def network(self) -> GaussianNetwork:
