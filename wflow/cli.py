@@ -7,12 +7,15 @@ checkpoint is written first).
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from wflow import options
 from wflow.errors import ComputationError, InputError, StorageError
 
 
@@ -35,28 +38,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     def terminate(number: int, frame: Any) -> None:
         raise Terminated
 
-    signal.signal(signal.SIGTERM, terminate)
+    # Handlers belong to the main thread; called from another one, the command runs without.
+    main_thread = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, terminate) if main_thread else None
     try:
-        return int(arguments.command(arguments))
+        status = int(arguments.command(arguments))
+        sys.stdout.flush()
+        return status
     except StorageError as e:
-        print(f"wflow: {e}", file=sys.stderr)
-        return 1 if getattr(e, "during_write", False) else 2
+        return _complain(e, 1 if getattr(e, "during_write", False) else 2)
     except InputError as e:
-        print(f"wflow: {e}", file=sys.stderr)
-        return 2
-    except ComputationError as e:
-        print(f"wflow: {e}", file=sys.stderr)
-        return 1
+        return _complain(e, 2)
+    except (ComputationError, FloatingPointError) as e:
+        return _complain(e, 1)
+    except MemoryError as e:
+        return _complain(f"not enough memory ({e}): choose a smaller n", 1)
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still buffered must not complain at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as e:
+        where = f" ({e.filename})" if e.filename else ""
+        return _complain(f"{e.strerror or e}{where}", 1)
     except (KeyboardInterrupt, Terminated) as e:
         word, status = ("terminated", 143) if isinstance(e, Terminated) else ("interrupted", 130)
-        print(
-            f"wflow: {word}; a run's file holds its last checkpoint: wflow run … --resume",
-            file=sys.stderr,
-        )
-        return status
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        return _complain(f"{word}{_way_on(arguments)}", status)
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, former or signal.SIG_DFL)
+
+
+def _complain(what: object, status: int) -> int:
+    """One line on stderr; the exit status is handed through."""
+    print("wflow:", " ".join(str(what).split()), file=sys.stderr)
+    return status
+
+
+def _way_on(arguments: Any) -> str:
+    """After an interruption: how a run goes on, if it has left a file."""
+    if arguments.command is not run_system:
+        return ""
+    output = _output(arguments)
+    if not output.exists():
+        return " before the first step; nothing was written"
+    return f"; {output} holds the run so far: add --resume to go on"
 
 
 def parser() -> OneLineParser:
@@ -75,11 +100,11 @@ def parser() -> OneLineParser:
 
     add = commands.add_parser("run", help="solve a system's flow")
     _common(add)
-    add.add_argument("--method", default="auto", help="default: auto, which tells its choice")
-    add.add_argument("--t-end", type=_number, help="default: the system's")
+    add.add_argument("--method", help="default: auto, which tells its choice")
+    add.add_argument("--t-end", type=options.number, help="default: the system's")
     add.add_argument("--t-eval", help="times to save at, separated by commas")
-    add.add_argument("--rtol", type=_number, default=1e-6)
-    add.add_argument("--seed", type=int, default=0)
+    add.add_argument("--rtol", type=options.number, help="tolerance of a step; default: 1e-6")
+    add.add_argument("--seed", type=options.whole, help="key of the noise; default: 0")
     add.add_argument("--resume", action="store_true", help="carry the output file's run on")
     add.add_argument("--config", help="TOML file with the same options; the command line wins")
     add.set_defaults(command=run_system)
@@ -88,8 +113,8 @@ def parser() -> OneLineParser:
     _common(add)
     add.add_argument("--neurons", help="sizes separated by commas")
     add.add_argument("--step-sizes", help="SGD steps separated by commas")
-    add.add_argument("--seeds", type=int, default=8)
-    add.add_argument("--t-end", type=_number)
+    add.add_argument("--seeds", type=options.whole, default=8)
+    add.add_argument("--t-end", type=options.number)
     add.set_defaults(command=validate_system)
 
     add = commands.add_parser("info", help="what a file holds")
@@ -134,34 +159,34 @@ def run_system(arguments: Any) -> int:
     from wflow import evolve, restart
     from wflow.systems.catalogue import FLOW_PARAMETERS
 
-    _read_config(arguments)
     cls = _catalogued(arguments.system)
-    output = Path(arguments.output or f"{arguments.system}.h5")
-    picture = output.with_suffix(".png")
+    options.read_config(arguments)
+    output = _output(arguments)
+    picture = options.picture_beside(output)
     say = (lambda *words: None) if arguments.quiet else print
+    times = options.numbers(arguments.t_eval) if arguments.t_eval else None
     if arguments.resume:
-        if not output.exists():
-            raise InputError(f"--resume: there is no {output}; run without --resume first")
-        if arguments.parameters:
-            raise InputError("--resume with -p: the file holds the parameters; leave -p out")
-        solution = restart.resume(output, t_end=arguments.t_end, progress=not arguments.quiet)
+        _check_resume(arguments, output)
+        solution = restart.resume(
+            output, t_end=arguments.t_end, t_eval=times, progress=not arguments.quiet
+        )
     else:
-        _free([output, picture], arguments.overwrite)
-        given = _pairs(arguments.parameters)
+        options.free_places([output, picture], arguments.overwrite)
+        method = arguments.method or "auto"
+        given = options.pairs(arguments.parameters)
         own, flow_values, start = _sort_parameters(cls, given)
         system = cls(**own)
         flow = system.flow(**{p.name: flow_values[p.name] for p in FLOW_PARAMETERS})
         end = system.t_end if arguments.t_end is None else arguments.t_end
-        kind = start["measure"] if "measure" in given else _measure_for(system, arguments.method)
-        times = _numbers(arguments.t_eval) if arguments.t_eval else system.saved_times(end)
+        kind = start["measure"] if "measure" in given else _measure_for(system, method)
         solution = evolve.solve(
             flow,
             system.initial(kind, start["n"] or None),
             (0.0, end),
-            method=arguments.method,
-            t_eval=times,
-            rtol=arguments.rtol,
-            seed=arguments.seed,
+            method=method,
+            t_eval=system.saved_times(end) if times is None else times,
+            rtol=1e-6 if arguments.rtol is None else arguments.rtol,
+            seed=arguments.seed or 0,
             output=output,
             overwrite=arguments.overwrite,
             progress=not arguments.quiet,
@@ -180,16 +205,16 @@ def validate_system(arguments: Any) -> int:
     from wflow.validation import validate
 
     cls = _catalogued(arguments.system)
-    output = Path(arguments.output or f"{arguments.system}-validation.h5")
-    picture = output.with_suffix(".png")
-    _free([output, picture], arguments.overwrite)
-    own, flow_values, _ = _sort_parameters(cls, _pairs(arguments.parameters))
+    output = _output(arguments, "-validation")
+    picture = options.picture_beside(output)
+    options.free_places([output, picture], arguments.overwrite)
+    own, flow_values, _ = _sort_parameters(cls, options.pairs(arguments.parameters))
     if flow_values["reaction_rate"]:
         raise InputError("reaction_rate: plain SGD has no birth-death; leave it 0 to validate")
     report = validate(
         cls(**own),
-        neurons=_integers(arguments.neurons) if arguments.neurons else None,
-        step_sizes=_numbers(arguments.step_sizes) if arguments.step_sizes else None,
+        neurons=options.integers(arguments.neurons) if arguments.neurons else None,
+        step_sizes=options.numbers(arguments.step_sizes) if arguments.step_sizes else None,
         seeds=arguments.seeds,
         t_end=arguments.t_end,
         temperature=flow_values["temperature"],
@@ -220,10 +245,12 @@ def plot(arguments: Any) -> int:
     """``wflow plot FILE``."""
     from wflow.restart import load
 
-    picture = Path(arguments.output or Path(arguments.file).with_suffix(".png"))
     solution = load(arguments.file)
     if arguments.output:
-        _free([picture], arguments.overwrite)
+        picture = Path(arguments.output)
+        options.free_places([picture], arguments.overwrite)
+    else:
+        picture = options.picture_beside(Path(arguments.file))
     solution.plot(str(picture))
     print(f"written: {picture}")
     return 0
@@ -293,78 +320,32 @@ def _measure_for(system: Any, method: str) -> str:
     return str(system.measures[0])
 
 
-def _read_config(arguments: Any) -> None:
-    """Fill options that the command line leaves open from a TOML file."""
-    if not arguments.config:
-        return
-    import tomllib
+def _check_resume(arguments: Any, output: Path) -> None:
+    """Refuse what a resumed run would have to ignore."""
+    if not output.exists():
+        raise InputError(f"--resume: there is no {output}; run without --resume first")
+    if arguments.overwrite:
+        raise InputError("--resume with --overwrite: one goes on, the other begins anew; choose")
+    held = {"-p": arguments.parameters, "--method": arguments.method}
+    held |= {"--rtol": arguments.rtol, "--seed": arguments.seed}
+    for option, value in held.items():
+        if value not in (None, []):
+            raise InputError(f"--resume with {option}: the file holds it; leave {option} out")
+    if arguments.t_eval and arguments.t_end is None:
+        raise InputError("--resume with --t-eval: only a longer run saves more; add --t-end")
+    from wflow.storage import read_run
 
-    path = Path(arguments.config)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise InputError(f"--config {path}: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise InputError(f"--config {path} is not TOML: {e}") from None
-    inside = table.pop("parameters", {})
-    if not isinstance(inside, dict):
-        raise InputError(f"--config {path}: [parameters] must be a table of NAME = VALUE")
-    named = {p.split("=")[0] for p in arguments.parameters}
-    arguments.parameters += [f"{k}={v}" for k, v in inside.items() if k not in named]
-    defaults = {
-        "method": "auto",
-        "t_end": None,
-        "output": None,
-        "rtol": 1e-6,
-        "seed": 0,
-        "t_eval": None,
-    }
-    for key, value in table.items():
-        if key not in defaults:
-            from wflow.errors import unknown
-
-            raise unknown(f"option in {path}", key, [*defaults, "parameters"])
-        if key == "t_eval" and isinstance(value, list):
-            value = ",".join(str(v) for v in value)
-        if getattr(arguments, key) == defaults[key]:
-            setattr(arguments, key, value)
+    name = read_run(output).attributes.get("system")
+    if name != arguments.system:
+        raise InputError(
+            f"--resume: {output} is a run of {name or 'a user flow'}, not of {arguments.system}"
+        )
 
 
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InputError(f"-p {text}: write NAME=VALUE")
-        if name in pairs:
-            raise InputError(f"-p {name} is given twice: give it once")
-        pairs[name] = value
-    return pairs
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in str(text).split(",")]
-    except ValueError:
-        raise InputError(f"'{text}': give numbers separated by commas") from None
-
-
-def _integers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"'{text}': give whole numbers separated by commas") from None
-
-
-def _free(paths: Sequence[Path], overwrite: bool) -> None:
-    from wflow.validation.report import check_free
-
-    for path in paths:
-        check_free(path, overwrite)
+def _output(arguments: Any, ending: str = "") -> Path:
+    """The HDF5 file a command writes."""
+    if arguments.output is None:
+        return Path(f"{arguments.system}{ending}.h5")
+    if not arguments.output or not Path(arguments.output).name:
+        raise InputError(f"-o '{arguments.output}': give a file name, run.h5 say")
+    return Path(arguments.output)

@@ -39,7 +39,8 @@ class Parameter:
             return self._choice(value)
         number = self._number(value)
         if self.kind == "dimension":
-            if number != math.inf and (number != int(number) or number < 1):
+            # number % 1 is NaN, hence not 0, for NaN and -inf.
+            if number != math.inf and not (number >= 1 and number % 1 == 0):
                 raise self._refuse(value, "an integer >= 1 or inf")
             return number if number == math.inf else int(number)
         if self.kind is int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wflow.errors import StorageError, unknown
 from wflow.measures import GridDensity, Particles
 
 if TYPE_CHECKING:
@@ -42,8 +44,28 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
         middle.set_axis_off()
     draw_law(right, solution)
     if path is not None:
-        figure.savefig(path, dpi=140)
+        save_figure(figure, path)
     return figure
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a figure in the format its name ends in.
+
+    Raises
+    ------
+    InputError
+        for an ending that is no picture format
+    StorageError
+        when the file cannot be written
+    """
+    known = figure.canvas.get_supported_filetypes()
+    ending = os.path.splitext(path)[1].lstrip(".").lower()
+    if ending not in known:
+        raise unknown("picture format", ending, known)
+    try:
+        figure.savefig(path, dpi=140)
+    except OSError as e:
+        raise StorageError(f"{path} cannot be written ({e.strerror or e})") from None
 
 
 def _curve(axis: Any, solution: Solution, name: str, colour: str, label: str) -> None:

@@ -77,7 +77,10 @@ class RungeKutta(Method):
         # Both solutions are projected before they are compared: at a wall they agree.
         other = problem.project(xs - h * _combine(ERROR, moves))
         xs = problem.project(xs)
-        scale = tol.atol + tol.rtol * np.maximum(np.abs(x), np.abs(xs))
+        # Relative to the cloud's size where that is larger: a particle near 0, or one that slides along a kink of
+        # the activation (where no step is short enough for a relative error of its own), must not stop the rest.
+        size = np.maximum(np.abs(x), np.sqrt((x**2).mean(axis=0)))
+        scale = tol.atol + tol.rtol * np.maximum(size, np.abs(xs))
         error = float(np.sqrt(np.mean(((xs - other) / scale) ** 2)))
         if react:
             scale_w = tol.atol / w.size + tol.rtol * np.maximum(w, ws)

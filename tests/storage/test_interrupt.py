@@ -43,13 +43,18 @@ def test_interrupted_writes(tmp_path, sample, monkeypatch):
     assert sample.check_checkpoint(found, 5) == 3
 
 
+@uninterrupted()
+def interrupted_extension(writer):
+    os.kill(os.getpid(), signal.SIGINT)
+    writer.extend(8)
+
+
 def test_an_interrupted_rewrite(tmp_path, sample):
     path = tmp_path / "run.h5"
     with RunWriter.create(path, sample.layout(2), {}) as writer:
         writer.write_frame(*sample.frame(0))
-        with pytest.raises(KeyboardInterrupt), uninterrupted():
-            os.kill(os.getpid(), signal.SIGINT)
-            writer.extend(8)
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_extension(writer)
         writer.write_frame(*sample.frame(1))
     assert sample.check_run(path, 2).n_frames == 2
 

@@ -41,8 +41,8 @@ def test_killed_writers(tmp_path, sample):
             print(path, file=server.stdin, flush=True)
             child = int(server.stdout.readline())
             notes = path.with_name(path.name + ".ack")
-            wait_for(moments.randrange(26), notes)
-            time.sleep(moments.uniform(0.0, 0.02))
+            wait_for(moments.randrange(18), notes)
+            time.sleep(moments.uniform(0.0, 0.015))
             os.kill(child, signal.SIGKILL)
             assert server.stdout.readline() == "gone\n"
             lines = notes.read_text().split("\n") if notes.exists() else []

@@ -12,7 +12,7 @@ from wflow.storage.reader import stored_run
 from wflow.storage.steady import SteadyFile
 
 FRAMES = 6
-POWER_CUTS = 150
+POWER_CUTS = 120
 
 
 class RecordingFile(SteadyFile):

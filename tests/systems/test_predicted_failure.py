@@ -31,7 +31,11 @@ def test_the_bad_start_collapses_to_a_risk_of_7_25(d, n, invariants):
 
 
 def test_the_bad_start_on_the_grid_is_right_to_first_order(invariants):
-    """The wall's cell holds the atom at r = 0 as if it were at its midpoint: an error of O(h), twice 3.2 h here."""
+    """The wall's cell holds the atom as if it were at its midpoint h/2; R'(0) = 6.40, so R is too large by 3.20 h.
+
+    R'(0) = m [3.5 √1.5 + 1.5 √0.5] with h(s) = −2.5 − m s near 0, m = 3/√(2π), the ramp's mean over half a Gaussian.
+    """
+    slope = 3 / math.sqrt(2 * math.pi) * (3.5 * math.sqrt(1.5) + 1.5 * math.sqrt(0.5))
     errors = []
     for n in (128, 256, 512):
         run = solve("grid", n, t_end=1.0, d=math.inf, kappa=0.1)
@@ -39,9 +43,9 @@ def test_the_bad_start_on_the_grid_is_right_to_first_order(invariants):
         # All mass ends in the first cell.
         assert run.measures[-1].weights()[0] > 1 - 1e-9
         errors.append(run.risk[-1] - 7.25)
-    assert errors[-1] < 0.04
+    assert errors[-1] == pytest.approx(slope * 5 / 512 / 2, rel=5e-3)
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
-    assert np.abs(orders - 1.0).max() < 0.02
+    assert np.abs(orders - 1.0).max() < 0.01
 
 
 @pytest.mark.parametrize("d, n, end", [(math.inf, None, 0.175757), (320, 300, 0.182787)])
@@ -61,14 +65,14 @@ def test_noise_lets_the_bad_start_escape(invariants):
     Later the risk rises again while the free energy falls: without weight decay noise drives the weights outward.
     """
     times = [0.0, 0.1, 0.3]
-    grid = solve("grid", 256, t_end=0.3, t_eval=times, temperature=0.005, kappa=0.1)
+    grid = solve("grid", 128, t_end=0.3, t_eval=times, temperature=0.005, kappa=0.1)
     invariants(grid)
     assert grid.risk[-1] < 0.2
     particles = solve(
-        "particles", 1000, 0.3, times, temperature=0.005, method="langevin", kappa=0.1
+        "particles", 500, 0.3, times, temperature=0.005, method="langevin", kappa=0.1
     )
-    # The law is still moving fast at t = 0.1; a grid error of a few per cent there is h = 0.02 of a start 0.006 wide.
-    assert particles.risk[1] == pytest.approx(grid.risk[1], rel=0.08)
+    # The law is narrow and moves fast at t = 0.1: cells of 0.04 show there.
+    assert particles.risk[1] == pytest.approx(grid.risk[1], rel=0.12)
     assert particles.risk[2] == pytest.approx(grid.risk[2], rel=0.05)
 
 
@@ -87,7 +91,7 @@ def test_sgd_fails_and_learns_as_predicted():
 
 @pytest.mark.slow
 def test_noisy_sgd_escapes_from_the_bad_start():
-    """The same start, step and τ as the limit's escape, on a network small enough for its noise."""
+    """The same start and τ; N = 200 and ε = 1e-5, since 64,000 normals a step cost (25 s). The limit has 0.19."""
     system = wflow.systems.get("predicted-failure", kappa=0.1)
     run = wflow.networks.sgd(
         system,
@@ -98,4 +102,4 @@ def test_noisy_sgd_escapes_from_the_bad_start():
         seed=2,
         t_eval=[0.0, 0.1, 0.3],
     )
-    assert run.risk[-1] < 0.6
+    assert run.risk[-1] == pytest.approx(0.19, abs=0.1)

@@ -17,6 +17,7 @@ import numpy as np
 
 from wflow.storage.attributes import write_attributes
 from wflow.storage.checkpoint import Checkpoint, create_slots, write_slot
+from wflow.storage.disk import HDF5_FORMAT
 from wflow.storage.layout import COORDINATE, FieldSpec, Layout, Quantity
 from wflow.storage.steady import SteadyFile
 
@@ -50,7 +51,7 @@ def build(
     """Write a file with room for so many frames and steps, and ``content`` in it."""
     raw = SteadyFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        with h5py.File(raw, "w", libver="earliest") as file:
+        with h5py.File(raw, "w", libver=HDF5_FORMAT) as file:
             _fill(file, raw, layout, attributes, content, (frame_room, step_room), compress)
         raw.check()
     finally:

@@ -21,6 +21,9 @@ import h5py
 from wflow.errors import StorageError
 from wflow.storage.steady import SteadyFile
 
+HDF5_FORMAT = ("v108", "v108")
+"""The oldest format whose metadata bear checksums, and the newest that every reader since 2008 opens."""
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 HDF5_ERRORS = (OSError, RuntimeError)
 """What h5py raises when libhdf5 or the system under it fails."""
@@ -36,7 +39,7 @@ def open_locked(raw: SteadyFile, path: Path) -> h5py.File:
         raw.close()
         raise StorageError(f"{path} is being written by another run: wait for it or stop it first")
     try:
-        return h5py.File(raw, "r+", libver="earliest")
+        return h5py.File(raw, "r+", libver=HDF5_FORMAT)
     except BaseException:
         raw.close()
         raise

@@ -38,6 +38,18 @@ class RunWriter(OpenRun):
     """A run's file, open for writing: made by :meth:`create` or :meth:`resume`.
 
     Used as a context manager, it closes the file in the end; it does not call :meth:`finish`.
+
+    >>> import tempfile
+    >>> from wflow.storage import Quantity, read_run
+    >>> plan = Layout(n_frames=2, series={"risk": Quantity("loss", "risk R")}, step_series={}, fields={}, axes={})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with RunWriter.create(f"{folder}/run.h5", plan, {"system": "example"}) as writer:
+    ...         writer.write_frame(0.0, {"risk": 1.0}, {})
+    ...         writer.write_frame(0.5, {"risk": 0.25}, {})
+    ...         writer.finish("done", "reached t = 0.5", {"steps": 1})
+    ...     run = read_run(f"{folder}/run.h5")
+    >>> run.status, run.t.tolist(), run.series["risk"].tolist()
+    ('done', [0.0, 0.5], [1.0, 0.25])
     """
 
     @classmethod

@@ -126,7 +126,12 @@ class DataNetwork:
 
 
 def standardise(x: np.ndarray) -> np.ndarray:
-    """Inputs less their mean, divided by one common scale so that E|x|² = d; constant inputs become 0."""
+    """Inputs less their mean, divided by one common scale so that E|x|² = d; constant inputs become 0.
+
+    What is empty or not finite comes back as it is, for ``DataSystem.data`` to refuse.
+    """
+    if x.size == 0 or not np.isfinite(x).all():
+        return x
     x = x - x.mean(axis=0)
     scale = math.sqrt(float((x**2).mean()))
     return x / scale if scale > 0 else x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,13 @@ class Dataset(DataSystem):
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as held:
+        # Opened here: numpy leaves a file open that it cannot read.
+        with path.open("rb") as file:
+            held = np.load(file, allow_pickle=False)
+            if isinstance(held, np.ndarray):
+                raise InputError(f"{path} holds one array without a name: write np.savez(path, x=x, y=y)")
             return _pick(path, {k: held[k] for k in held.files})
-    except (zipfile.BadZipFile, OSError, ValueError) as e:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as e:
         if isinstance(e, InputError):
             raise
         raise InputError(f"{path} cannot be read as NPZ: {e}") from None
@@ -127,4 +132,5 @@ def _pick(path: Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nda
             raise InputError(
                 f"{path}: array '{name}' has type {arrays[name].dtype}; expected numbers"
             )
-    return arrays["x"], arrays["y"].ravel() if arrays["y"].ndim == 2 else arrays["y"]
+    y = arrays["y"]
+    return arrays["x"], y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y

@@ -51,11 +51,13 @@ class Mnist(DataSystem):
             raise InputError(f"path {folder}: no such folder; give the one with the IDX files")
         images = [_read_idx(p) for p in _find(folder, "images-idx3-ubyte")]
         labels = [_read_idx(p) for p in _find(folder, "labels-idx1-ubyte")]
-        x, y = np.concatenate(images), np.concatenate(labels)
-        if x.ndim != 3 or y.shape != (x.shape[0],):
+        told = [i.shape for i in images], [i.shape for i in labels]
+        fits = all(i.ndim == 3 and i.shape[1:] == images[0].shape[1:] for i in images)
+        if not fits or [i.shape[:1] for i in images] != told[1]:
             raise InputError(
-                f"{folder}: images {x.shape} and labels {y.shape} do not belong together"
+                f"{folder}: images {told[0]} and labels {told[1]} do not belong together: download MNIST again"
             )
+        x, y = np.concatenate(images), np.concatenate(labels)
         keep = self.samples or x.shape[0]
         pixels = x[:keep].reshape(min(keep, x.shape[0]), -1)
         return standardise(pixels.astype(np.float64)), labels_to_targets(y[:keep], self.task)

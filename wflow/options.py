@@ -1,0 +1,116 @@
+"""What the command line reads: numbers, NAME=VALUE pairs, a TOML file, and the places it may write to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wflow.errors import InputError, StorageError, unknown
+
+CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
+    "method": ((str,), "a name"),
+    "t_end": ((int, float), "a number"),
+    "t_eval": ((int, float, list, str), "a list of numbers"),
+    "output": ((str,), "a file name"),
+    "rtol": ((int, float), "a number"),
+    "seed": ((int,), "a whole number"),
+    "overwrite": ((bool,), "true or false"),
+    "quiet": ((bool,), "true or false"),
+}
+"""What may stand in a --config file beside [parameters]: types, and how to say so."""
+
+
+def read_config(arguments: Any) -> None:
+    """Fill options that the command line leaves open from a TOML file."""
+    if not arguments.config:
+        return
+    import tomllib
+
+    path = Path(arguments.config)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise InputError(f"--config {path}: {e.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise InputError(f"--config {path} is not TOML: {e}") from None
+    inside = table.pop("parameters", {})
+    if not isinstance(inside, dict):
+        raise InputError(f"--config {path}: [parameters] must be a table of NAME = VALUE")
+    named = {p.split("=")[0] for p in arguments.parameters}
+    arguments.parameters += [f"{k}={v}" for k, v in inside.items() if k not in named]
+    for key, value in table.items():
+        if key not in CONFIG_OPTIONS:
+            raise unknown(f"option in {path}", key, [*CONFIG_OPTIONS, "parameters"])
+        kinds, wanted = CONFIG_OPTIONS[key]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise InputError(f"--config {path}: {key} = {value!r}: give {wanted}")
+        if key == "t_eval" and isinstance(value, list):
+            value = ",".join(str(v) for v in value)
+        if getattr(arguments, key) in (None, False):
+            setattr(arguments, key, value)
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE texts as a dict."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InputError(f"-p {text}: write NAME=VALUE")
+        if name in found:
+            raise InputError(f"-p {name} is given twice: give it once")
+        found[name] = value
+    return found
+
+
+def number(text: str) -> float:
+    """A number, for argparse."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def whole(text: str) -> int:
+    """A whole number, for argparse."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers separated by commas."""
+    try:
+        return [float(part) for part in str(text).split(",")]
+    except ValueError:
+        raise InputError(f"'{text}': give numbers separated by commas") from None
+
+
+def integers(text: str) -> list[int]:
+    """Whole numbers separated by commas."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"'{text}': give whole numbers separated by commas") from None
+
+
+def picture_beside(file: Path) -> Path:
+    """The PNG beside a file, never the file itself."""
+    picture = file.with_suffix(".png")
+    if picture == file:
+        raise InputError(f"{file}: a PNG stands beside the HDF5 file; call that one {file.stem}.h5")
+    return picture
+
+
+def free_places(paths: Sequence[Path], overwrite: bool) -> None:
+    """Refuse places that are taken or are none, before any work is done."""
+    for path in paths:
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder: give the name of a file in it")
+        if not path.parent.is_dir():
+            raise StorageError(f"the folder {path.parent} does not exist: make it first")
+        if path.exists() and not overwrite:
+            raise StorageError(f"{path} exists: choose another name with -o, or add --overwrite")
