@@ -164,7 +164,7 @@ def run_system(arguments: Any) -> int:
     output = _output(arguments)
     picture = options.picture_beside(output)
     say = (lambda *words: None) if arguments.quiet else print
-    times = options.numbers(arguments.t_eval) if arguments.t_eval else None
+    times = None if arguments.t_eval is None else options.numbers(arguments.t_eval)
     if arguments.resume:
         _check_resume(arguments, output)
         solution = restart.resume(
@@ -331,7 +331,7 @@ def _check_resume(arguments: Any, output: Path) -> None:
     for option, value in held.items():
         if value not in (None, []):
             raise InputError(f"--resume with {option}: the file holds it; leave {option} out")
-    if arguments.t_eval and arguments.t_end is None:
+    if arguments.t_eval is not None and arguments.t_end is None:
         raise InputError("--resume with --t-eval: only a longer run saves more; add --t-end")
     from wflow.storage import read_run
 

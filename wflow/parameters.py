@@ -44,8 +44,8 @@ class Parameter:
                 raise self._refuse(value, "an integer >= 1 or inf")
             return number if number == math.inf else int(number)
         if self.kind is int:
-            if not math.isfinite(number) or number != int(number):
-                raise self._refuse(value, "an integer")
+            if not abs(number) < 2**53 or number != int(number):
+                raise self._refuse(value, "an integer below 2^53")
             number = int(number)
         elif not math.isfinite(number):
             raise self._refuse(value, "a finite number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -78,9 +79,7 @@ def sgd(
     if isinstance(system, str):
         system = get(system)
     model = system.network()
-    epsilon = float(system.sgd["step_size"] if step_size is None else step_size)
-    if not epsilon > 0:
-        raise InputError(f"step_size = {epsilon}: must be positive")
+    epsilon = check_step_size(system.sgd["step_size"] if step_size is None else step_size)
     count = round(system.t_end / epsilon) if n_steps is None else _count("n_steps", n_steps)
     n = system.sgd.get("n_neurons", 800) if n_neurons is None else _count("n_neurons", n_neurons)
     if initial is None:
@@ -181,6 +180,15 @@ def rebuild(stored: StoredRun) -> tuple[NetworkProblem, StochasticGradient]:
         float(about["ridge"]),
         None,
     )
+
+
+def check_step_size(value: Any) -> float:
+    """Check and return ε."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"step_size = {value!r}: give a positive number")
+    if not 0 < value < math.inf:
+        raise InputError(f"step_size = {value}: must be positive and finite")
+    return float(value)
 
 
 def _count(name: str, value: Any) -> int:
