@@ -257,14 +257,14 @@ def test_out_of_memory_is_status_1(refused: Refused) -> None:
 
 def test_broken_pipe_is_silent() -> None:
     # The reader is gone before the first line: closed at once, as `wflow list | true` does.
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "wflow", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.wait(60) == 0
-    assert process.stderr.read() == b""
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -8,7 +8,7 @@ from typing import Any
 from numba.core import event
 
 
-class _Clock(event.Listener):  # type: ignore[misc]
+class _Clock(event.Listener):
     """Adds up compilations; one inside another counts once."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class _Clock(event.Listener):  # type: ignore[misc]
 
 
 _clock = _Clock()
-event.register("numba:compile", _clock)
+event.register("numba:compile", _clock)  # type: ignore[no-untyped-call]
 
 
 def compile_seconds() -> float:

@@ -105,6 +105,8 @@ def advance(
     outcome: Outcome | None = None
     while state.saved < t_eval.size and t_eval[state.saved] <= state.t + eps:
         _frame(problem, recorder, state, float(t_eval[state.saved]), state.y, state.carry)
+    if state.accepted == 0:
+        outcome = _watch(state, problem.monitor(state.y, state.carry))
     try:
         while outcome is None and state.t < t_end - eps:
             if state.accepted >= max_steps:
@@ -115,8 +117,7 @@ def advance(
             h = state.controller.h
             if own_clock(method) and state.start + (state.accepted + 1) * h > t_end + eps:
                 # The path's next step ends beyond t_end: only the frames before it are wanted.
-                if _save_inside(problem, method, state, t_end, None, t_eval, recorder, eps):
-                    outcome = Outcome(False, f"not a number in a saved frame at t = {state.t:g}")
+                outcome = _save_inside(problem, method, state, t_end, None, t_eval, recorder, eps)
                 break
             step = _attempt(problem, method, state, h)
             if isinstance(step, Outcome):
@@ -126,10 +127,8 @@ def advance(
             t_new = state.t + h
             if own_clock(method):
                 t_new = state.start + (state.accepted + 1) * h
-            if _save_inside(problem, method, state, t_new, step, t_eval, recorder, eps):
-                outcome = Outcome(False, f"not a number in a saved frame at t = {state.t:g}")
-                break
-            if t_new > t_end + eps:
+            outcome = _save_inside(problem, method, state, t_new, step, t_eval, recorder, eps)
+            if outcome is not None or t_new > t_end + eps:
                 break  # the path's own step ends beyond t_end: it is left for a resumed run
             if method.kind in ("adaptive", "cfl"):
                 state.controller.accept(step.error, step.limit)
@@ -142,12 +141,13 @@ def advance(
             state.seconds = time.perf_counter() - began
             if recorder.due():
                 recorder.checkpoint(state.arrays(), {})
-        if outcome is not None and outcome.success and state.saved < t_eval.size:
-            # A steady state stands for all later times: its one frame is the time it was found.
-            _frame(problem, recorder, state, state.t, state.y, state.carry)
     finally:
         state.seconds = time.perf_counter() - began
         recorder.checkpoint(state.arrays(), {})
+    if outcome is not None and outcome.success and state.saved < t_eval.size:
+        # A steady state stands for all later times: its one frame is the time it was found. It comes after the
+        # checkpoint and takes no slot of t_eval, so a resumed run drops it and goes on as if it were not there.
+        recorder.frame(state.t, problem.observe(state.y, state.carry), problem.fields(state.y))
     return outcome or Outcome(True, f"reached t = {t_end:g}")
 
 
@@ -197,18 +197,33 @@ def _save_inside(
     t_eval: np.ndarray,
     recorder: Recorder,
     eps: float,
-) -> bool:
-    """Save the frames due in (t, t_new], where ``step`` ends if it is given; True if one is not finite."""
+) -> Outcome | None:
+    """Save the frames due in (t, t_new], where ``step`` ends if it is given; or why one cannot be had."""
     while state.saved < t_eval.size and t_eval[state.saved] <= t_new + eps:
         t = float(t_eval[state.saved])
-        if step is not None and abs(t - t_new) <= eps:
-            branch = step
-        else:
-            branch = method.step(problem, state.t, t - state.t, state.y, state.carry)
-        if branch.status != "ok" or not all(np.isfinite(v).all() for v in branch.y.values()):
-            return True
+        branch: Step | None = step
+        if step is None or abs(t - t_new) > eps:
+            branch = _branch(problem, method, state, t)
+        if branch is None:
+            return Outcome(
+                False, f"no step from t = {state.t:g} to the frame at {t:g}: tighten rtol"
+            )
         _frame(problem, recorder, state, t, branch.y, branch.carry)
-    return False
+    return None
+
+
+def _branch(problem: Problem, method: Method, state: State, t: float) -> Step | None:
+    """A side step from the state to time t, in pieces where the whole is refused; None if none will do."""
+    for pieces in (1,) if own_clock(method) else (1, 2, 4, 8, 16):
+        h = (t - state.t) / pieces
+        step = Step(state.y, state.carry)
+        for i in range(pieces):
+            step = method.step(problem, state.t + i * h, h, step.y, step.carry)
+            if step.status != "ok" or not all(np.isfinite(v).all() for v in step.y.values()):
+                break
+        else:
+            return step
+    return None
 
 
 def _frame(

@@ -14,6 +14,7 @@ from wflow.driver import own_clock
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure, Particles
+from wflow.measures.base import check_seed
 from wflow.runner import Settings, execute
 from wflow.solution import Solution
 from wflow.solvers.method import Method, Tolerance, choose_method, get_method
@@ -54,13 +55,15 @@ def solve(
     t_eval : increasing times in t_span to save at, 11 even ones by default; they are hit exactly and do not bend the
         path, except that methods with noise save at the nearest multiple of their step and report that t
     rtol, atol : tolerance of one step, for adaptive methods
-    first_step, max_step : step sizes
+    first_step, max_step : step sizes of adaptive and CFL methods; a schedule ξ(t) is looked at up to one step past t1
     method_options : options of the method by name, e.g. {"step_size": 1e-3} for "langevin"
     trackers : watchers beside those the method's declarations call for
     seed : key of the noise
     output : HDF5 file to write; an existing file is refused unless ``overwrite``
     progress : a bar on a terminal
     checkpoint_every : seconds between checkpoints
+    max_steps : accepted steps after which the run stops as failed
+    attributes : further entries for the file's header
 
     Returns
     -------
@@ -104,12 +107,17 @@ def solve(
     controller = StepController(chosen.error_order, 0.0, max_step=_positive("max_step", max_step))
     step = getattr(chosen, "step_size", None)
     if step is not None:
+        if first_step is not None or max_step < math.inf:
+            raise InputError(
+                f"method '{chosen.name}' has a fixed step: give method_options={{'step_size': …}}, "
+                "not first_step or max_step"
+            )
         controller.h = step
     elif first_step is not None:
         controller.h = _positive("first_step", first_step)
     times = check_times(t_eval, span)
     if own_clock(chosen):
-        times = on_clock(times, span[0], controller.h)
+        times = on_clock(times, span, controller.h)
     about = {
         "run": "flow",
         "method": chosen.name,
@@ -164,20 +172,18 @@ def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
     return t
 
 
-def on_clock(times: np.ndarray, t0: float, tick: float) -> np.ndarray:
-    """The nearest multiples of ``tick`` after t0, each once.
+def on_clock(times: np.ndarray, span: tuple[float, float], tick: float) -> np.ndarray:
+    """The nearest multiples of ``tick`` after t0 in ``span`` = (t0, t1), each once.
 
-    >>> on_clock(np.array([0.0, 0.24, 0.26]), 0.0, 0.1).round(3).tolist()
-    [0.0, 0.2, 0.3]
+    A time after the last whole step before ``t1`` takes that step.
+
+    >>> on_clock(np.array([0.0, 0.24, 0.26]), (0.0, 0.29), 0.1).round(3).tolist()
+    [0.0, 0.2]
     """
-    return t0 + np.unique(np.rint((times - t0) / tick)) * tick
-
-
-def check_seed(seed: Any) -> int:
-    """Check and return a seed, an integer in [0, 2^64)."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise InputError(f"seed = {seed!r}: give an integer in [0, 2^64)")
-    return int(seed)
+    last = np.floor((span[1] - span[0]) / tick + 1e-9)
+    return np.asarray(
+        span[0] + np.unique(np.minimum(np.rint((times - span[0]) / tick), last)) * tick
+    )
 
 
 def _positive(name: str, value: Any) -> float:

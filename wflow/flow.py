@@ -41,7 +41,8 @@ class GradientFlow:
     InputError
         for a negative or non-finite constant, and for τ > 0 where the energy refuses it (d = ∞)
 
-    Source: DESIGN's one equation; docs/conventions.md maps every source's constants to it.
+    Source: Mei, Montanari & Nguyen (2018) and Rotskoff, Jelassi, Bruna & Vanden-Eijnden (2019), in one convention;
+    docs/conventions.md maps their constants to it.
 
     >>> from wflow.energies import PairEnergy
     >>> GradientFlow(PairEnergy(lambda x: x[..., 0] ** 2), temperature=0.1)
@@ -90,7 +91,12 @@ class GradientFlow:
         """ξ(t)."""
         if not callable(self._schedule):
             return self._schedule
-        value = float(self._schedule(t))
+        try:
+            value = float(self._schedule(t))
+        except (ArithmeticError, TypeError, ValueError) as e:
+            raise InputError(
+                f"schedule({t:g}) failed ({e}): it must exist a little past the end too"
+            ) from None
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"schedule({t:g}) = {value}: must be finite and not negative")
         return value

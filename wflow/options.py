@@ -48,7 +48,8 @@ def read_config(arguments: Any) -> None:
             raise InputError(f"--config {path}: {key} = {value!r}: give {wanted}")
         if key == "t_eval" and isinstance(value, list):
             value = ",".join(str(v) for v in value)
-        if getattr(arguments, key) in (None, False):
+        held = getattr(arguments, key)
+        if held is None or held is False:  # 0 is an answer
             setattr(arguments, key, value)
 
 

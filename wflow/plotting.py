@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.errors import StorageError, unknown
+from wflow.errors import InputError, StorageError, unknown
 from wflow.measures import GridDensity, Particles
 
 if TYPE_CHECKING:
@@ -27,7 +27,15 @@ def new_figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
 
 
 def plot_solution(solution: Solution, path: str | None = None) -> Any:
-    """Risk, free energy and the evolution of the law, side by side."""
+    """Risk, free energy and the evolution of the law, side by side.
+
+    Raises
+    ------
+    InputError
+        when no frame was saved
+    """
+    if solution.t.size == 0:
+        raise InputError("no frame was saved, so there is nothing to draw: carry the run on first")
     figure, (left, middle, right) = new_figure(3)
     a = solution.attributes
     name = a.get("system") or "user flow"
@@ -130,7 +138,7 @@ def law_curve(measure: GridDensity | Particles) -> tuple[np.ndarray, np.ndarray,
     low, high = float(x.min()), float(x.max())
     if high - low < 1e-9 * max(1.0, abs(high)):
         low, high = low - 0.05, high + 0.05
-    bins = int(np.clip(np.sqrt(x.size) * 2, 12, 80))
+    bins = int(np.clip(np.sqrt(x.size), 12, 60))
     height, edges = np.histogram(x, bins=bins, range=(low, high), weights=weights)
     return 0.5 * (edges[1:] + edges[:-1]), height / np.diff(edges), label
 

@@ -77,7 +77,8 @@ def resume(
     if t_end is not None and t_end > end:
         later = check_times([t_end] if t_eval is None else t_eval, (end, t_end))
         if own_clock(method):
-            later = on_clock(later, float(about["t_span"][0]), method.step_size)
+            span = (float(about["t_span"][0]), t_end)
+            later = on_clock(later, span, method.step_size)
         times = np.concatenate([times, later[later > times[-1]]])
         end = t_end
     writer, checkpoint, _ = RunWriter.resume(path)

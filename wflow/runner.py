@@ -129,17 +129,13 @@ def execute(
         controller.h = method.first_step(problem, t_span[0], problem.initial, carry)
     if not own_clock(method):
         controller.h = min(controller.h, controller.max_step, t_span[1] - t_span[0])
-    state = State(
-        t_span[0], problem.initial, carry, controller, trackers=trackers, start=t_span[0]
-    )
+    state = State(t_span[0], problem.initial, carry, controller, trackers=trackers, start=t_span[0])
     writer = None
     if settings.output is not None:
         layout = _layout(problem, template, state, t_eval.size)
         started |= {"t_eval": t_eval.tolist(), "t_span": list(t_span)}
         started["measure"] = _describe(template)
-        writer = RunWriter.create(
-            settings.output, layout, started, overwrite=settings.overwrite
-        )
+        writer = RunWriter.create(settings.output, layout, started, overwrite=settings.overwrite)
         writer.write_checkpoint(state.arrays(), {})
     return _finish(
         problem,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.errors import InputError
 from wflow.flow import non_negative
 from wflow.kernels.tridiagonal import exchange
 from wflow.solvers.grid.problem import GridProblem, require_one_axis
@@ -34,7 +35,8 @@ class BackwardEuler(Method):
     preserves = frozenset({"mass", "positive"})
 
     def __post_init__(self) -> None:
-        non_negative("step_size", self.step_size)
+        if non_negative("step_size", self.step_size) == 0:
+            raise InputError("step_size 0: nothing would move; give a positive number")
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
         require_one_axis(self.name, measure)

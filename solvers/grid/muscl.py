@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import non_negative
 from wflow.kernels.transport import muscl_tendency
 from wflow.solvers.grid.problem import GridProblem, energy_rises, require_one_axis
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
@@ -39,9 +40,9 @@ class Muscl(Method):
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:
-        if not 1 <= self.theta <= 2:
+        if not 1 <= non_negative("theta", self.theta) <= 2:
             raise InputError(f"theta = {self.theta}: must be in [1, 2]; 2 is the sharpest")
-        if not 0 < self.cfl <= 0.5:
+        if not 0 < non_negative("cfl", self.cfl) <= 0.5:
             raise InputError(f"cfl = {self.cfl}: must be in (0, 0.5], the bound for positivity")
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:

@@ -81,6 +81,7 @@ def test_the_initial_law_has_the_moments_of_chi(d):
 
 def ramp_average(s):
     """E σ(sG) for σ = −2.5, 7.5 outside [0.5, 1.5], by quadrature between the knots."""
+
     def density(g):
         return math.exp(-g * g / 2) / math.sqrt(2 * math.pi)
 

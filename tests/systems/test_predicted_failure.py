@@ -1,4 +1,4 @@
-"""The predicted failure (SYSTEMS A5): the bad start ends at R = 1 + σ(0)² = 7.25, the good one learns, noise escapes."""
+"""The predicted failure (SYSTEMS A5): the bad start ends at R = 1 + σ(0)² = 7.25, the good one learns."""
 
 import math
 
@@ -68,9 +68,7 @@ def test_noise_lets_the_bad_start_escape(invariants):
     grid = solve("grid", 128, t_end=0.3, t_eval=times, temperature=0.005, kappa=0.1)
     invariants(grid)
     assert grid.risk[-1] < 0.2
-    particles = solve(
-        "particles", 500, 0.3, times, temperature=0.005, method="langevin", kappa=0.1
-    )
+    particles = solve("particles", 500, 0.3, times, temperature=0.005, method="langevin", kappa=0.1)
     # The law is narrow and moves fast at t = 0.1: cells of 0.04 show there.
     assert particles.risk[1] == pytest.approx(grid.risk[1], rel=0.12)
     assert particles.risk[2] == pytest.approx(grid.risk[2], rel=0.05)

@@ -175,7 +175,8 @@ class PairEnergy:
         from wflow.fingerprint import of_function
 
         parts = [self._v, self._u, self._grad_v, self._grad_u]
-        return "pair:" + ":".join(of_function(p) for p in parts) + f":{self.constant!r}"
+        shape = (self.dimension, self.constant, self.coordinates, self.bounds.tolist())
+        return "pair:" + ":".join(of_function(p) for p in parts) + f":{shape!r}"
 
     def __repr__(self) -> str:
         return f"PairEnergy(dimension={self.dimension}, interaction={self._u is not None})"

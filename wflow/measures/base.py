@@ -183,7 +183,7 @@ def check_count(what: str, n: Any) -> int:
 
 
 def check_seed(seed: Any) -> int:
-    """A whole number of at least 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is {seed!r}: give a whole number of at least 0")
+    """A whole number in [0, 2^63), so that it fits any file."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed!r}: give a whole number of at least 0 and below 2^63")
     return int(seed)

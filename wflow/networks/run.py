@@ -11,9 +11,10 @@ import numpy as np
 
 from wflow.controller import StepController
 from wflow.errors import InputError
-from wflow.evolve import check_seed, check_times, on_clock
+from wflow.evolve import check_times, on_clock
 from wflow.flow import non_negative
 from wflow.measures import Particles
+from wflow.measures.base import check_seed
 from wflow.runner import Settings, execute
 from wflow.solution import Solution
 from wflow.solvers.networks.problem import NetworkProblem
@@ -79,11 +80,16 @@ def sgd(
     if isinstance(system, str):
         system = get(system)
     model = system.network()
+    seed = check_seed(seed)
     epsilon = check_step_size(system.sgd["step_size"] if step_size is None else step_size)
-    count = round(system.t_end / epsilon) if n_steps is None else _count("n_steps", n_steps)
-    n = system.sgd.get("n_neurons", 800) if n_neurons is None else _count("n_neurons", n_neurons)
+    count = round(system.t_end / epsilon) if n_steps is None else check_count("n_steps", n_steps)
+    n = (
+        system.sgd.get("n_neurons", 800)
+        if n_neurons is None
+        else check_count("n_neurons", n_neurons)
+    )
     if initial is None:
-        neurons = model.start(n, check_seed(seed))
+        neurons = model.start(n, seed)
     else:
         if n_neurons is not None and initial.points().shape[0] != n_neurons:
             raise InputError(
@@ -95,14 +101,14 @@ def sgd(
         model,
         neurons,
         epsilon,
-        _count("batch_size", batch_size),
+        check_count("batch_size", batch_size),
         seed,
         temperature,
         ridge,
         order,
     )
     end = count * epsilon
-    times = on_clock(check_times(t_eval, (0.0, end * (1 + 1e-12))), 0.0, epsilon)
+    times = on_clock(check_times(t_eval, (0.0, end * (1 + 1e-12))), (0.0, end), epsilon)
     about = {
         "run": "sgd",
         "method": method.name,
@@ -147,10 +153,12 @@ def prepare(
                 f"order: system '{system.name}' draws fresh samples; only data sets replay"
             )
         model = model.replay(np.asarray(order))
+    flow = system.flow()
     problem = NetworkProblem(
         model,
         neurons,
-        system.flow().clock,
+        # A function of time is asked through the flow, which refuses negative values.
+        flow.schedule if callable(flow.clock) else flow.clock,
         temperature=non_negative("temperature", temperature),
         ridge=non_negative("ridge", ridge),
         seed=seed,
@@ -191,7 +199,8 @@ def check_step_size(value: Any) -> float:
     return float(value)
 
 
-def _count(name: str, value: Any) -> int:
+def check_count(name: str, value: Any) -> int:
+    """Check and return a whole number ≥ 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InputError(f"{name} = {value!r}: give a whole number >= 1")
     return int(value)

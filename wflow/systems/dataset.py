@@ -1,4 +1,4 @@
-"""A data set of the user's own from NPZ, CSV or HDF5; SYSTEMS row A10."""
+"""A data set of the user's own from NPZ, CSV or HDF5."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with path.open("rb") as file:
             held = np.load(file, allow_pickle=False)
             if isinstance(held, np.ndarray):
-                raise InputError(f"{path} holds one array without a name: write np.savez(path, x=x, y=y)")
+                raise InputError(
+                    f"{path} holds one array without a name: write np.savez(path, x=x, y=y)"
+                )
             return _pick(path, {k: held[k] for k in held.files})
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as e:
         if isinstance(e, InputError):

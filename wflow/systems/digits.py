@@ -1,4 +1,4 @@
-"""1,797 hand-written digits, 8×8 pixels, as scikit-learn ships them; SYSTEMS row A10."""
+"""1,797 hand-written digits, 8×8 pixels, as scikit-learn ships them."""
 
 from __future__ import annotations
 

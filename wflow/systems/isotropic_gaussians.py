@@ -1,4 +1,4 @@
-"""Two isotropic Gaussians told apart by the scale of x; SYSTEMS row A3."""
+"""Two isotropic Gaussians told apart by the scale of x."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MNIST from its IDX files, which the user brings; SYSTEMS row A10."""
+"""MNIST from its IDX files, which the user brings."""
 
 from __future__ import annotations
 

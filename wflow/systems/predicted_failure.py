@@ -1,4 +1,4 @@
-"""A non-monotone activation on which SGD fails from a small start, as the limit predicts; SYSTEMS row A5."""
+"""A non-monotone activation on which SGD fails from a small start, as the limit predicts."""
 
 from __future__ import annotations
 

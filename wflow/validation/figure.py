@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.plotting import BLUE, GREEN, GREY, ORANGE, law_curve, new_figure
+from wflow.plotting import BLUE, GREEN, GREY, law_curve, new_figure
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
+
+
+MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> Any:
     """Risk with bands, the law at four times, and the error against N."""
     figure, axes = new_figure(3)
     inside = ", ".join(f"{k} = {v}" for k, v in report.parameters.items())
-    figure.suptitle(f"{report.system} ({inside}): mean-field limit and SGD", fontsize=11)
+    figure.suptitle(
+        f"{report.system} ({inside}): mean-field limit and SGD, {report.risk.shape[2]} seeds a size",
+        fontsize=11,
+    )
     _risk(axes[0], report)
     _laws(axes[1], report)
     _error(axes[2], report)
@@ -26,32 +32,42 @@ def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> A
     return figure
 
 
+def _shades(count: int) -> Any:
+    """Oranges from light to dark, all of them visible on white."""
+    import matplotlib
+
+    return matplotlib.colormaps["Oranges"](np.linspace(0.45 if count > 1 else 0.75, 0.9, count))
+
+
 def _risk(axis: Any, report: Report) -> None:
-    mean, error = report.mean()[:, 0], report.standard_error()[:, 0]
-    shades = np.linspace(0.35, 1.0, report.neurons.size)
+    j = report.finest
+    mean, error = report.mean()[:, j], report.standard_error()[:, j]
+    shades = _shades(report.neurons.size)
+    for (kind, solution), line in zip(report.limits.items(), ("-", "--"), strict=False):
+        t, risk = solution.t, solution.risk
+        if "risk" in solution.steps:
+            t = np.concatenate([t[:1], solution.steps["t"]])
+            risk = np.concatenate([risk[:1], solution.steps["risk"]])
+        colour = BLUE if kind == "grid" else GREEN
+        axis.plot(t, risk, line, color=colour, lw=1.4, label=f"limit, {kind}")
     for i, n in enumerate(report.neurons):
         axis.errorbar(
             report.t,
             mean[i],
             3 * error[i],
-            fmt="o",
-            ms=3.5,
+            fmt=MARKS[i % len(MARKS)],
+            ms=4,
             capsize=2,
-            color=ORANGE,
-            alpha=shades[i],
+            color=shades[i],
             label=f"SGD, N = {n}, mean ± 3 s.e.",
-        )
-    for (kind, solution), line in zip(report.limits.items(), ("-", "--"), strict=False):
-        t = np.concatenate([solution.t[:1], solution.steps["t"]])
-        r = np.concatenate([solution.risk[:1], solution.steps["risk"]])
-        axis.plot(
-            t, r, line, color=BLUE if kind == "grid" else GREEN, lw=1.4, label=f"limit, {kind}"
         )
     positive = report.t[report.t > 0]
     if positive.size and positive[-1] > 30 * positive[0]:
         axis.set_xscale("symlog", linthresh=float(positive[0]), linscale=0.4)
-    axis.set(xlabel="time t = k × step size", ylabel="risk R [loss]", xlim=(0, None))
-    axis.legend(fontsize=7, frameon=False)
+        axis.set_xlim(-0.15 * positive[0], 1.2 * positive[-1])
+    axis.set(xlabel="time t = steps × step size", ylabel="risk R [loss]")
+    title = f"step size {report.step_sizes[j]:g}"
+    axis.legend(fontsize=7, frameon=False, title=title, title_fontsize=7)
     axis.grid(alpha=0.3)
 
 
@@ -61,48 +77,72 @@ def _laws(axis: Any, report: Report) -> None:
     reference = report.limits.get("grid") or report.limits["particles"]
     picks = sorted({int(i) for i in np.linspace(0, report.t.size - 1, 4)})
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(picks)))
-    top = 0.0
-    label = ""
+    low, high, top, label = np.inf, -np.inf, 0.0, ""
     for k, colour in zip(picks, colours, strict=True):
         x, density, label = law_curve(reference.measures[k])
         axis.plot(x, density, color=colour, lw=1.5, label=f"t = {report.t[k]:.3g}")
-        if report.laws.size and report.laws.shape[-1] == 1:
-            neurons = report.laws[:, k, :, 0].ravel()
-            height, edges = np.histogram(neurons, bins=60, density=True)
+        seen = x[density > 1e-3 * density.max()]
+        spans = [seen]
+        heights = [np.quantile(density, 0.99)]
+        if report.laws.size:
+            # Of several coordinates |θ| is shown, as by law_curve.
+            laws = report.laws[:, k]
+            neurons = laws[..., 0] if laws.shape[-1] == 1 else np.linalg.norm(laws, axis=-1)
+            height, edges = np.histogram(neurons.ravel(), bins=40, density=True)
             axis.stairs(height, edges, fill=True, color=colour, alpha=0.3)
-            top = max(top, float(height.max()))
-    if report.laws.size:
-        axis.set(xlim=(0, 1.1 * float(report.laws.max())), ylim=(0, 1.25 * top or None))
-    axis.set(xlabel=label, ylabel="density [1/parameter]")
-    axis.legend(fontsize=7, frameon=False, title="line: limit, bars: SGD", title_fontsize=7)
+            spans.append(edges)
+            heights.append(np.sort(height)[-3])
+        low = min(low, *(float(s.min()) for s in spans))
+        high = max(high, *(float(s.max()) for s in spans))
+        top = max(top, float(max(heights)))
+    margin = 0.04 * (high - low) or 0.05
+    axis.set(xlim=(low - margin, high + margin), ylim=(0, 1.3 * top or None))
+    axis.set(xlabel=label, ylabel=f"density [1/{_unit(label)}]")
+    shown = f"line: limit, bars: SGD, N = {report.neurons.max()}"
+    axis.legend(fontsize=7, frameon=False, title=shown, title_fontsize=7)
     axis.grid(alpha=0.3)
 
 
+def _unit(label: str) -> str:
+    """What stands in brackets at the end of an axis label."""
+    return label.rpartition("[")[2].rstrip("]") or "parameter"
+
+
 def _error(axis: Any, report: Report) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    n = report.neurons.astype(float)
+    shades = _shades(report.step_sizes.size)
     for j, e in enumerate(report.step_sizes):
         axis.loglog(
-            report.neurons,
+            n,
             report.sup_gap()[:, j],
-            "o-",
-            color=ORANGE,
-            alpha=1 - 0.25 * j,
-            label=f"mean sup|R_N − R|, step size {e:g}",
+            f"{MARKS[j % len(MARKS)]}-",
+            ms=4,
+            color=shades[j],
+            label=f"mean sup|R_N − R| [loss], step size {e:g}",
         )
-    bias = np.abs(report.gap()[:, 0]).mean(axis=-1)
-    axis.loglog(report.neurons, bias, "s-", color=BLUE, label="|mean R_N − R|")
+    j = report.finest
+    several = f", step size {report.step_sizes[j]:g}" if report.step_sizes.size > 1 else ""
+    bias = np.abs(report.gap()[:, j]).mean(axis=-1)
+    axis.loglog(n, bias, "s-", ms=4, color=BLUE, label=f"|mean R_N − R| [loss]{several}")
     if np.isfinite(report.distance).all():
-        axis.loglog(
-            report.neurons,
-            report.distance[:, 0].mean(axis=(1, 2)),
-            "^-",
-            color=GREEN,
-            label="W2 to the limit's law [parameter]",
-        )
-    n = report.neurons.astype(float)
-    for power, line, scale in ((-0.5, ":", report.sup_gap()[0, 0]), (-1.0, "--", bias[0])):
-        axis.loglog(
-            n, scale * (n / n[0]) ** power, line, color=GREY, lw=1, label=f"slope {power:g}"
-        )
-    axis.set(xlabel="neurons N", ylabel="error [loss]")
-    axis.legend(fontsize=7, frameon=False)
+        distance = report.distance[:, j].mean(axis=(1, 2))
+        label = f"mean W2 to the limit's law [parameter]{several}"
+        axis.loglog(n, distance, "^-", ms=4, color=GREEN, label=label)
+    if n.size > 1:
+        for power, line, scale in (
+            (-0.5, ":", report.sup_gap()[0, j]),
+            (-1.0, "--", bias[0]),
+        ):
+            guide = scale * (n / n[0]) ** power
+            axis.loglog(n, guide, line, color=GREY, lw=1, label=f"slope {power:g}")
+    axis.xaxis.set_major_locator(FixedLocator(n.tolist()))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    low, high = axis.get_ylim()
+    # Room above the curves for the legend, two fifths of the panel.
+    axis.set_ylim(low, high * (high / low) ** 0.7)
+    axis.set(xlabel="neurons N", ylabel="error [units in the legend]")
+    axis.legend(fontsize=7, frameon=False, loc="upper right")
     axis.grid(alpha=0.3, which="both")

@@ -20,7 +20,7 @@ class Report:
     """Limit against SGD: ``risk`` and ``distance`` have the axes (neurons, step_size, seed, t).
 
     ``limits`` holds the Solutions of the flow ("grid", "particles"), ``laws`` the reduced neurons of the largest
-    network at the first step size, shape (seed, t, neuron, coordinate).
+    network at the smallest step size, shape (seed, t, neuron, coordinate).
     """
 
     system: str
@@ -33,6 +33,11 @@ class Report:
     distance: np.ndarray
     laws: np.ndarray
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def finest(self) -> int:
+        """Index of the smallest step size, the one nearest to the limit."""
+        return int(np.argmin(self.step_sizes))
 
     @property
     def limit_risk(self) -> np.ndarray:
@@ -75,7 +80,7 @@ class Report:
         """
         if self.neurons.size < 2:
             raise InputError("a slope in N needs at least two sizes: give neurons=(N1, N2, …)")
-        j = int(np.argmin(self.step_sizes))
+        j = self.finest
         n_seeds = self.risk.shape[2]
         rng = np.random.default_rng(0)
         fits = []
@@ -95,7 +100,7 @@ class Report:
     def table(self) -> str:
         """Limit, SGD mean ± standard error and W2 at every saved time, and the slopes in N."""
         lines = [f"{self.system}: limit against SGD, {self.risk.shape[2]} seeds a size"]
-        i, j = self.neurons.size - 1, 0
+        i, j = self.neurons.size - 1, self.finest
         heads = [f"R {k}" for k in self.limits]
         lines.append(
             f"{'t':>8}"
@@ -111,7 +116,9 @@ class Report:
                 f"{t:8.3g}{limits}{mean[k]:18.6f}{error[k]:11.2e}{share:9.1%}"
                 f"{'yes' if ok[k] else 'NO':>4}{w2[k]:10.4f}"
             )
-        lines.append("ok: |SGD - limit| <= 3 s.e. + 5% of the limit")
+        lines.append(
+            f"ok: |SGD - limit| <= 3 s.e. + 5% of the limit; step size {self.step_sizes[j]:g}"
+        )
         for a, n in enumerate(self.neurons):
             for b, e in enumerate(self.step_sizes):
                 lines.append(

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from wflow.errors import InputError
-from wflow.evolve import check_times, solve
+from wflow.errors import ComputationError, InputError
+from wflow.evolve import check_times, on_clock, solve
 from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
+from wflow.networks.run import check_count, check_step_size
 from wflow.solution import Solution
 from wflow.systems import System, get
+from wflow.trackers import Fail
 from wflow.validation.report import Report, check_free
+
+T = TypeVar("T")
 
 
 def validate(
@@ -59,12 +64,21 @@ def validate(
     ------
     InputError
         for a system without a network, or sizes that are not positive
+    ComputationError
+        when the limit or a network fails
     """
     if isinstance(system, str):
         system = get(system)
     model = system.network()
-    sizes = _sizes(neurons or system.validation_neurons())
-    epsilons = [float(e) for e in (step_sizes or [system.sgd["step_size"]])]
+    sizes = sorted(
+        _each("neurons", system.validation_neurons() if neurons is None else neurons, _whole)
+    )
+    if step_sizes is None:
+        step_sizes = [system.sgd["step_size"]]
+    epsilons = _each("step_sizes", step_sizes, check_step_size)
+    batch = check_count(
+        "batch_size", system.sgd.get("batch_size", 1) if batch_size is None else batch_size
+    )
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 2:
         raise InputError(f"seeds = {seeds!r}: a band needs at least 2")
     check_free(output, overwrite)
@@ -72,14 +86,21 @@ def validate(
     if t_eval is None:
         t_eval = system.saved_times(end)
     times = check_times(t_eval, (0.0, end))
+    for e in epsilons:
+        if on_clock(times, (0.0, end), e).size < times.size:
+            raise InputError(
+                f"step size {e:g} is too long for the saved times {times.tolist()}: two fall on one step"
+            )
+    side_by_side = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
     flow = system.flow(temperature=temperature, ridge=ridge)
     began = time.perf_counter()
     limits: dict[str, Solution] = {}
     for kind, n in (("grid", n_grid), ("particles", n_particles)):
-        if kind in system.measures and not (kind == "particles" and temperature > 0):
+        # Particles with noise are themselves a sample: they stand in only where there is no grid.
+        if kind in system.measures and not (kind == "particles" and temperature > 0 and limits):
             limits[kind] = solve(flow, system.initial(kind, n), (0.0, end), t_eval=times)
             if not limits[kind].success:
-                raise InputError(f"the limit on {kind} failed: {limits[kind].message}")
+                raise ComputationError(f"the limit on {kind} failed: {limits[kind].message}")
     pde_seconds = time.perf_counter() - began
     jobs = [(n, e, s) for n in sizes for e in epsilons for s in range(seeds)]
     jobs.sort(key=lambda job: -job[0] / job[1])
@@ -89,42 +110,54 @@ def validate(
     assert reference is not None
     laws: dict[int, np.ndarray] = {}
 
+    halt = Halt()
+
     def train(job: tuple[int, float, int]) -> tuple[tuple[int, float, int], Solution]:
         n, e, s = job
         return job, sgd(
             system,
             n_neurons=n,
             step_size=e,
-            n_steps=round(end / e),
-            batch_size=batch_size or system.sgd.get("batch_size", 1),
+            n_steps=math.ceil(end / e - 1e-9),
+            batch_size=batch,
             seed=s,
             t_eval=times,
             temperature=temperature,
             ridge=ridge,
+            trackers=[halt],
         )
 
     from threadpoolctl import threadpool_limits
 
     bar = _bar(progress, jobs)
-    with threadpool_limits(1), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for done in as_completed([pool.submit(train, job) for job in jobs]):
-            (n, e, s), network = done.result()
-            if not network.success:
-                raise InputError(f"SGD with N = {n}, step size {e:g} failed: {network.message}")
-            where = (sizes.index(n), epsilons.index(e), s)
-            risk[where] = network.risk
-            one_dimensional = reference.measures[0].dimension == 1
-            for k in range(times.size):
-                reduced = model.reduce(network.measures[k].points())
-                if one_dimensional:
-                    limit = reference.measures[k]
-                    distance[(*where, k)] = wasserstein_2(Particles(reduced), limit)
-                if n == max(sizes) and e == epsilons[0]:
-                    laws.setdefault(s, np.empty((times.size, *reduced.shape)))[k] = reduced
+    with threadpool_limits(1), ThreadPoolExecutor(side_by_side) as pool:
+        try:
+            for done in as_completed([pool.submit(train, job) for job in jobs]):
+                (n, e, s), network = done.result()
+                if not network.success:
+                    raise ComputationError(
+                        f"SGD with N = {n}, step size {e:g} failed: {network.message}"
+                    )
+                where = (sizes.index(n), epsilons.index(e), s)
+                risk[where] = network.risk
+                one_dimensional = reference.measures[0].dimension == 1
+                for k in range(times.size):
+                    reduced = model.reduce(network.measures[k].points())
+                    if one_dimensional:
+                        limit = reference.measures[k]
+                        distance[(*where, k)] = wasserstein_2(Particles(reduced), limit)
+                    if n == max(sizes) and e == min(epsilons):
+                        laws.setdefault(s, np.empty((times.size, *reduced.shape)))[k] = reduced
+                if bar is not None:
+                    bar.update(n / e)
+        except BaseException:
+            # Ctrl-C, or one network that failed: the pool waits for its threads, so end them first.
+            halt.asked = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
             if bar is not None:
-                bar.update(n / e)
-    if bar is not None:
-        bar.close()
+                bar.close()
     report = Report(
         system=system.name,
         parameters=system.stored_parameters(),
@@ -142,15 +175,35 @@ def validate(
     return report
 
 
-def _sizes(neurons: Sequence[int]) -> list[int]:
-    sizes = []
-    for n in neurons:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise InputError(f"neurons = {n!r}: give positive integers")
-        sizes.append(int(n))
-    if len(set(sizes)) != len(sizes):
-        raise InputError(f"neurons {sizes}: a size is named twice")
-    return sorted(sizes)
+class Halt:
+    """A tracker that ends every run it watches once ``asked`` is set, from whatever thread."""
+
+    name = "halt"
+    asked = False
+
+    def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
+        return Fail(f"halted at t = {t:g}") if self.asked else None
+
+    def state(self) -> list[float]:
+        return []
+
+    def restore(self, state: list[float]) -> None:
+        """There is nothing to remember."""
+
+
+def _whole(value: Any) -> int:
+    return check_count("neurons", value)
+
+
+def _each(name: str, values: Any, check: Callable[[Any], T]) -> list[T]:
+    """Check every entry of a list; none may stand there twice."""
+    try:
+        checked = [check(v) for v in values]
+    except TypeError:
+        raise InputError(f"{name} = {values!r}: give a list of numbers") from None
+    if not checked or len(set(checked)) != len(checked):
+        raise InputError(f"{name} {checked}: give at least one, each once")
+    return checked
 
 
 def _bar(progress: bool, jobs: list[tuple[int, float, int]]) -> Any:
