@@ -101,6 +101,14 @@ def parser() -> OneLineParser:
     add = commands.add_parser("run", help="solve a system's flow")
     _common(add)
     add.add_argument("--method", help="default: auto, which tells its choice")
+    add.add_argument(
+        "--option",
+        dest="method_options",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the method, e.g. step_size=1e-3 for langevin; may be repeated",
+    )
     add.add_argument("--t-end", type=options.number, help="default: the system's")
     add.add_argument("--t-eval", help="times to save at, separated by commas")
     add.add_argument("--rtol", type=options.number, help="tolerance of a step; default: 1e-6")
@@ -184,6 +192,7 @@ def run_system(arguments: Any) -> int:
             system.initial(kind, start["n"] or None),
             (0.0, end),
             method=method,
+            method_options=options.method_options(arguments.method_options, method),
             t_eval=system.saved_times(end) if times is None else times,
             rtol=1e-6 if arguments.rtol is None else arguments.rtol,
             seed=arguments.seed or 0,

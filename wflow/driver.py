@@ -160,7 +160,7 @@ def _attempt(problem: Problem, method: Method, state: State, h: float) -> Step |
     while True:
         try:
             step = method.step(problem, state.t, control.h, state.y, state.carry)
-            finite = all(np.isfinite(v).all() for v in step.y.values())
+            finite = _finite(step)
         except FloatingPointError as e:
             step, finite, reason = Step(state.y, state.carry, error=math.nan), False, str(e)
         if step.status == "ok" and finite and step.error <= 1.0:
@@ -224,6 +224,11 @@ def _branch(problem: Problem, method: Method, state: State, t: float) -> Step | 
         else:
             return step
     return None
+
+
+def _finite(step: Step) -> bool:
+    """Whether a step's arrays are numbers; its carry, too: the energy at its end."""
+    return all(np.isfinite(v).all() for v in (*step.y.values(), *step.carry.values()))
 
 
 def _frame(

@@ -66,6 +66,23 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def method_options(texts: Sequence[str], method: str) -> dict[str, float]:
+    """Options of a method, all of which are numbers.
+
+    >>> method_options(["step_size=1e-3"], "langevin")
+    {'step_size': 0.001}
+    """
+    if texts and method == "auto":
+        raise InputError(f"--option {texts[0]}: name the method too, with --method")
+    values = {}
+    for name, text in pairs(texts).items():
+        try:
+            values[name] = float(text)
+        except ValueError:
+            raise InputError(f"--option {name}={text}: '{text}' is not a number") from None
+    return values
+
+
 def number(text: str) -> float:
     """A number, for argparse."""
     try:

@@ -65,6 +65,8 @@ def resume(
         raise InputError(
             f"t_end = {t_end:g}: the run in {path} already goes to {end:g}; ask for more"
         )
+    if t_eval is not None and (t_end is None or t_end == end):
+        raise InputError(f"t_eval without a later t_end: {path} keeps its own times up to {end:g}")
     if stored.status == "done" and (t_end is None or t_end == end):
         return solution_from_file(path)
     if about["run"] == "sgd":
@@ -114,6 +116,8 @@ def _rebuild_flow(stored: StoredRun, flow: GradientFlow | None) -> tuple[Any, An
             ridge=about["ridge"],
             reaction_rate=about["reaction_rate"],
         )
+    if not isinstance(flow, GradientFlow):
+        raise InputError(f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow")
     if flow.fingerprint() != about["fingerprint"]:
         raise InputError(
             f"this flow is not the one that {stored.path} was run with (fingerprints differ): "

@@ -52,6 +52,13 @@ class Settings:
     compress: bool = True
     compiled_before: float = field(default_factory=compile_seconds)
 
+    def __post_init__(self) -> None:
+        every, most = self.checkpoint_every, self.max_steps
+        if isinstance(every, bool) or not isinstance(every, int | float) or not every >= 0:
+            raise InputError(f"checkpoint_every = {every!r}: give seconds >= 0")
+        if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
+            raise InputError(f"max_steps = {most!r}: give a whole number >= 1")
+
 
 class RunRecorder:
     """Frames, step rows and checkpoints, into memory and, if there is one, into the file."""

@@ -14,6 +14,9 @@ from wflow.parameters import Parameter
 from wflow.streams import stream
 from wflow.systems.catalogue import System
 
+LIMIT_SEED = 2**40
+"""Seed of the flow's own neurons, apart from the small seeds that networks are trained with."""
+
 NETWORK_PARAMETERS = (
     Parameter("activation", "tanh", "activation by name", str),
     Parameter(
@@ -62,7 +65,7 @@ class DataSystem(System):
 
     def start_from(self, kind: str, n: int | None) -> Measure:
         network = self.network()
-        return Particles(network.start(n or 400, 0), names=self.energy().coordinates)
+        return Particles(network.start(n or 400, LIMIT_SEED), names=self.energy().coordinates)
 
     def network(self) -> DataNetwork:
         return DataNetwork(self)

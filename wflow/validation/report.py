@@ -126,10 +126,13 @@ class Report:
                     f"mean gap {np.abs(self.gap()[a, b]).mean():.4f}"
                 )
         if self.neurons.size > 1:
-            for kind, theory in (("fluctuation", -0.5), ("bias", -1.0)):
+            for kind, what, theory in (
+                ("fluctuation", "mean sup|R_N - R|", "-0.5, nearer to -1 while the bias leads"),
+                ("bias", "|mean R_N - R|", "-1"),
+            ):
                 fit, low, high = self.slope(kind)
                 lines.append(
-                    f"slope in N of the {kind}: {fit:.2f} (95% {low:.2f} … {high:.2f}; theory {theory:g})"
+                    f"slope in N of {what}: {fit:.2f} (95% {low:.2f} … {high:.2f}; theory {theory})"
                 )
         if self.seconds:
             lines.append(
