@@ -283,6 +283,15 @@ def test_wrong_place(
     assert [p.name for p in finished.parent.iterdir()] == ["finished.h5"]
 
 
+def test_a_pipe_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is a device: to be renamed over, /dev/null need only be named by root."""
+    pipe = tmp_path / "pipe.h5"
+    os.mkfifo(pipe)
+    assert main(["run", "isotropic-gaussians", "--overwrite", "-o", str(pipe)]) == 2
+    assert "device or a pipe" in capsys.readouterr().err
+    assert pipe.is_fifo()
+
+
 def test_a_png_for_an_hdf5_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The picture would replace the run it shows."""
     assert main(["run", "isotropic-gaussians", "-o", str(tmp_path / "a.png")]) == 2

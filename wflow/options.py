@@ -128,6 +128,8 @@ def free_places(paths: Sequence[Path], overwrite: bool) -> None:
     for path in paths:
         if path.is_dir():
             raise StorageError(f"{path} is a folder: give the name of a file in it")
+        if path.exists() and not path.is_file():
+            raise StorageError(f"{path} is a device or a pipe: give the name of a file")
         if not path.parent.is_dir():
             raise StorageError(f"the folder {path.parent} does not exist: make it first")
         if path.exists() and not overwrite:

@@ -50,7 +50,8 @@ def test_shapes(report, system):
     alone = wflow.networks.sgd(
         system, n_neurons=32, step_size=1e-3, n_steps=1000, seed=2, t_eval=[0.0, 0.5, 1.0]
     )
-    np.testing.assert_array_equal(found.risk[1, 1, 2], alone.risk)
+    # validate holds BLAS to one thread, so the products in the risk may differ in their last bits.
+    np.testing.assert_allclose(found.risk[1, 1, 2], alone.risk, rtol=1e-13)
     radii = np.linalg.norm(alone.measures[-1].points(), axis=1)
     np.testing.assert_array_equal(found.laws[2, -1, :, 0], radii)
 
