@@ -18,12 +18,26 @@ LONGEST_FILE = 400
 # From the ground up; a module imports from its own row and from the rows before it. The longest
 # name that fits counts, so that one file can stand elsewhere than the rest of its folder.
 LAYERS: list[list[str]] = [
-    ["wflow.errors", "wflow.streams", "wflow.fingerprint", "wflow.options", "wflow.parameters", "wflow.kernels"],
+    [
+        "wflow.errors",
+        "wflow.streams",
+        "wflow.fingerprint",
+        "wflow.options",
+        "wflow.parameters",
+        "wflow.kernels",
+    ],
     ["wflow.energies", "wflow.measures"],
     ["wflow.flow"],
     ["wflow.solvers"],
     ["wflow.solution", "wflow.storage", "wflow.plotting"],
-    ["wflow.compiling", "wflow.controller", "wflow.trackers", "wflow.driver", "wflow.runner", "wflow.evolve"],
+    [
+        "wflow.compiling",
+        "wflow.controller",
+        "wflow.trackers",
+        "wflow.driver",
+        "wflow.runner",
+        "wflow.evolve",
+    ],
     ["wflow.systems", "wflow.networks"],
     ["wflow.restart"],
     ["wflow.validation"],

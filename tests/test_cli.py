@@ -237,6 +237,11 @@ def test_info_and_plot(refused: Refused, capsys: pytest.CaptureFixture[str]) -> 
     assert "unknown picture format 'foo'" in refused("plot", "a.h5", "-o", "fig.foo")
     assert "folder nope" in refused("plot", "a.h5", "-o", "nope/fig.png")
     assert "no file b.h5" in refused("plot", "b.h5")
+    # `run` has drawn a.png already: a picture of one's own is never replaced unasked.
+    before = Path("a.png").read_bytes()
+    assert main(["plot", "a.h5"]) == 0
+    assert Path("a-1.png").exists()
+    assert Path("a.png").read_bytes() == before
 
 
 def test_failed_computation_is_status_1(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def parser() -> OneLineParser:
 
     add = commands.add_parser("plot", help="draw a file")
     add.add_argument("file")
-    add.add_argument("-o", "--output", help="default: the file's name with .png")
+    add.add_argument("-o", "--output", help="default: the file's name with .png, numbered if taken")
     add.add_argument("--overwrite", action="store_true")
     add.set_defaults(command=plot)
     return top
@@ -259,7 +259,7 @@ def plot(arguments: Any) -> int:
         picture = Path(arguments.output)
         options.free_places([picture], arguments.overwrite)
     else:
-        picture = options.picture_beside(Path(arguments.file))
+        picture = options.free_name(options.picture_beside(Path(arguments.file)))
     solution.plot(str(picture))
     print(f"written: {picture}")
     return 0

@@ -158,6 +158,12 @@ def _attempt(problem: Problem, method: Method, state: State, h: float) -> Step |
     reason = ""
     smallest = SMALLEST_STEP * max(1.0, abs(state.t))
     while True:
+        if control.h < smallest and not fixed:
+            return Outcome(
+                False,
+                f"step size fell below {smallest:.1e} at t = {state.t:g} ({reason or 'stability'}): "
+                "loosen rtol, refine the grid, or check the energy",
+            )
         try:
             step = method.step(problem, state.t, control.h, state.y, state.carry)
             finite = _finite(step)
@@ -180,12 +186,6 @@ def _attempt(problem: Problem, method: Method, state: State, h: float) -> Step |
             control.refuse(step.limit)
         else:
             control.reject(step.error if finite else math.nan)
-        if control.h < smallest:
-            return Outcome(
-                False,
-                f"step size fell below {smallest:.1e} at t = {state.t:g} ({reason}): "
-                "loosen rtol, refine the grid, or check the energy",
-            )
 
 
 def _save_inside(

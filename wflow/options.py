@@ -123,6 +123,19 @@ def picture_beside(file: Path) -> Path:
     return picture
 
 
+def free_name(path: Path) -> Path:
+    """The path itself, or where that exists the first of NAME-1, NAME-2, … that does not.
+
+    >>> free_name(Path("no-such-file.png")).name
+    'no-such-file.png'
+    """
+    free, number = path, 0
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
 def free_places(paths: Sequence[Path], overwrite: bool) -> None:
     """Refuse places that are taken or are none, before any work is done."""
     for path in paths:

@@ -142,8 +142,13 @@ def execute(
         layout = _layout(problem, template, state, t_eval.size)
         started |= {"t_eval": t_eval.tolist(), "t_span": list(t_span)}
         started["measure"] = _describe(template)
-        writer = RunWriter.create(settings.output, layout, started, overwrite=settings.overwrite)
-        writer.write_checkpoint(state.arrays(), {})
+        writer = RunWriter.create(
+            settings.output,
+            layout,
+            started,
+            overwrite=settings.overwrite,
+            checkpoint=state.arrays(),
+        )
     return _finish(
         problem,
         method,

@@ -135,7 +135,8 @@ def test_pure_reaction_is_exact(temperature):
     gain = alpha * t if temperature == 0 else (1 - a) / temperature
     exact = start.density**a * np.exp(-gain * np.sin(3 * start.points()[:, 0]))
     exact /= float(exact @ start.widths[0])
-    tolerance = 1e-6 if temperature == 1e-9 else 1e-12  # (1 − a)/τ cancels in this test, not in the method
+    # (1 − a)/τ cancels in this test, not in the method.
+    tolerance = 1e-6 if temperature == 1e-9 else 1e-12
     assert sol.measures[0].density == pytest.approx(exact, rel=tolerance)
 
 

@@ -171,9 +171,7 @@ def check_dimension(d: float) -> int:
     if not math.isfinite(d) or d != int(d) or d < 1:
         raise InputError(f"d = {d!r}: expected an integer >= 1 or inf")
     if d > LARGEST:
-        raise InputError(
-            f"d = {int(d)}: the exact features go up to {LARGEST}; beyond, take d = inf"
-        )
+        raise InputError(f"d = {d:g}: the exact features go up to {LARGEST}; beyond, take d = inf")
     return int(d)
 
 

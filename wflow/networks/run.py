@@ -91,6 +91,10 @@ def sgd(
     if initial is None:
         neurons = model.start(n, seed)
     else:
+        if not isinstance(initial, Particles):
+            raise InputError(
+                f"initial is a {type(initial).__name__}: pass wflow.Particles of shape (N, D)"
+            )
         if n_neurons is not None and initial.points().shape[0] != n_neurons:
             raise InputError(
                 f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out"

@@ -136,6 +136,8 @@ def check_place(path: Path, overwrite: bool) -> None:
     """Refuse a path that exists, is a folder, or lies where nothing can be written."""
     if path.is_dir():
         raise StorageError(f"{path} is a folder: give the name of a file in it, run.h5 say")
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is a device or a pipe: give the name of a file, run.h5 say")
     if not path.parent.is_dir():
         raise StorageError(f"the folder {path.parent} does not exist: make it first (mkdir -p)")
     if path.exists():

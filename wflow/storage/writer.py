@@ -60,6 +60,7 @@ class RunWriter(OpenRun):
         attributes: Mapping[str, Any],
         *,
         overwrite: bool = False,
+        checkpoint: Mapping[str, np.ndarray] | None = None,
     ) -> RunWriter:
         """A new file with room for the whole run; it appears under its name complete or not at all.
 
@@ -69,6 +70,7 @@ class RunWriter(OpenRun):
         layout : what the file will hold
         attributes : text, numbers, lists and dicts that describe the run
         overwrite : take the place of an existing file
+        checkpoint : arrays of a first checkpoint, so that the file can be resumed from the moment it is there
 
         Raises
         ------
@@ -82,6 +84,10 @@ class RunWriter(OpenRun):
         target = Path(os.path.realpath(path))
         room = layout.bytes_needed(layout.n_frames, FIRST_STEP_ROOM)
         everything = {**attributes, "status": "running", "message": "", "stats": {}}
+        first = None
+        if checkpoint is not None:
+            arrays = {name: np.asarray(value) for name, value in checkpoint.items()}
+            first = Checkpoint(arrays, {}, 0, 0, 1)
         try:
             disks.check_place(target, overwrite)
             disks.remove_leftovers(target)
@@ -91,7 +97,7 @@ class RunWriter(OpenRun):
                     temporary,
                     layout,
                     everything,
-                    Content(),
+                    Content(checkpoint=first),
                     frame_room=layout.n_frames,
                     step_room=FIRST_STEP_ROOM,
                 )
@@ -99,7 +105,9 @@ class RunWriter(OpenRun):
             raise StorageError(
                 f"{path} cannot be created: {disks.explain(e)}: choose another place or make room"
             ) from e
-        return cls(path)
+        writer = cls(path)
+        writer._sequence = first.sequence if first else 0
+        return writer
 
     @classmethod
     def resume(
