@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -58,7 +59,7 @@ class Problem(Protocol):
         """The arrays of a saved frame: density, or positions and weights."""
 
 
-class Method:
+class Method(ABC):
     """Base of all methods: declarations, and options as dataclass fields."""
 
     name: ClassVar[str]
@@ -82,9 +83,9 @@ class Method:
         """A step size to begin with."""
         return 1e-3
 
+    @abstractmethod
     def step(self, problem: Any, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         """Advance from t by h; pure."""
-        raise NotImplementedError
 
     def options(self) -> dict[str, Any]:
         """The options in force, for the file's header."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -53,7 +54,7 @@ class NetworkModel(Protocol):
         """Neurons mapped to the state of the system's flow."""
 
 
-class System:
+class System(ABC):
     """A named problem with its source, its parameters and its published values."""
 
     name: ClassVar[str]
@@ -81,9 +82,9 @@ class System:
             return values[name]
         raise AttributeError(f"system '{type(self).name}' has no parameter '{name}'")
 
+    @abstractmethod
     def energy(self) -> Energy:
         """The risk as a functional of a measure."""
-        raise NotImplementedError
 
     def schedule(self) -> Schedule:
         """ξ(t) on the system's own clock."""
@@ -115,18 +116,18 @@ class System:
             raise InputError(f"n = {n!r}: give a number of {kind} cells or particles >= 1")
         return self.start_from(kind, n)
 
+    @abstractmethod
     def start_from(self, kind: str, n: int | None) -> Measure:
         """The initial law; ``kind`` and ``n`` are checked."""
-        raise NotImplementedError
 
     def network(self) -> NetworkModel:
         """The finite network whose SGD this flow is the limit of."""
         raise InputError(f"system '{self.name}' has no finite network: it is a limit only")
 
     def validation_neurons(self) -> tuple[int, ...]:
-        """Sizes to validate at by default: the published one and an eighth of it."""
+        """Sizes to validate at by default: the published one and a sixteenth of it."""
         n = int(self.sgd.get("n_neurons", 800))
-        return tuple(sorted({max(1, n // 8), n}))
+        return tuple(sorted({max(1, n // 16), n}))
 
     def saved_times(self, t_end: float) -> np.ndarray:
         """Times to save at by default, up to ``t_end``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,9 @@ class DataSystem(System):
     sgd = {"n_neurons": 400, "step_size": 1e-3, "batch_size": 1}  # noqa: RUF012
     _data: tuple[np.ndarray, np.ndarray] | None = None
 
+    @abstractmethod
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (Q, d) and targets (Q,), as they come."""
-        raise NotImplementedError
 
     def data(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets, checked and read once."""

@@ -7,6 +7,7 @@ h(r|x|) (:mod:`wflow.energies.radial`). At d = ∞ inputs are measured in units 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,9 @@ class RadialGaussians(System):
         steps = np.array([1 + self.delta, 1 - self.delta])
         return steps if self.spread == "scale" else np.sqrt(steps)
 
+    @abstractmethod
     def start_radius(self) -> float:
         """κ: weights start as N(0, κ²/d I)."""
-        raise NotImplementedError
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Radii |x|, targets and probabilities of the reduced problem."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.plotting import BLUE, GREEN, GREY, law_curve, new_figure
+from wflow.plotting import BLUE, GREEN, GREY, law_curve, new_figure, save_figure
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -28,7 +28,7 @@ def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> A
     _laws(axes[1], report)
     _error(axes[2], report)
     if path is not None:
-        figure.savefig(path, dpi=140)
+        save_figure(figure, path)
     return figure
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,10 +157,9 @@ class Report:
 
         check_free(path, overwrite)
         target = Path(path)
-        handle, temporary = tempfile.mkstemp(suffix=".part", dir=target.parent)
-        os.close(handle)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            with h5py.File(temporary, "w") as f:
+            with h5py.File(temporary, "x") as f:
                 f.attrs["format"] = "wflow-report-1"
                 f.attrs["system"] = self.system
                 f.attrs["parameters"] = json.dumps(self.parameters)

@@ -52,7 +52,7 @@ def validate(
     Parameters
     ----------
     system : a system or its name
-    neurons, step_sizes : networks to train; by default the published size with two smaller ones, and the published ε
+    neurons, step_sizes : networks to train; by default the published size and a sixteenth of it, at the published ε
     seeds : networks for each size
     t_end, t_eval : on the system's clock, t = kε
     temperature, ridge : the same for the flow and SGD
