@@ -73,7 +73,7 @@ class System(ABC):
         self.values = read_parameters(f"system '{self.name}'", self.parameters, given)
         self.check()
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027  (most systems have none)
         """Relations between parameters."""
 
     def __getattr__(self, name: str) -> Any:
