@@ -9,27 +9,25 @@ steps. Source: Scharfetter & Gummel, IEEE Trans. Electron Devices 16 (1969) 64.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import non_negative
 from wflow.kernels.tridiagonal import exchange
-from wflow.solvers.grid.problem import GridProblem, require_one_axis
+from wflow.solvers.grid.problem import GridMethod, GridProblem
 from wflow.solvers.grid.scharfetter_gummel import rates
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.method import Arrays, Step, register
 
 
 @register
 @dataclass(frozen=True)
-class BackwardEuler(Method):
+class BackwardEuler(GridMethod):
     """First-order implicit drift–diffusion with the fixed step ``step_size``."""
 
     step_size: float = 1e-2
 
     name = "backward-euler"
-    acts_on = "grid"
     kind = "fixed"
     order = 1
     preserves = frozenset({"mass", "positive"})
@@ -37,13 +35,6 @@ class BackwardEuler(Method):
     def __post_init__(self) -> None:
         if non_negative("step_size", self.step_size) == 0:
             raise InputError("step_size 0: nothing would move; give a positive number")
-
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        require_one_axis(self.name, measure)
-        return GridProblem(flow, measure, tolerance)
-
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        return problem.state(y["density"])
 
     def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
         return self.step_size

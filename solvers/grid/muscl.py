@@ -18,8 +18,8 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.flow import non_negative
 from wflow.kernels.transport import muscl_tendency
-from wflow.solvers.grid.problem import GridProblem, energy_rises, require_one_axis
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.method import Arrays, Step, Tolerance, register
 
 POSITIVE = 0.4999
 """Largest dt·v/w at which a cell cannot lose more than it holds, with room for rounding."""
@@ -27,14 +27,13 @@ POSITIVE = 0.4999
 
 @register
 @dataclass(frozen=True)
-class Muscl(Method):
+class Muscl(GridMethod):
     """Second-order finite volumes; ``theta`` in [1, 2] sharpens the limiter (1 minmod, 2 monotonised central)."""
 
     theta: float = 2.0
     cfl: float = 0.45
 
     name = "muscl"
-    acts_on = "grid"
     kind = "cfl"
     order = 2
     preserves = frozenset({"mass", "positive", "energy"})
@@ -46,15 +45,11 @@ class Muscl(Method):
             raise InputError(f"cfl = {self.cfl}: must be in (0, 0.5], the bound for positivity")
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        require_one_axis(self.name, measure)
         if flow.temperature > 0:
             raise InputError(
                 "method 'muscl' has no diffusion: use 'scharfetter-gummel' for temperature > 0"
             )
-        return GridProblem(flow, measure, tolerance)
-
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        return problem.state(y["density"])
+        return super().prepare(flow, measure, tolerance, seed)
 
     def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
         return self._limit(problem, t, y["density"], carry["potential"])

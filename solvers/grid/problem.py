@@ -9,7 +9,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow, entropy
-from wflow.solvers.method import Arrays, Tolerance
+from wflow.solvers.method import Arrays, Method, Tolerance
 
 
 class GridProblem:
@@ -81,6 +81,19 @@ class GridProblem:
 
     def fields(self, y: Arrays) -> Arrays:
         return {"density": y["density"]}
+
+
+class GridMethod(Method):
+    """What the flow methods on a grid share: the problem they prepare and the carry they start from."""
+
+    acts_on = "grid"
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+        require_one_axis(self.name, measure)
+        return GridProblem(flow, measure, tolerance)
+
+    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
+        return problem.state(y["density"])
 
 
 def energy_rises(before: Arrays, after: Arrays) -> bool:

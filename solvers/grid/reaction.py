@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.solvers.grid.problem import GridProblem, energy_rises
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.method import Arrays, Step, Tolerance, register
 
 
 @register
 @dataclass(frozen=True)
-class Reaction(Method):
+class Reaction(GridMethod):
     """Pure birth–death, second order, on grids of any dimension."""
 
     name = "reaction"
-    acts_on = "grid"
     kind = "adaptive"
     order = 2
     error_order = 2
@@ -39,9 +38,6 @@ class Reaction(Method):
                 "method 'reaction' with reaction_rate = 0 does nothing: set reaction_rate > 0"
             )
         return GridProblem(flow, measure, tolerance)
-
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        return problem.state(y["density"])
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         start = y["density"]

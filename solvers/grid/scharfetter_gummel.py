@@ -13,33 +13,24 @@ Appl. Numer. Math. 47 (2003) 1, eq. (26).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wflow.kernels.tridiagonal import exchange, scharfetter_gummel_rates
-from wflow.solvers.grid.problem import GridProblem, energy_rises, require_one_axis
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.method import Arrays, Step, register
 
 
 @register
 @dataclass(frozen=True)
-class ScharfetterGummel(Method):
+class ScharfetterGummel(GridMethod):
     """Implicit drift–diffusion by Patankar weights; adaptive by its embedded first-order stage."""
 
     name = "scharfetter-gummel"
-    acts_on = "grid"
     kind = "adaptive"
     order = 2
     error_order = 2
     preserves = frozenset({"mass", "positive", "energy"})
-
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        require_one_axis(self.name, measure)
-        return GridProblem(flow, measure, tolerance)
-
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        return problem.state(y["density"])
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         widths = problem.flat_volumes

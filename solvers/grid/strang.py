@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from wflow.solvers.grid.muscl import Muscl
-from wflow.solvers.grid.problem import GridProblem, energy_rises
+from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.grid.reaction import react
 from wflow.solvers.grid.scharfetter_gummel import ScharfetterGummel
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.method import Arrays, Step, Tolerance, register
 
 
 @register
 @dataclass(frozen=True)
-class Strang(Method):
+class Strang(GridMethod):
     """Half a reaction, one transport with diffusion, half a reaction."""
 
     name = "strang"
-    acts_on = "grid"
     kind = "adaptive"
     order = 2
     error_order = 2
@@ -33,9 +32,6 @@ class Strang(Method):
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
         return _inner(flow).prepare(flow, measure, tolerance, seed)
-
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        return problem.state(y["density"])
 
     def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
         return min(1e-3, _inner(problem.flow).first_step(problem, t, y, carry))

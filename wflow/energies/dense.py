@@ -15,10 +15,10 @@ from wflow.energies.activations import get_activation
 from wflow.energies.features import digest
 from wflow.errors import InputError
 
-BLOCK_ENTRIES = 1 << 21
-"""Pre-activations handled at a time (16 MiB an array)."""
-KEEP_ENTRIES = 1 << 23
-"""Up to this many activations and slopes are kept between prediction and gradient (128 MiB)."""
+BLOCK_ENTRIES = 1 << 18
+"""Pre-activations handled at a time (2 MiB an array, so that a block stays in the second-level cache)."""
+KEEP_ENTRIES = 1 << 22
+"""Up to this many activations and slopes are kept between prediction and gradient (64 MiB)."""
 
 
 class DenseFeatures:
