@@ -116,9 +116,9 @@ class System(ABC):
             raise InputError(f"n = {n!r}: give a number of {kind} cells or particles >= 1")
         return self.start_from(kind, n)
 
-    @abstractmethod
     def start_from(self, kind: str, n: int | None) -> Measure:
         """The initial law; ``kind`` and ``n`` are checked."""
+        raise InputError(f"system '{self.name}' has no start of its own: pass a measure to solve")
 
     def network(self) -> NetworkModel:
         """The finite network whose SGD this flow is the limit of."""
