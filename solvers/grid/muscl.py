@@ -77,10 +77,8 @@ class Muscl(GridMethod):
         self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray
     ) -> tuple[np.ndarray, float]:
         out = np.empty_like(rho)
-        grid = problem.grid
-        centers = grid.centers[0]
-        speed = problem.flow.schedule(t)
-        outflow = muscl_tendency(rho, psi, np.diff(centers), grid.widths[0], speed, self.theta, out)
+        widths, speed = problem.grid.widths[0], problem.flow.schedule(t)
+        outflow = muscl_tendency(rho, psi, problem.gaps, widths, speed, self.theta, out)
         return out, outflow
 
     def _limit(self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray) -> float:

@@ -37,12 +37,13 @@ class GridProblem:
             )
         self.volumes = np.ascontiguousarray(measure.volumes)
         self.flat_volumes = self.volumes.ravel()
+        self.gaps = np.diff(measure.centers[0])  # between centres along the first axis
         self._prepared = flow.energy.prepare(points)
         self._log_volume = flow.energy.reference_log_volume(points) if flow.temperature else None
-        self._fixed = flow.ridge_potential(points)
-        if self._log_volume is not None:
-            self._fixed = self._fixed - flow.temperature * self._log_volume
         self._ridge = flow.ridge_potential(points)
+        self._fixed = self._ridge
+        if self._log_volume is not None:
+            self._fixed = self._ridge - flow.temperature * self._log_volume
         self._square = (points**2).sum(axis=1)
         self.initial: Arrays = {"density": np.array(measure.density)}
 

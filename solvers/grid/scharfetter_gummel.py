@@ -54,12 +54,9 @@ class ScharfetterGummel(GridMethod):
 
 def rates(problem: GridProblem, t: float, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Exchange rates between neighbouring cells at time t."""
-    grid, flow = problem.grid, problem.flow
-    gaps = np.diff(grid.centers[0])
+    flow, gaps, widths = problem.flow, problem.gaps, problem.grid.widths[0]
     up, down = np.empty_like(gaps), np.empty_like(gaps)
-    scharfetter_gummel_rates(
-        psi, gaps, grid.widths[0], flow.temperature, flow.schedule(t), up, down
-    )
+    scharfetter_gummel_rates(psi, gaps, widths, flow.temperature, flow.schedule(t), up, down)
     return up, down
 
 
