@@ -228,6 +228,7 @@ def validate_system(arguments: Any) -> int:
         t_end=arguments.t_end,
         temperature=flow_values["temperature"],
         ridge=flow_values["ridge"],
+        decay=flow_values["decay"],
         output=output,
         overwrite=arguments.overwrite,
         progress=not arguments.quiet,

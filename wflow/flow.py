@@ -33,6 +33,7 @@ class GradientFlow:
     temperature : τ ≥ 0, the noise
     ridge : λ ≥ 0, weight decay
     ridge_on : names of the coordinates that decay; all by default
+    frozen : names of the coordinates that do not move (output weights that are not trained, say)
     reaction_rate : α ≥ 0, birth–death
     schedule : ξ > 0, a number or a function of time
 
@@ -56,6 +57,7 @@ class GradientFlow:
         temperature: float = 0.0,
         ridge: float = 0.0,
         ridge_on: Sequence[str] | None = None,
+        frozen: Sequence[str] = (),
         reaction_rate: float = 0.0,
         schedule: Schedule = 1.0,
     ) -> None:
@@ -78,14 +80,17 @@ class GradientFlow:
         self._schedule = schedule
         self.origin: dict[str, object] = {}
         """Which system and parameters this flow came from, written into its files; empty for a user's own."""
-        self.ridge_mask = np.ones(energy.dimension)
-        if ridge_on is not None:
-            wrong = [name for name in ridge_on if name not in energy.coordinates]
-            if wrong:
-                raise InputError(
-                    f"ridge_on names '{wrong[0]}': the coordinates are {', '.join(energy.coordinates)}"
-                )
-            self.ridge_mask = np.array([float(c in ridge_on) for c in energy.coordinates])
+        everything = energy.coordinates
+        self.ridge_mask = _mask(
+            "ridge_on", everything if ridge_on is None else ridge_on, everything
+        )
+        self.mobile = 1.0 - _mask("frozen", frozen, everything)
+        """1 for the coordinates that move, 0 for those that are frozen, shape (D,)."""
+        if self.temperature > 0 and not self.mobile.all():
+            raise InputError(
+                f"frozen {', '.join(frozen)} with temperature {self.temperature:g}: noise would move "
+                "them; choose temperature = 0"
+            )
 
     def schedule(self, t: float) -> float:
         """ξ(t)."""
@@ -141,6 +146,8 @@ class GradientFlow:
         h = hashlib.sha256(self.energy.fingerprint().encode())
         constants = (self.temperature, self.ridge, tuple(self.ridge_mask), self.reaction_rate)
         h.update(repr(constants).encode())
+        if not self.mobile.all():
+            h.update(self.mobile.tobytes())
         s = self._schedule
         h.update((of_function(s) if callable(s) else repr(s)).encode())
         return h.hexdigest()[:24]
@@ -153,6 +160,16 @@ class GradientFlow:
         }
         tail = "".join(f", {k}={v:g}" for k, v in shown.items() if v)
         return f"GradientFlow({self.energy!r}{tail})"
+
+
+def _mask(what: str, names: Sequence[str], coordinates: Sequence[str]) -> np.ndarray:
+    """1 where a coordinate is named, 0 elsewhere."""
+    if isinstance(names, str):
+        names = (names,)
+    wrong = [name for name in names if name not in coordinates]
+    if wrong:
+        raise InputError(f"{what} names '{wrong[0]}': the coordinates are {', '.join(coordinates)}")
+    return np.array([float(c in names) for c in coordinates])
 
 
 def entropy(masses: np.ndarray, density: np.ndarray, log_volume: np.ndarray) -> float:

@@ -115,6 +115,7 @@ def _rebuild_flow(stored: StoredRun, flow: GradientFlow | None) -> tuple[Any, An
             temperature=about["temperature"],
             ridge=about["ridge"],
             reaction_rate=about["reaction_rate"],
+            decay=about.get("decay", 0.0),
         )
     if not isinstance(flow, GradientFlow):
         raise InputError(f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow")

@@ -1,20 +1,25 @@
-"""A finite two-layer network under SGD, as named arrays: output weights a, offsets b, weights w."""
+"""A finite two-layer network under SGD, as named arrays."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from wflow.energies.features import FeatureEnergy
 from wflow.errors import InputError
+from wflow.kernels.sgd import sgd, sgd_plain
 from wflow.solvers.method import Arrays
 
 
-class NetworkProblem:
+class NetworkProblem(ABC):
     """N neurons of a system's model, with its sample stream and its population risk.
 
-    ``model`` is a :class:`wflow.systems.catalogue.NetworkModel`; ``schedule`` is ξ(t) on the system's clock.
+    ``model`` is a :class:`wflow.systems.catalogue.NetworkModel`; ``schedule`` is ξ(t) on the system's clock. The ridge
+    acts on the coordinates ``ridge_on`` (all if None), and those in ``frozen`` are not trained.
     """
 
     def __init__(
@@ -26,47 +31,150 @@ class NetworkProblem:
         temperature: float,
         ridge: float,
         seed: int,
+        ridge_on: Sequence[str] | None = None,
+        frozen: Sequence[str] = (),
     ) -> None:
-        head = int(model.charges) + int(model.offset)
-        if neurons.ndim != 2 or neurons.shape[1] != head + model.input_dimension:
-            raise InputError(
-                f"initial neurons of shape {neurons.shape}: expected (N, {head + model.input_dimension})"
-            )
-        if not np.isfinite(neurons).all():
-            raise InputError("initial neurons must be finite")
         self.model = model
         self.schedule = schedule
         self.temperature, self.ridge, self.seed = temperature, ridge, seed
         self._energy = model.risk_energy()
         self.names = tuple(self._energy.coordinates)
-        n = neurons.shape[0]
-        self.initial: Arrays = {"w": np.ascontiguousarray(neurons[:, head:])}
-        self.initial["a"] = neurons[:, 0].copy() if model.charges else np.ones(n)
-        self.initial["b"] = neurons[:, int(model.charges)].copy() if model.offset else np.zeros(n)
+        dimension = len(self.names)
+        if neurons.ndim != 2 or neurons.shape[1] != dimension:
+            raise InputError(f"initial neurons of shape {neurons.shape}: expected (N, {dimension})")
+        if not np.isfinite(neurons).all():
+            raise InputError("initial neurons must be finite")
+        self.decays = np.array([float(ridge_on is None or c in ridge_on) for c in self.names])
+        self.mobile = np.array([float(c not in frozen) for c in self.names])
+        self.size = neurons.size
+        self.initial = self.arrays(neurons)
 
+    @abstractmethod
+    def arrays(self, neurons: np.ndarray) -> Arrays:
+        """Neurons θ as rows, as the arrays that are stepped."""
+
+    @abstractmethod
     def neurons(self, y: Arrays) -> np.ndarray:
-        """θ = (a, b, w) as rows, without the parts that the model lacks."""
-        parts = [y["a"][:, None]] if self.model.charges else []
-        parts += [y["b"][:, None]] if self.model.offset else []
-        return np.concatenate([*parts, y["w"]], axis=1)
+        """The neurons θ as rows, (N, D)."""
+
+    @abstractmethod
+    def descend(
+        self,
+        y: Arrays,
+        x: np.ndarray,
+        targets: np.ndarray,
+        steps: np.ndarray,
+        batch: int,
+        noise: np.ndarray | None,
+    ) -> np.ndarray:
+        """One SGD step a batch of samples, in place; the predictions before each step, (samples,).
+
+        ``noise`` (steps, N, D) is added to the neurons as it is.
+        """
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
-        n = y["w"].shape[0]
+        n = self.initial[next(iter(self.initial))].shape[0]
         return {"loss": float(carry["loss"]), "mass": 1.0, "minimum": 1.0 / n}
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         theta = self.neurons(y)
         weights = np.full(theta.shape[0], 1.0 / theta.shape[0])
         risk = self._energy.prepare(theta).field(weights).risk
-        square = float((theta**2).sum(axis=1).mean())
-        free = 0.5 * risk + 0.5 * self.ridge * square
+        squares = (theta**2).mean(axis=0)
+        free = 0.5 * risk + 0.5 * self.ridge * float(squares @ self.decays)
         return {
             "risk": risk,
             "free_energy": math.nan if self.temperature > 0 else free,
             "mass": 1.0,
-            "second_moment": square,
+            "second_moment": float(squares.sum()),
         }
 
     def fields(self, y: Arrays) -> Arrays:
         theta = self.neurons(y)
         return {"positions": theta, "weights": np.full(theta.shape[0], 1.0 / theta.shape[0])}
+
+
+class DenseProblem(NetworkProblem):
+    """Neurons [a] σ(⟨w, x⟩ [+ b]) as arrays a, b, w, for the block kernels."""
+
+    def arrays(self, neurons: np.ndarray) -> Arrays:
+        model, n = self.model, neurons.shape[0]
+        head = int(model.charges) + int(model.offset)
+        return {
+            "w": np.ascontiguousarray(neurons[:, head:]),
+            "a": neurons[:, 0].copy() if model.charges else np.ones(n),
+            "b": neurons[:, int(model.charges)].copy() if model.offset else np.zeros(n),
+        }
+
+    def neurons(self, y: Arrays) -> np.ndarray:
+        parts = [y["a"][:, None]] if self.model.charges else []
+        parts += [y["b"][:, None]] if self.model.offset else []
+        return np.concatenate([*parts, y["w"]], axis=1)
+
+    def descend(
+        self,
+        y: Arrays,
+        x: np.ndarray,
+        targets: np.ndarray,
+        steps: np.ndarray,
+        batch: int,
+        noise: np.ndarray | None,
+    ) -> np.ndarray:
+        model, act = self.model, self.model.activation
+        offsets = y["b"] if model.offset else None
+        head = int(model.charges)
+        options: dict[str, Any] = {
+            "train_charges": bool(model.charges and self.mobile[0]),
+            "train_offsets": bool(model.offset and self.mobile[head]),
+            "logistic": model.loss == "logistic",
+            "ridge": (
+                self.ridge * float(self.decays[-1]),
+                self.ridge * float(self.decays[0]),
+                self.ridge * float(self.decays[min(head, self.decays.size - 1)]),
+            ),
+        }
+        network = (x, targets, steps, y["w"], y["a"], offsets, act.map, act.params)
+        if batch == 1 and noise is None:
+            return np.asarray(sgd(*network, **options))
+        return np.asarray(sgd_plain(*network, **options, batch=batch, noise=noise))
+
+
+class FeatureProblem(NetworkProblem):
+    """Neurons of any feature map: every batch is an energy of its own, and its ∇Ψ the step."""
+
+    def arrays(self, neurons: np.ndarray) -> Arrays:
+        return {"neurons": np.ascontiguousarray(neurons)}
+
+    def neurons(self, y: Arrays) -> np.ndarray:
+        return y["neurons"]
+
+    def descend(
+        self,
+        y: Arrays,
+        x: np.ndarray,
+        targets: np.ndarray,
+        steps: np.ndarray,
+        batch: int,
+        noise: np.ndarray | None,
+    ) -> np.ndarray:
+        theta = y["neurons"]
+        weights = np.full(theta.shape[0], 1.0 / theta.shape[0])
+        predictions = np.empty(targets.size)
+        decays = self.ridge * self.decays
+        for k, s in enumerate(steps):
+            rows = slice(k * batch, (k + 1) * batch)
+            energy = FeatureEnergy(
+                features=self.model.features(x[rows]), targets=targets[rows], loss=self.model.loss
+            )
+            field = energy.prepare(theta).field(weights)
+            predictions[rows] = field.prediction
+            theta -= s * self.mobile * (field.gradient() + decays * theta)
+            if noise is not None:
+                theta += noise[k]
+        return predictions
+
+
+def network_problem(model: Any, *arguments: Any, **options: Any) -> NetworkProblem:
+    """The problem for a model's kind of units."""
+    kind = FeatureProblem if hasattr(model, "features") else DenseProblem
+    return kind(model, *arguments, **options)

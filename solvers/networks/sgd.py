@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-from wflow.kernels.sgd import sgd, sgd_plain
 from wflow.solvers.method import Arrays, Method, Step, register
 from wflow.solvers.networks.problem import NetworkProblem
 from wflow.streams import stream
@@ -52,7 +49,7 @@ class StochasticGradient(Method):
         """Steps in a block of samples, a power of two from the sizes of the problem alone."""
         width = self.batch_size * problem.model.input_dimension
         if problem.temperature > 0:
-            width += problem.initial["w"].size
+            width += problem.size
         fit = max(1, STREAM_ENTRIES // width)
         return int(min(STREAM_STEPS, 1 << (fit.bit_length() - 1)))
 
@@ -80,25 +77,12 @@ class StochasticGradient(Method):
             s = np.array([epsilon * problem.schedule(j * epsilon) for j in range(k, k + count)])
         else:
             s = np.full(count, epsilon * float(problem.schedule))
-        logistic = model.loss == "logistic"
-        options: dict[str, Any] = {
-            "train_charges": model.charges,
-            "train_offsets": model.offset,
-            "logistic": logistic,
-            "ridge": (problem.ridge,) * 3,
-        }
-        act = model.activation
-        offsets = y["b"] if model.offset else None
-        network = (x, target, s, y["w"], y["a"], offsets, act.map, act.params)
-        if p == 1 and problem.temperature == 0:
-            f = sgd(*network, **options)
-        else:
-            noise = None
-            if problem.temperature > 0:
-                shape = (count, *problem.neurons(y).shape)
-                noise = stream(problem.seed, "noise", k).standard_normal(shape)
-                noise *= np.sqrt(2.0 * s * problem.temperature)[:, None, None]
-            f = sgd_plain(*network, **options, batch=p, noise=noise)
-        if logistic:
+        noise = None
+        if problem.temperature > 0:
+            shape = (count, *problem.neurons(y).shape)
+            noise = stream(problem.seed, "noise", k).standard_normal(shape)
+            noise *= np.sqrt(2.0 * s * problem.temperature)[:, None, None]
+        f = problem.descend(y, x, target, s, p, noise)
+        if model.loss == "logistic":
             return float(np.logaddexp(0.0, -target * f).sum()) / p
         return math.fsum((target - f) ** 2) / p

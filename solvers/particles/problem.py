@@ -50,7 +50,7 @@ class ParticleProblem:
         positions = self.project(positions)
         field = flow.energy.prepare(positions).field(weights)
         speed = flow.schedule(t)
-        velocity = -speed * (field.gradient() + flow.ridge_gradient(positions))
+        velocity = -speed * flow.mobile * (field.gradient() + flow.ridge_gradient(positions))
         growth = np.zeros_like(weights)
         if flow.reaction_rate > 0:
             psi = field.first_variation() + flow.ridge_potential(positions)

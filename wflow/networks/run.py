@@ -17,7 +17,7 @@ from wflow.measures import Particles
 from wflow.measures.base import check_seed
 from wflow.runner import Settings, execute
 from wflow.solution import Solution
-from wflow.solvers.networks.problem import NetworkProblem
+from wflow.solvers.networks.problem import NetworkProblem, network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun
 from wflow.systems import System, get
@@ -36,6 +36,7 @@ def sgd(
     t_eval: Any = None,
     temperature: float = 0.0,
     ridge: float = 0.0,
+    decay: float = 0.0,
     initial: Particles | None = None,
     order: Any = None,
     trackers: Sequence[Tracker] = (),
@@ -60,6 +61,7 @@ def sgd(
     seed : of the start, the samples and the noise
     t_eval : times to save at; the nearest multiples of ε are reported
     temperature, ridge : noise τ and weight decay λ
+    decay : multiplies the system's schedule by (1 + t)^−decay
     initial : neurons to start from, of shape (N, D), instead of the system's law
     order : sample indices to replay, for a data set; one a sample, batch after batch
 
@@ -109,6 +111,7 @@ def sgd(
         seed,
         temperature,
         ridge,
+        decay,
         order,
     )
     end = count * epsilon
@@ -121,6 +124,7 @@ def sgd(
         "n_neurons": neurons.shape[0],
         "temperature": temperature,
         "ridge": ridge,
+        "decay": decay,
         "replayed": order is not None,
         "system": system.name,
         "parameters": system.stored_parameters(),
@@ -148,6 +152,7 @@ def prepare(
     seed: int,
     temperature: float,
     ridge: float,
+    decay: float,
     order: Any,
 ) -> tuple[NetworkProblem, StochasticGradient]:
     """The problem and the method of an SGD run."""
@@ -157,8 +162,9 @@ def prepare(
                 f"order: system '{system.name}' draws fresh samples; only data sets replay"
             )
         model = model.replay(np.asarray(order))
-    flow = system.flow()
-    problem = NetworkProblem(
+    # The flow checks what the network shares with it: noise does not go with frozen coordinates.
+    flow = system.flow(temperature=temperature, decay=non_negative("decay", decay))
+    problem = network_problem(
         model,
         neurons,
         # A function of time is asked through the flow, which refuses negative values.
@@ -166,6 +172,8 @@ def prepare(
         temperature=non_negative("temperature", temperature),
         ridge=non_negative("ridge", ridge),
         seed=seed,
+        ridge_on=system.ridge_on,
+        frozen=system.frozen(),
     )
     return problem, StochasticGradient(step_size=step_size, batch_size=batch_size)
 
@@ -190,6 +198,7 @@ def rebuild(stored: StoredRun) -> tuple[NetworkProblem, StochasticGradient]:
         int(about["seed"]),
         float(about["temperature"]),
         float(about["ridge"]),
+        float(about.get("decay", 0.0)),
         None,
     )
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from wflow.energies.base import Energy
+from wflow.energies.features import FeatureMap
 from wflow.errors import InputError, unknown
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
@@ -25,6 +26,7 @@ FLOW_PARAMETERS = (
     Parameter("temperature", 0.0, "noise tau = 1/beta; 0 is noiseless", low=0),
     Parameter("ridge", 0.0, "weight decay lambda", low=0),
     Parameter("reaction_rate", 0.0, "birth-death rate alpha; 0 is pure transport", low=0),
+    Parameter("decay", 0.0, "the clock slows as (1 + t)^-decay; 0 leaves it even", low=0),
 )
 START_PARAMETERS = (
     Parameter("measure", "grid", "measure to start from", str, choices=("grid", "particles")),
@@ -33,13 +35,14 @@ START_PARAMETERS = (
 
 
 class NetworkModel(Protocol):
-    """What SGD needs of a system: a stream of samples, a start, an activation, and a risk to report."""
+    """What SGD needs of a system: a stream of samples, a start, the units, and a risk to report.
 
-    activation: Any
-    input_dimension: int
-    charges: bool
-    offset: bool
+    The units are either dense, σ(⟨w, x⟩ + b) with ``activation``, ``input_dimension``, ``charges`` and ``offset``
+    stated, or any features: then the model has ``features(x)`` instead (:class:`FeatureNetwork`).
+    """
+
     loss: str
+    input_dimension: int
 
     def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Samples number first, first+1, …: inputs (count, d) and targets (count,); a pure function."""
@@ -54,6 +57,21 @@ class NetworkModel(Protocol):
         """Neurons mapped to the state of the system's flow."""
 
 
+class DenseNetwork(NetworkModel, Protocol):
+    """Neurons [a] σ(⟨w, x⟩ [+ b])."""
+
+    activation: Any
+    charges: bool
+    offset: bool
+
+
+class FeatureNetwork(NetworkModel, Protocol):
+    """Neurons of any feature map σ*(x; θ)."""
+
+    def features(self, x: np.ndarray) -> FeatureMap:
+        """The units on a batch of inputs (count, d)."""
+
+
 class System(ABC):
     """A named problem with its source, its parameters and its published values."""
 
@@ -66,6 +84,8 @@ class System(ABC):
     t_eval: ClassVar[tuple[float, ...] | None] = None
     clock: ClassVar[float] = 2.0
     """Constant factor of ξ: 2 for systems that keep Mei, Montanari & Nguyen's clock."""
+    ridge_on: ClassVar[tuple[str, ...] | None] = None
+    """Names of the coordinates that a ridge acts on; all by default."""
     sgd: ClassVar[dict[str, Any]] = {}
     """Published SGD run: n_neurons, step_size, batch_size."""
 
@@ -90,20 +110,40 @@ class System(ABC):
         """ξ(t) on the system's own clock."""
         return 1.0
 
-    def flow(
-        self, temperature: float = 0.0, ridge: float = 0.0, reaction_rate: float = 0.0
-    ) -> GradientFlow:
-        """The system's gradient flow."""
+    def clocked(self, decay: float = 0.0) -> Schedule:
+        """ξ(t) in the equation's own time: the system's clock, slowed as (1 + t)^-decay."""
         inner, clock = self.schedule(), self.clock
-        schedule: Schedule = (lambda t: clock * inner(t)) if callable(inner) else clock * inner
+        if decay == 0.0 and not callable(inner):
+            return clock * inner
+        own = inner if callable(inner) else (lambda t: inner)
+        return lambda t: clock * own(t) * (1.0 + t) ** -decay
+
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the coordinates that are not trained."""
+        return ()
+
+    def flow(
+        self,
+        temperature: float = 0.0,
+        ridge: float = 0.0,
+        reaction_rate: float = 0.0,
+        decay: float = 0.0,
+    ) -> GradientFlow:
+        """The system's gradient flow; ``decay`` multiplies its clock by (1 + t)^-decay."""
         flow = GradientFlow(
             self.energy(),
             temperature=temperature,
             ridge=ridge,
+            ridge_on=self.ridge_on,
+            frozen=self.frozen(),
             reaction_rate=reaction_rate,
-            schedule=schedule,
+            schedule=self.clocked(decay),
         )
-        flow.origin = {"system": self.name, "parameters": self.stored_parameters()}
+        flow.origin = {
+            "system": self.name,
+            "parameters": self.stored_parameters(),
+            "decay": decay,
+        }
         return flow
 
     def initial(self, kind: str = "grid", n: int | None = None) -> Measure:

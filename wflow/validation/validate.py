@@ -36,6 +36,7 @@ def validate(
     batch_size: int | None = None,
     temperature: float = 0.0,
     ridge: float = 0.0,
+    decay: float = 0.0,
     n_grid: int | None = None,
     n_particles: int | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -55,7 +56,7 @@ def validate(
     neurons, step_sizes : networks to train; by default the published size and a sixteenth of it, at the published ε
     seeds : networks for each size
     t_end, t_eval : on the system's clock, t = kε
-    temperature, ridge : the same for the flow and SGD
+    temperature, ridge, decay : the same for the flow and SGD
     n_grid, n_particles : sizes of the two solutions of the limit
     output : HDF5 file for the report
     workers : networks trained side by side, by default one a core
@@ -92,7 +93,7 @@ def validate(
                 f"step size {e:g} is too long for the saved times {times.tolist()}: two fall on one step"
             )
     side_by_side = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
-    flow = system.flow(temperature=temperature, ridge=ridge)
+    flow = system.flow(temperature=temperature, ridge=ridge, decay=decay)
     began = time.perf_counter()
     limits: dict[str, Solution] = {}
     for kind, n in (("grid", n_grid), ("particles", n_particles)):
@@ -124,6 +125,7 @@ def validate(
             t_eval=times,
             temperature=temperature,
             ridge=ridge,
+            decay=decay,
             trackers=[halt],
         )
 
