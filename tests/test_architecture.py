@@ -29,7 +29,7 @@ LAYERS: list[list[str]] = [
     ["wflow.energies", "wflow.measures"],
     ["wflow.flow"],
     ["wflow.solvers"],
-    ["wflow.solution", "wflow.storage", "wflow.plotting"],
+    ["wflow.solution", "wflow.storage", "wflow.plotting", "wflow.solvers.statics"],
     [
         "wflow.compiling",
         "wflow.controller",
@@ -41,6 +41,7 @@ LAYERS: list[list[str]] = [
     ["wflow.systems", "wflow.networks"],
     ["wflow.restart"],
     ["wflow.validation"],
+    ["wflow.figures"],
     ["wflow.cli", "wflow.__main__", "wflow"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}

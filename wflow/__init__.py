@@ -15,9 +15,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wflow import energies, networks, solvers, systems, trackers, validation
+    from wflow import energies, figures, networks, solvers, systems, trackers, validation
     from wflow.errors import ComputationError, InputError, StorageError
     from wflow.evolve import solve
+    from wflow.figures.catalogue import reproduce
     from wflow.flow import GradientFlow
     from wflow.measures import GridDensity, Particles
     from wflow.restart import load, resume
@@ -34,10 +35,20 @@ _HOME = {
     "Solution": "solution",
     "solve": "evolve",
     "load": "restart",
+    "reproduce": "figures",
     "resume": "restart",
     "validate": "validation",
 }
-_MODULES = ("energies", "measures", "networks", "solvers", "systems", "trackers", "validation")
+_MODULES = (
+    "energies",
+    "figures",
+    "measures",
+    "networks",
+    "solvers",
+    "systems",
+    "trackers",
+    "validation",
+)
 
 __all__ = [
     "ComputationError",
@@ -48,9 +59,11 @@ __all__ = [
     "Solution",
     "StorageError",
     "energies",
+    "figures",
     "load",
     "measures",
     "networks",
+    "reproduce",
     "resume",
     "solve",
     "solvers",

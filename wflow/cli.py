@@ -1,4 +1,4 @@
-"""The command line: ``wflow list | show | run | validate | info | plot``.
+"""The command line: ``wflow list | show | run | validate | reproduce | info | plot``.
 
 Exit status 0 done, 1 the computation failed, 2 the request is wrong (one line on stderr), 130 and 143 interrupted (a
 checkpoint is written first).
@@ -125,6 +125,16 @@ def parser() -> OneLineParser:
     add.add_argument("--t-end", type=options.number)
     add.set_defaults(command=validate_system)
 
+    add = commands.add_parser(
+        "reproduce", help="compute published figures anew; without a name, list"
+    )
+    add.add_argument("figure", nargs="?", metavar="FIGURE|all")
+    add.add_argument("-o", "--output", metavar="DIR", default=".", help="folder; default: this one")
+    add.add_argument("--reduced", action="store_true", help="small sizes, a picture in seconds")
+    add.add_argument("--overwrite", action="store_true", help="replace existing files")
+    add.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add.set_defaults(command=reproduce_figures)
+
     add = commands.add_parser("info", help="what a file holds")
     add.add_argument("file")
     add.set_defaults(command=info)
@@ -158,7 +168,7 @@ def show_system(arguments: Any) -> int:
         print(f"{p.name:<16}{default:<12}{p.published:<12}{p.allowed():<24}{p.meaning}")
     if system.sgd:
         inside = ", ".join(f"{k} = {v:g}" for k, v in system.sgd.items())
-        print(f"\npublished SGD: {inside}")
+        print(f"\nSGD by default: {inside}")
     return 0
 
 
@@ -237,6 +247,35 @@ def validate_system(arguments: Any) -> int:
     if not arguments.quiet:
         print(report.table())
         print(f"written: {output}, {picture}")
+    return 0
+
+
+def reproduce_figures(arguments: Any) -> int:
+    """``wflow reproduce [FIGURE|all]``."""
+    import time
+
+    from wflow.figures import figures, get_figure, reproduce
+    from wflow.figures.catalogue import places
+
+    known = figures()
+    if arguments.figure is None:
+        width = max(map(len, known))
+        for name, figure in known.items():
+            print(f"{name:{width}}  {figure.title}  [{figure.source}]")
+        return 0
+    names = list(known) if arguments.figure == "all" else [get_figure(arguments.figure).name]
+    for name in names:  # before an hour is spent on the first
+        places(name, arguments.output, arguments.overwrite)
+    size = "reduced" if arguments.reduced else "published"
+    for name in names:
+        began = time.perf_counter()
+        if not arguments.quiet:
+            print(f"{name}: {known[name].title}, {size} size …", flush=True)
+        results = reproduce(name, arguments.output, size=size, overwrite=arguments.overwrite)
+        if not arguments.quiet:
+            print("\n".join(f"  {line}" for line in results.findings))
+            where = Path(arguments.output) / name
+            print(f"written: {where}.png, {where}.h5  ({time.perf_counter() - began:.0f} s)")
     return 0
 
 

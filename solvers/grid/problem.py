@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow, entropy
+from wflow.kernels.transport import axis_geometry
 from wflow.solvers.method import Arrays, Method, Tolerance
+
+Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class GridProblem:
@@ -37,7 +40,16 @@ class GridProblem:
             )
         self.volumes = np.ascontiguousarray(measure.volumes)
         self.flat_volumes = self.volumes.ravel()
-        self.gaps = np.diff(measure.centers[0])  # between centres along the first axis
+        missing = 3 - measure.dimension
+        self.box_shape: tuple[int, int, int] = (*(1,) * missing, *measure.shape)
+        """The grid's shape with leading axes of one cell, as the kernels take it."""
+        ends = [np.array([0.0, 1.0])] * missing + list(measure.edges)
+        self.periodic = np.array([False] * missing + list(measure.periodic))
+        self.axes = cast(Axes, tuple(map(axis_geometry, ends, self.periodic.tolist())))
+        mobile = getattr(flow, "mobile", None)
+        mobile = np.ones(measure.dimension) if mobile is None else np.asarray(mobile)
+        self.moves = np.array([False] * missing + [bool(m) for m in mobile])
+        self.moves &= np.array(self.box_shape) > 1
         self._prepared = flow.energy.prepare(points)
         self._log_volume = flow.energy.reference_log_volume(points) if flow.temperature else None
         self._ridge = flow.ridge_potential(points)
@@ -90,7 +102,6 @@ class GridMethod(Method):
     acts_on = "grid"
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        require_one_axis(self.name, measure)
         return GridProblem(flow, measure, tolerance)
 
     def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
@@ -101,13 +112,3 @@ def energy_rises(before: Arrays, after: Arrays) -> bool:
     """Whether the free energy rose by more than rounding (1e-12 of its size)."""
     old, new = float(before["free_energy"]), float(after["free_energy"])
     return not new <= old + 1e-12 * max(abs(old), abs(new)) + 1e-15
-
-
-def require_one_axis(method: str, measure: Any) -> None:
-    """Refuse grids with more than one axis, or a periodic one."""
-    if measure.dimension != 1:
-        raise InputError(
-            f"method '{method}' works on 1 axis and the grid has {measure.dimension}: use particles"
-        )
-    if measure.periodic[0]:
-        raise InputError(f"method '{method}' has no-flux walls: make the grid non-periodic")

@@ -6,6 +6,10 @@ In space the Scharfetter–Gummel flux, exact for Gibbs states. In time the two-
 scheme: stage 1 is backward Euler with Ψ at the old density; stage 2 averages the exchange fluxes of both ends and
 weights them by new/predicted mass, so both stages are M-matrix solves. A discrete Gibbs state is left in place;
 stage 1 serves as the embedded first-order solution. With τ = 0 the flux is first-order upwind.
+
+On several axes each stage is a product of solves, one axis after another, on walls and on rings. A product of solves is
+only first order, but here the weights make it second: the solve along axis a divides the averaged flux by the mass that
+stage 1 had reached after axis a, so each factor adds ½h(A₀m₀ + A₁m₁) of its axis up to h³, and the factors add up.
 Sources: Scharfetter & Gummel, IEEE Trans. Electron Devices 16 (1969) 64; Burchard, Deleersnijder & Meister,
 Appl. Numer. Math. 47 (2003) 1, eq. (26).
 """
@@ -16,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wflow.kernels.tridiagonal import exchange, scharfetter_gummel_rates
 from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.splitting import implicit, mean_rates, moving_axes, rates
 from wflow.solvers.method import Arrays, Step, register
 
 
@@ -33,34 +37,23 @@ class ScharfetterGummel(GridMethod):
     preserves = frozenset({"mass", "positive", "energy"})
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        widths = problem.flat_volumes
-        mass = y["density"] * widths
-        up0, down0 = rates(problem, t, carry["potential"])
-        stage = np.empty_like(mass)
-        exchange(mass, up0, down0, h, stage)
-        psi, _ = problem.potential(stage / widths)
-        up1, down1 = rates(problem, t + h, psi)
-        up = _patankar(up0, up1, mass[:-1], stage[:-1])
-        down = _patankar(down0, down1, mass[1:], stage[1:])
-        new = np.empty_like(mass)
-        exchange(mass, up, down, h, new)
-        after = problem.state(new / widths)
+        volumes = problem.volumes
+        start = y["density"] * volumes
+        old = [rates(problem, t, carry["potential"], axis) for axis in moving_axes(problem)]
+        # What has passed the solves along the first axis, along the first two, …
+        partial = [start]
+        for k in old:
+            partial.append(implicit(problem, partial[-1], k, h))
+        stage = partial[-1]
+        psi, _ = problem.potential(stage / volumes)
+        mass = start
+        for k, reached in zip(old, partial[1:], strict=True):
+            new = rates(problem, t + h, psi, k.axis)
+            mass = implicit(problem, mass, mean_rates(problem, k, new, (start, stage), reached), h)
+        density = mass / volumes
+        after = problem.state(density)
         if energy_rises(carry, after):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
         tol = problem.tolerance
-        error = float(np.abs(new - stage).sum()) / (tol.atol + tol.rtol)
-        return Step({"density": new / widths}, after, error=error)
-
-
-def rates(problem: GridProblem, t: float, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Exchange rates between neighbouring cells at time t."""
-    flow, gaps, widths = problem.flow, problem.gaps, problem.grid.widths[0]
-    up, down = np.empty_like(gaps), np.empty_like(gaps)
-    scharfetter_gummel_rates(psi, gaps, widths, flow.temperature, flow.schedule(t), up, down)
-    return up, down
-
-
-def _patankar(k0: np.ndarray, k1: np.ndarray, m0: np.ndarray, m1: np.ndarray) -> np.ndarray:
-    """½(k₀m₀ + k₁m₁)/m₁; where the predicted mass is 0 the old rate stands."""
-    ratio = np.divide(m0, m1, out=np.ones_like(m0), where=m1 > 1e-290)
-    return np.asarray(0.5 * (k0 * ratio + k1))
+        error = float(np.abs(mass - stage).sum()) / (tol.atol + tol.rtol)
+        return Step({"density": density}, after, error=error)

@@ -62,7 +62,7 @@ def train(model: SimpleNamespace, batch: int, **options: object) -> np.ndarray:
 
 @pytest.mark.parametrize("loss", ["square", "logistic"])
 @pytest.mark.parametrize(
-    ("batch", "options"),
+    "batch, options",
     [
         (1, {}),
         (5, {"ridge": 0.1}),

@@ -1,40 +1,52 @@
-"""Mass, positivity and the decay of the free energy, over random problems; kernels against their numpy twins."""
+"""Mass, positivity and the decay of the free energy, over random problems on 1 to 3 axes, walls and rings."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.linalg import solve_banded
 
 from wflow import GradientFlow, GridDensity, Particles, solve
 from wflow.energies import FeatureEnergy, PairEnergy
-from wflow.kernels.transport import muscl_tendency
-from wflow.kernels.tridiagonal import exchange, scharfetter_gummel_rates
 from wflow.solvers import methods
 
 
 @st.composite
 def problems(draw, particles=False):
-    """A random network's data, a random start (with holes), and constants over several sizes."""
+    """A random network's data or random potentials and kernels, a random start with holes, on 1 to 3 axes."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    q = draw(st.integers(1, 6))
-    name = draw(st.sampled_from(["tanh", "relu", "sigmoid", "softplus"]))
+    dimension = draw(st.integers(1, 3))
     scale = 10.0 ** draw(st.integers(-1, 1))
-    energy = FeatureEnergy(name, rng.standard_normal((q, 1)), scale * rng.standard_normal(q))
-    if particles:
-        start = Particles(rng.standard_normal((7, 1)), rng.dirichlet(np.ones(7)))
+    name = draw(st.sampled_from(["tanh", "relu", "sigmoid", "softplus", "waves"]))
+    if name == "waves":
+        k, at = rng.integers(-2, 3, (2, dimension)), rng.random(2)
+        energy = PairEnergy(
+            lambda x: scale * np.cos(x @ k[0] + at[0]),
+            lambda x, y: 0.1 * np.cos((x - y) @ k[1]),
+            dimension=dimension,
+        )
     else:
-        n = draw(st.integers(4, 40))
-        density = rng.random(n) * (rng.random(n) < 0.6)
-        density[rng.integers(n)] += 0.5
-        edges = np.cumsum(np.concatenate([[-2.0], rng.uniform(0.05, 0.2, n)]))
-        start = GridDensity(density / float(density @ np.diff(edges)), [edges])
+        q = draw(st.integers(1, 6))
+        nodes = rng.standard_normal((q, dimension))
+        energy = FeatureEnergy(name, nodes, scale * rng.standard_normal(q))
+    if particles:
+        start = Particles(rng.standard_normal((7, dimension)), rng.dirichlet(np.ones(7)))
+    else:
+        shape = rng.integers(2, {1: 40, 2: 12, 3: 6}[dimension], dimension)
+        density = rng.random(shape) * (rng.random(shape) < 0.6)
+        density.ravel()[rng.integers(density.size)] += 0.5
+        graded = draw(st.booleans())
+        spread = [rng.uniform(0.05, 0.2, n) if graded else np.full(n, 0.1) for n in shape]
+        edges = [np.cumsum(np.concatenate([[-0.6], w])) for w in spread]
+        periodic = [draw(st.booleans()) for _ in shape]
+        start = GridDensity(density, edges, periodic=periodic)
+        start = start.with_density(density / start.mass)
     constants = {"ridge": draw(st.sampled_from([0.0, 0.5]))}
     return energy, start, constants
 
 
 NEEDS = {
     "muscl": {},
+    "upwind": {},
     "scharfetter-gummel": {"temperature": 0.3},
     "backward-euler": {"temperature": 0.3},
     "reaction": {"reaction_rate": 2.0, "temperature": 0.1},
@@ -67,60 +79,6 @@ def test_what_a_method_declares_it_keeps(name, data):
         free = np.concatenate([sol.free_energy[:1], steps["free_energy"]])
         slack = 1e-12 * np.maximum(np.abs(free[1:]), np.abs(free[:-1])) + 1e-15
         assert (np.diff(free) <= slack).all()
-
-
-@given(st.integers(2, 60), st.integers(0, 10**6), st.floats(1, 2))
-@settings(max_examples=40, deadline=None)
-def test_muscl_kernel_against_numpy(n, seed, theta):
-    rng = np.random.default_rng(seed)
-    density, potential = rng.random(n), rng.standard_normal(n)
-    edges = np.cumsum(rng.uniform(0.1, 0.3, n + 1))
-    widths, centers = np.diff(edges), (edges[1:] + edges[:-1]) / 2
-    gaps = np.diff(centers)
-    slope = np.zeros(n)
-    if n > 2:
-        back, ahead = np.diff(density)[:-1] / gaps[:-1], np.diff(density)[1:] / gaps[1:]
-        middle = (density[2:] - density[:-2]) / (gaps[:-1] + gaps[1:])
-        size = np.minimum(theta * np.minimum(abs(back), abs(ahead)), abs(middle))
-        slope[1:-1] = np.where(back * ahead > 0, np.sign(back) * size, 0.0)
-    v = -1.7 * np.diff(potential) / gaps
-    left = np.clip(density + slope * widths / 2, 0, 2 * density)[:-1]
-    right = np.clip(density - slope * widths / 2, 0, 2 * density)[1:]
-    flux = np.concatenate([[0.0], v * np.where(v > 0, left, right), [0.0]])
-    out = np.empty(n)
-    muscl_tendency(density, potential, gaps, widths, 1.7, theta, out)
-    assert out == pytest.approx(-np.diff(flux) / widths, abs=1e-11)
-
-
-@given(st.integers(2, 60), st.integers(0, 10**6), st.floats(-3, 6))
-@settings(max_examples=40, deadline=None)
-def test_exchange_against_a_banded_solver(n, seed, log_h):
-    rng = np.random.default_rng(seed)
-    mass, up, down = rng.random(n), rng.random(n - 1), rng.random(n - 1)
-    h = 10.0**log_h
-    bands = np.zeros((3, n))
-    bands[0, 1:] = -h * down
-    bands[2, :-1] = -h * up
-    bands[1] = 1 + h * np.append(up, 0) + h * np.insert(down, 0, 0)
-    out = np.empty(n)
-    exchange(mass, up, down, h, out)
-    assert out == pytest.approx(solve_banded((1, 1), bands, mass), rel=1e-8, abs=1e-12)
-    assert out.sum() == pytest.approx(mass.sum(), rel=1e-13)
-    assert out.min() > 0
-
-
-@pytest.mark.parametrize("diffusion", [0.0, 1e-300, 1e-12, 1e-3, 1.0, 1e6])
-def test_rates_without_overflow_tend_to_upwind(diffusion):
-    potential = np.array([0.0, 3.0, 3.0, -800.0])
-    gaps, widths = np.full(3, 0.5), np.full(4, 0.5)
-    up, down = np.empty(3), np.empty(3)
-    scharfetter_gummel_rates(potential, gaps, widths, diffusion, 1.0, up, down)
-    assert np.isfinite([up, down]).all()
-    assert min(up.min(), down.min()) >= 0
-    drift = -np.diff(potential) / gaps / widths[:-1]
-    assert up - down == pytest.approx(drift, rel=1e-12, abs=1e-9 * max(1.0, diffusion))
-    if diffusion < 1e-2:
-        assert up == pytest.approx(np.maximum(drift, 0), abs=8 * max(diffusion, 1e-12))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-9, 0.4])

@@ -1,12 +1,12 @@
 r"""Features of an ordinary two-layer network: σ*(x; θ) = [a] σ(⟨w, x⟩ [+ b]), θ = (a, b, w).
 
-Points are handled in blocks through matrix products, so that 1e5 neurons on 1e4 nodes never meet in one array;
-a problem whose pre-activations fit in memory keeps them between the prediction and the gradient.
+The kernels of :mod:`wflow.kernels.dense` take neurons and nodes in pieces that fit the cache, so that 1e5 neurons
+on 1e4 nodes never meet in one array. Where the same points are asked again and again (a grid) and their activations
+fit in memory, these are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,14 @@ import numpy as np
 from wflow.energies.activations import get_activation
 from wflow.energies.features import digest
 from wflow.errors import InputError
+from wflow.kernels import dense as kernels
+from wflow.kernels.pair_blocks import run_in_blocks
 
-BLOCK_ENTRIES = 1 << 18
-"""Pre-activations handled at a time (2 MiB an array, so that a block stays in the second-level cache)."""
 KEEP_ENTRIES = 1 << 22
-"""Up to this many activations and slopes are kept between prediction and gradient (64 MiB)."""
+"""Up to this many activations and slopes are kept where points are used again (64 MiB)."""
+SMALL = 1 << 15
+"""Up to this many are kept from the first pass on (512 KiB)."""
+NOTHING = np.empty(0)
 
 
 class DenseFeatures:
@@ -41,9 +44,10 @@ class DenseFeatures:
             raise InputError(
                 f"nodes[{bad[0]}, {bad[1]}] is {x[tuple(bad)]}: entries must be finite; clean the data"
             )
-        x.setflags(write=False)
-        self.nodes = x
         self.n_nodes, self.input_dimension = x.shape
+        self.padded = kernels.padded(x)
+        self.nodes = self.padded[: x.shape[0], : x.shape[1]]
+        self.nodes.setflags(write=False)
         self.charges, self.offset = bool(charges), bool(offset)
         d = self.input_dimension
         head = ("a",) * self.charges + ("b",) * self.offset
@@ -84,58 +88,77 @@ class DenseFeatures:
 
 
 class PreparedDense:
-    """Neurons on nodes, activations kept where they fit."""
+    """Neurons on nodes; activations are kept where they fit and are asked for again."""
 
     def __init__(self, features: DenseFeatures, points: np.ndarray) -> None:
         self._features = features
-        self._points = points
-        self._rows = max(1, BLOCK_ENTRIES // features.n_nodes)
-        self._keep = points.shape[0] * features.n_nodes <= KEEP_ENTRIES
-        self._kept: list[tuple[slice, np.ndarray, np.ndarray]] = []
-
-    def _blocks(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        if self._kept:
-            yield from self._kept
-            return
-        f = self._features
-        _, offset, w = f.split(self._points)
-        for start in range(0, self._points.shape[0], self._rows):
-            rows = slice(start, min(start + self._rows, self._points.shape[0]))
-            z = w[rows] @ f.nodes.T
-            if offset is not None:
-                z += offset[rows, None]
-            value, slope = f.activation.value_and_derivative(z)
-            if self._keep:
-                self._kept.append((rows, value, slope))
-            yield rows, value, slope
+        self._points = np.require(points, np.float64, ["C", "W", "A"])
+        n, d = points.shape[0], features.input_dimension
+        self._rows = kernels.block_rows(n, features.n_nodes, d)
+        self._pairs = n * features.n_nodes
+        self._value = self._slope = NOTHING
+        self._filled = False
+        self._used = self._pairs <= SMALL
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
-        charge = self._features.split(self._points)[0]
-        effective = weights if charge is None else weights * charge
-        total = np.zeros(self._features.n_nodes)
-        for rows, value, _ in list(self._blocks()) if self._keep else self._blocks():
-            total += effective[rows] @ value
-        return total
+        f = self._features
+        n = self._points.shape[0]
+        charge = self._points[:, 0] if f.charges else None
+        effective = np.require(weights, np.float64, ["C", "W"]) if charge is None else weights * charge
+        self._make_room()
+        blocks = -(-n // self._rows)
+        total = np.zeros((max(blocks, 1), f.n_nodes))
+        sigma, filled = f.activation, self._filled
+
+        def work(start: int, stop: int) -> None:
+            out = total[start // self._rows]
+            kernels.predict_rows(
+                f.padded, f.n_nodes, f.input_dimension, self._points, f.offset, sigma.map, sigma.params,
+                effective, self._value, self._slope, filled, start, stop, out,
+            )  # fmt: skip
+
+        run_in_blocks(work, n, self._rows, self._pairs)
+        self._filled = filled or self._value.size > 0
+        # numpy adds the rows one after another, in this order.
+        return total[0] if blocks <= 1 else total.sum(axis=0)
 
     def potential(self, node_weights: np.ndarray) -> np.ndarray:
-        charge = self._features.split(self._points)[0]
-        out = np.empty(self._points.shape[0])
-        for rows, value, _ in list(self._blocks()) if self._keep else self._blocks():
-            out[rows] = value @ node_weights
-        return out if charge is None else charge * out
+        out, _ = self._contract(node_weights, np.empty((0, 0)))
+        return self._points[:, 0] * out if self._features.charges else out
 
     def gradient(self, node_weights: np.ndarray) -> np.ndarray:
+        return self._contract(node_weights, np.empty_like(self._points))[1]
+
+    def _contract(
+        self, node_weights: np.ndarray, gradient: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Σ_q c_q σ(z_qi) and, unless ``gradient`` is empty, Σ_q c_q ∇_θ σ*(x_q; θ_i)."""
         f = self._features
-        charge = f.split(self._points)[0]
-        out = np.empty_like(self._points)
-        into_a, into_b, into_w = f.split(out)
-        for rows, value, slope in list(self._blocks()) if self._keep else self._blocks():
-            pull = slope * node_weights
-            if charge is not None:
-                pull *= charge[rows, None]
-            into_w[rows] = pull @ f.nodes
-            if into_b is not None:
-                into_b[rows] = pull.sum(axis=1)
-            if into_a is not None:
-                into_a[rows] = value @ node_weights
-        return out
+        n = self._points.shape[0]
+        self._make_room()
+        c = np.require(node_weights, np.float64, ["C", "W"])
+        potential = np.empty(n)
+        pulls = np.zeros(f.padded.size if gradient.size else 0)
+        if gradient.size:
+            np.multiply(f.padded[: c.size], c[:, None], out=pulls.reshape(f.padded.shape)[: c.size])
+        sigma, filled = f.activation, self._filled
+
+        def work(start: int, stop: int) -> None:
+            kernels.gradient_rows(
+                f.padded, f.n_nodes, f.input_dimension, self._points, f.charges, f.offset, sigma.map,
+                sigma.params, c, pulls, self._value, self._slope, filled, start, stop,
+                potential, gradient,
+            )  # fmt: skip
+
+        run_in_blocks(work, n, self._rows, self._pairs)
+        self._filled = filled or self._value.size > 0
+        return potential, gradient
+
+    def _make_room(self) -> None:
+        """Make room for activations to be kept in this pass, if they are worth it and not there yet."""
+        wanted, self._used = self._used, True
+        if not wanted or self._pairs > KEEP_ENTRIES or self._value.size > 0:
+            return
+        panels = -(-self._points.shape[0] // kernels.PANEL)
+        size = panels * kernels.PANEL * self._features.padded.shape[0]
+        self._value, self._slope = np.empty(size), np.empty(size)

@@ -17,8 +17,14 @@ import numba.experimental.function_type  # noqa: F401  teaches numba.typeof what
 import numpy as np
 from numba import types
 
-from wflow.kernels.exponential import exponential, exponential_and_less_one, log_one_plus
+from wflow.kernels.exponential import (
+    decaying_exponential,
+    exponential,
+    exponential_and_less_one,
+    log_one_plus,
+)
 from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.pair_math import wide_vectors
 
 VECTOR = types.Array(types.float64, 1, "C")
 MAP_SIGNATURE = types.void(VECTOR, VECTOR, VECTOR, VECTOR)
@@ -101,8 +107,9 @@ def relu(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.nd
 @activation_map
 def sigmoid(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
     """σ(z) = 1/(1 + e^{−z}), from e^{−|z|}, which cannot overflow."""
+    wide_vectors()
     for i in range(z.size):
-        e = exponential(-abs(z[i]))
+        e = decaying_exponential(-abs(z[i]))
         p = 1.0 / (1.0 + e)
         value[i] = e * p if z[i] < 0.0 else p
         derivative[i] = e * p * p
@@ -111,6 +118,7 @@ def sigmoid(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np
 @activation_map
 def tanh(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
     """σ(z) = tanh z = (1 − e)/(1 + e) for z ≥ 0, with e = e^{−2z}; σ' = 4e/(1 + e)²."""
+    wide_vectors()
     for i in range(z.size):
         e, less_one = exponential_and_less_one(-2.0 * abs(z[i]))
         q = 1.0 / (1.0 + e)
@@ -122,8 +130,9 @@ def tanh(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.nd
 @activation_map
 def softplus(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
     """σ(z) = log(1 + e^z) = max(z, 0) + log(1 + e^{−|z|})."""
+    wide_vectors()
     for i in range(z.size):
-        e = exponential(-abs(z[i]))
+        e = decaying_exponential(-abs(z[i]))
         p = 1.0 / (1.0 + e)
         value[i] = (0.0 if z[i] < 0.0 else z[i]) + log_one_plus(e)
         derivative[i] = e * p if z[i] < 0.0 else p
@@ -134,6 +143,7 @@ def gaussian_rbf(
     z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray
 ) -> None:
     """σ(z) = e^{−z}, of z = |x − y|²/(2v)."""
+    wide_vectors()
     for i in range(z.size):
         e = exponential(-z[i])
         value[i] = e
@@ -146,7 +156,7 @@ def erf(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.nda
     for i in range(z.size):
         value[i] = math.erf(z[i])
     for i in range(z.size):
-        derivative[i] = 1.1283791670955126 * exponential(-z[i] * z[i])
+        derivative[i] = 1.1283791670955126 * decaying_exponential(-z[i] * z[i])
 
 
 @activation_map

@@ -47,6 +47,19 @@ def exponential(x: float) -> float:
 
 
 @jit(fastmath=FUSED)
+def decaying_exponential(x: float) -> float:
+    """exp(x) for x <= 0 by fewer steps: 2^k goes straight into the exponent, and below e^-708 is nothing."""
+    y = -708.0 if x < -708.0 else x
+    rounded = y * _LOG2_E + _ROUNDER
+    n = rounded - _ROUNDER
+    r = (y - n * _LOG2_HIGH) - n * _LOG2_LOW
+    p = 1.0 + r * (1.0 + r * _tail(r))
+    # Shifted left by 52, only the low bits of the rounded number remain, and they are k.
+    bits = np.float64(p).view(np.int64) + (np.float64(rounded).view(np.int64) << 52)
+    return 0.0 if x < -708.0 else np.int64(bits).view(np.float64)
+
+
+@jit(fastmath=FUSED)
 def exponential_and_less_one(x: float) -> tuple[float, float]:
     """exp(x) and exp(x) - 1 for x <= 0, without cancellation near 0: 2^k (e^r - 1) + (2^k - 1)."""
     x = -708.0 if x < -708.0 else x

@@ -37,9 +37,12 @@ def _emit(
     pointers: tuple[Any, Any, Any],
     strides: tuple[Any, Any, Any, Any],
     length: Any,
-    from_zero: bool,
+    base: Any,
 ) -> None:
-    """The loop over l with rows * vectors accumulators, as LLVM instructions."""
+    """The loop over l with rows * vectors accumulators, as LLVM instructions.
+
+    They start from C itself, from zero (base "zero"), or all rows from the one that the pointer base names.
+    """
     c, a, b = pointers
     c_row, a_row, a_inner, b_inner = strides
     index = length.type
@@ -63,10 +66,12 @@ def _emit(
     c_rows = [at(c, builder.mul(c_row, ir.Constant(index, r))) for r in range(rows)]
     a_offsets = [builder.mul(a_row, ir.Constant(index, r)) for r in range(rows)]
     zero = ir.Constant(vector, [ir.Constant(number, 0.0)] * _LANES)
-    start = [
-        [zero if from_zero else builder.load(vector_at(p, v), align=8) for v in range(vectors)]
-        for p in c_rows
-    ]
+    if base == "zero":
+        start = [[zero] * vectors] * rows
+    else:
+        start = [
+            [builder.load(vector_at(base or p, v), align=8) for v in range(vectors)] for p in c_rows
+        ]
     before = builder.block
     head = builder.append_basic_block("tile.head")
     body = builder.append_basic_block("tile.body")
@@ -102,7 +107,7 @@ def _emit(
             builder.store(total[r][v], vector_at(c_rows[r], v), align=8)
 
 
-def _tile_intrinsic(rows: int, vectors: int, from_zero: bool, doc: str) -> Any:
+def _tile_intrinsic(rows: int, vectors: int, base: str | None, doc: str) -> Any:
     def typed(
         typingctx: Any,
         c: Any,
@@ -135,7 +140,7 @@ def _tile_intrinsic(rows: int, vectors: int, from_zero: bool, doc: str) -> Any:
                 (pointer(c, c_start), pointer(a, a_start), pointer(b, b_start)),
                 (c_row, a_row, a_inner, b_inner),
                 length,
-                from_zero,
+                base,
             )
             return context.get_dummy_value()
 
@@ -148,7 +153,7 @@ def _tile_intrinsic(rows: int, vectors: int, from_zero: bool, doc: str) -> Any:
 multiply = _tile_intrinsic(
     ROWS,
     _VECTORS,
-    True,
+    "zero",
     """C[start + r row + v] = sum_l A[start + r row + l inner] B[start + l inner + v] for one tile.
 
     Arrays are flat; bounds are not checked. Arguments: C, its start and row stride; A, its start, row
@@ -156,4 +161,6 @@ multiply = _tile_intrinsic(
     """,
 )
 
-multiply_add = _tile_intrinsic(ROWS, _VECTORS, False, """As ``multiply``, added to C.""")
+multiply_add = _tile_intrinsic(ROWS, _VECTORS, None, """As ``multiply``, added to C.""")
+
+multiply_add_row = _tile_intrinsic(1, _VECTORS, None, """As ``multiply_add``, of one row r = 0.""")

@@ -1,55 +1,252 @@
-r"""Second-order upwind transport of cell averages along -∇Ψ, in one dimension.
+r"""Upwind transport of cell averages along -∇Ψ on a box of cells, in one to three dimensions.
 
 The face velocity is the difference :math:`v_{i+1/2} = -\xi(\Psi_{i+1}-\Psi_i)/\delta_{i+1/2}`, so that the discrete
-free energy has :math:`\dot F = -\sum \delta\,v^2 \rho_{face}/\xi \le 0`. Face values come from slopes limited by
-:math:`minmod(\theta D^-, D^0, \theta D^+)` (MUSCL) and are kept in [0, 2ρ_i].
+free energy has :math:`\dot F = -\sum \delta\,v^2 \rho_{face}/\xi \le 0` along every axis. Face values come from slopes
+limited by :math:`minmod(\theta D^-, D^0, \theta D^+)` (MUSCL; θ = 0 is first-order upwind) and are kept in [0, 2ρ_i].
+
+Arrays are boxes (n0, n1, n2), axes that are missing have one cell. Rows along the last axis are contiguous; both
+transverse fluxes of a row are formed beside it and the lower ones are kept from the row before, so the density is
+swept once. An axis is described by :func:`axis_geometry`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from wflow.kernels.jit import jit
+from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.transport_slabs import over_slabs
+
+GAP, SPAN, HALF, PER_WIDTH = 0, 1, 2, 3
+"""Rows of an axis's geometry: 1/δ of face f at f + 1, 1/(δ + δ') and w/2 of cell i at i + 1, 1/w of cell i at i."""
+
+
+def axis_geometry(edges: np.ndarray, periodic: bool) -> np.ndarray:
+    """The numbers (4, n + 3) that a sweep along one axis needs, with ghosts.
+
+    >>> axis_geometry(np.array([0.0, 0.5, 1.0]), False)[GAP].tolist()
+    [2.0, 2.0, 2.0, 2.0, 2.0]
+    """
+    widths = np.diff(edges)
+    n = widths.size
+    # Behind a wall the ghost cells repeat the last cell: all differences across it are 0.
+    padded = np.pad(widths, 2, mode="wrap" if periodic else "edge")
+    gaps = 0.5 * (padded[1:] + padded[:-1])  # faces -1 … n + 1
+    table = np.zeros((4, n + 3))
+    table[GAP] = 1.0 / gaps
+    table[SPAN, : n + 2] = 1.0 / (gaps[1:] + gaps[:-1])
+    table[HALF, : n + 2] = 0.5 * padded[1:-1]
+    table[PER_WIDTH, :n] = 1.0 / widths
+    return table
+
+
+@jit(fastmath=FUSED)
+def muscl_slab(
+    density: np.ndarray,
+    potential: np.ndarray,
+    axis0: np.ndarray,
+    axis1: np.ndarray,
+    axis2: np.ndarray,
+    moves: np.ndarray,
+    periodic: np.ndarray,
+    speed: float,
+    theta: float,
+    box: tuple[int, int, int, int],
+    tendency: np.ndarray,
+) -> float:
+    """Write dρ/dt of the rows ``box`` = (i0, i1, j0, j1); return max Σ_axes v_out/w over their cells, in 1/time.
+
+    ``moves`` and ``periodic`` (3,) are truth values, one an axis.
+    """
+    n0, n1, n = density.shape
+    first0, last0, first1, last1 = box
+    kept0 = np.zeros((2, last1 - first1, n))  # flux and velocity through the lower faces of axis 0
+    kept1 = np.zeros((2, n))
+    new_flux, new_v = np.empty(n), np.empty(n)
+    row, level = np.empty(n + 4), np.empty(n + 2)
+    flux, v = np.empty(n + 1), np.empty(n + 1)
+    outflow, peak = np.zeros(n), np.zeros(n)
+    for i in range(first0, last0):
+        for j in range(first1, last1):
+            out = tendency[i, j]
+            out[:] = 0.0
+            outflow[:] = 0.0
+            if moves[0]:
+                kept = kept0[:, j - first1]
+                if i == first0:
+                    a, b, c, d = _around(i, n0, periodic[0])
+                    _transverse(
+                        density[a, j], density[b, j], density[c, j], density[d, j],
+                        potential[b, j], potential[c, j], axis0, i, speed, theta, kept[0], kept[1],
+                    )  # fmt: skip
+                a, b, c, d = _around(i + 1, n0, periodic[0])
+                _transverse(
+                    density[a, j], density[b, j], density[c, j], density[d, j],
+                    potential[b, j], potential[c, j], axis0, i + 1, speed, theta, new_flux, new_v,
+                )  # fmt: skip
+                _collect(kept[0], kept[1], new_flux, new_v, axis0[PER_WIDTH, i], out, outflow)
+            if moves[1]:
+                if j == first1:
+                    a, b, c, d = _around(j, n1, periodic[1])
+                    _transverse(
+                        density[i, a], density[i, b], density[i, c], density[i, d],
+                        potential[i, b], potential[i, c], axis1, j, speed, theta, kept1[0], kept1[1],
+                    )  # fmt: skip
+                a, b, c, d = _around(j + 1, n1, periodic[1])
+                _transverse(
+                    density[i, a], density[i, b], density[i, c], density[i, d],
+                    potential[i, b], potential[i, c], axis1, j + 1, speed, theta, new_flux, new_v,
+                )  # fmt: skip
+                _collect(kept1[0], kept1[1], new_flux, new_v, axis1[PER_WIDTH, j], out, outflow)
+            if moves[2]:
+                _padded(density[i, j], potential[i, j], periodic[2], row, level)
+                _along(row, level, axis2, speed, theta, flux, v)
+                per_width = axis2[PER_WIDTH]
+                for k in range(n):
+                    out[k] -= (flux[k + 1] - flux[k]) * per_width[k]
+                    outflow[k] += max(max(v[k + 1], -v[k]), 0.0) * per_width[k]
+            for k in range(n):
+                peak[k] = max(peak[k], outflow[k])
+    return float(peak.max())
 
 
 @jit
+def _around(face: int, n: int, periodic: bool) -> tuple[int, int, int, int]:
+    """The two cells before face ``face`` (between cells face − 1 and face) and the two after; walls repeat cells."""
+    if periodic:
+        return (face - 2) % n, (face - 1) % n, face % n, (face + 1) % n
+    top = n - 1
+    return (
+        max(face - 2, 0), min(max(face - 1, 0), top), min(face, top), min(face + 1, top),
+    )  # fmt: skip
+
+
+@jit(fastmath=FUSED)
+def _face_value(
+    up: float, behind: float, down: float, per_gap_behind: float, per_gap: float,
+    per_span: float, half: float, theta: float,
+) -> float:  # fmt: skip
+    """The upwind cell's reconstruction at its face, in [0, 2ρ]; its two faces' values add to 2ρ at most."""
+    back = (up - behind) * per_gap_behind
+    ahead = (down - up) * per_gap
+    centre = (down - behind) * per_span
+    size = min(theta * min(abs(back), abs(ahead)), abs(centre))
+    slope = size if back > 0.0 else -size
+    slope = slope if back * ahead > 0.0 else 0.0
+    return min(max(up + half * slope, 0.0), 2.0 * up)
+
+
+@jit(fastmath=FUSED)
+def _transverse(
+    before: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    after: np.ndarray,
+    level_low: np.ndarray,
+    level_high: np.ndarray,
+    axis: np.ndarray,
+    face: int,
+    speed: float,
+    theta: float,
+    flux: np.ndarray,
+    velocity: np.ndarray,
+) -> None:
+    """Fluxes through the faces between two neighbouring rows."""
+    gap_before, gap, gap_after = axis[GAP, face], axis[GAP, face + 1], axis[GAP, face + 2]
+    span_low, span_high = axis[SPAN, face], axis[SPAN, face + 1]
+    half_low, half_high = axis[HALF, face], axis[HALF, face + 1]
+    for k in range(low.size):
+        v = speed * (level_low[k] - level_high[k]) * gap
+        forward = v > 0.0
+        up = low[k] if forward else high[k]
+        down = high[k] if forward else low[k]
+        behind = before[k] if forward else after[k]
+        value = _face_value(
+            up, behind, down, gap_before if forward else gap_after, gap,
+            span_low if forward else span_high, half_low if forward else half_high, theta,
+        )  # fmt: skip
+        velocity[k] = v
+        flux[k] = v * value
+
+
+@jit(fastmath=FUSED)
+def _along(
+    row: np.ndarray,
+    level: np.ndarray,
+    axis: np.ndarray,
+    speed: float,
+    theta: float,
+    flux: np.ndarray,
+    velocity: np.ndarray,
+) -> None:
+    """Fluxes through the n + 1 faces along one row that carries its ghosts."""
+    gap, span, half = axis[GAP], axis[SPAN], axis[HALF]
+    for f in range(flux.size):
+        v = speed * (level[f] - level[f + 1]) * gap[f + 1]
+        forward = v > 0.0
+        up = row[f + 1] if forward else row[f + 2]
+        down = row[f + 2] if forward else row[f + 1]
+        behind = row[f] if forward else row[f + 3]
+        value = _face_value(
+            up, behind, down, gap[f] if forward else gap[f + 2], gap[f + 1],
+            span[f] if forward else span[f + 1], half[f] if forward else half[f + 1], theta,
+        )  # fmt: skip
+        velocity[f] = v
+        flux[f] = v * value
+
+
+@jit
+def _padded(
+    cells: np.ndarray, levels: np.ndarray, periodic: bool, row: np.ndarray, level: np.ndarray
+) -> None:
+    """Copy a row with its ghosts: two cells of density, one of potential."""
+    n = cells.size
+    row[2 : n + 2] = cells
+    level[1 : n + 1] = levels
+    a, b, c, d = _around(0, n, periodic)
+    row[0], row[1], level[0] = cells[a], cells[b], levels[b]
+    a, b, c, d = _around(n, n, periodic)
+    row[n + 2], row[n + 3], level[n + 1] = cells[c], cells[d], levels[c]
+
+
+@jit(fastmath=FUSED)
+def _collect(
+    low_flux: np.ndarray,
+    low_v: np.ndarray,
+    high_flux: np.ndarray,
+    high_v: np.ndarray,
+    per_width: float,
+    tendency: np.ndarray,
+    outflow: np.ndarray,
+) -> None:
+    """Add one axis's share; the upper faces become the next row's lower ones."""
+    for k in range(tendency.size):
+        tendency[k] -= (high_flux[k] - low_flux[k]) * per_width
+        outflow[k] += max(max(high_v[k], -low_v[k]), 0.0) * per_width
+        low_flux[k] = high_flux[k]
+        low_v[k] = high_v[k]
+
+
 def muscl_tendency(
     density: np.ndarray,
     potential: np.ndarray,
-    gaps: np.ndarray,
-    widths: np.ndarray,
+    axes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    moves: np.ndarray,
+    periodic: np.ndarray,
     speed: float,
     theta: float,
     tendency: np.ndarray,
 ) -> float:
-    """Write dρ/dt into ``tendency``; return the largest outflow rate max(v/w) of a cell, in 1/time."""
-    n = density.size
-    tendency[:] = 0.0
-    left_slope = 0.0
-    if n < 2:
-        return 0.0
-    outflow = 0.0
-    for i in range(n - 1):
-        # slope in the cell on the right of the face; walls have slope 0
-        right_slope = 0.0
-        if i + 2 < n:
-            back = (density[i + 1] - density[i]) / gaps[i]
-            ahead = (density[i + 2] - density[i + 1]) / gaps[i + 1]
-            if back * ahead > 0.0:
-                centre = abs(density[i + 2] - density[i]) / (gaps[i] + gaps[i + 1])
-                size = min(theta * abs(back), theta * abs(ahead), centre)
-                right_slope = size if back > 0.0 else -size
-        v = -speed * (potential[i + 1] - potential[i]) / gaps[i]
-        if v > 0.0:
-            face = density[i] + 0.5 * left_slope * widths[i]
-            face = min(max(face, 0.0), 2.0 * density[i])
-            outflow = max(outflow, v / widths[i])
-        else:
-            face = density[i + 1] - 0.5 * right_slope * widths[i + 1]
-            face = min(max(face, 0.0), 2.0 * density[i + 1])
-            outflow = max(outflow, -v / widths[i + 1])
-        flux = v * face
-        tendency[i] -= flux / widths[i]
-        tendency[i + 1] += flux / widths[i + 1]
-        left_slope = right_slope
-    return outflow
+    """Write dρ/dt of boxes (n0, n1, n2) into ``tendency``; return the largest Σ_axes v_out/w of a cell, in 1/time."""
+    n0, n1, n2 = density.shape
+    axis0, axis1, axis2 = axes
+
+    def run(first: int, last: int) -> float:
+        box = (first, last, 0, n1) if n0 > 1 else (0, 1, first, last)
+        return float(
+            muscl_slab(
+                density, potential, axis0, axis1, axis2, moves, periodic, speed, theta, box, tendency
+            )
+        )  # fmt: skip
+
+    rows, row_cells = (n0, n1 * n2) if n0 > 1 else (n1, n2)
+    return over_slabs(run, rows, row_cells)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
@@ -189,9 +191,18 @@ _SYSTEMS: dict[str, type[System]] = {}
 S = TypeVar("S", bound=type[System])
 
 
+class SystemModule(ModuleType):
+    """A system's module that can be called for the system, so that ``wflow.systems.digits(...)`` always works."""
+
+    def __call__(self, **parameters: Any) -> System:
+        return get(self.__name__.rpartition(".")[2].replace("_", "-"), **parameters)
+
+
 def system(cls: S) -> S:
     """Enter a system in the catalogue under its name."""
     _SYSTEMS[cls.name] = cls
+    # Once imported, the module stands in the package under the name by which its system is called.
+    sys.modules[cls.__module__].__class__ = SystemModule
     return cls
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, StorageError
+from wflow.errors import InputError
 from wflow.solution import Solution
+from wflow.storage.labelled import Labelled, write_labelled
 
 
 @dataclass
@@ -153,93 +152,39 @@ class Report:
         StorageError
             when the file exists and ``overwrite`` is not set
         """
-        import h5py
-
-        check_free(path, overwrite)
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with h5py.File(temporary, "x") as f:
-                f.attrs["format"] = "wflow-report-1"
-                f.attrs["system"] = self.system
-                f.attrs["parameters"] = json.dumps(self.parameters)
-                f.attrs["seconds"] = json.dumps(self.seconds)
-                scales = {
-                    "neurons": (self.neurons, "1"),
-                    "step_size": (self.step_sizes, "time"),
-                    "seed": (np.arange(self.risk.shape[2]), "1"),
-                    "t": (self.t, "time"),
-                }
-                for name, (values, unit) in scales.items():
-                    f[name] = values
-                    f[name].make_scale(name)
-                    f[name].attrs["units"] = unit
-                axes = ("neurons", "step_size", "seed", "t")
-                _put(f, "risk", self.risk, axes, "loss", "risk of the SGD networks")
-                _put(
-                    f,
-                    "distance",
-                    self.distance,
-                    axes,
-                    "parameter",
-                    "W2 distance to the limit's law",
+        axes = ("neurons", "step_size", "seed", "t")
+        arrays = {
+            "neurons": Labelled(self.neurons, ("neurons",)),
+            "step_size": Labelled(self.step_sizes, ("step_size",), "time"),
+            "t": Labelled(self.t, ("t",), "time"),
+            "risk": Labelled(self.risk, axes, "loss", "risk of the SGD networks"),
+            "distance": Labelled(
+                self.distance, axes, "parameter", "W2 distance to the limit's law"
+            ),
+        }
+        for kind, solution in self.limits.items():
+            meaning = f"risk of the limit, {kind}"
+            arrays[f"limit_{kind}"] = Labelled(solution.risk, ("t",), "loss", meaning)
+        if self.laws.size:
+            dims = ("seed", "t", "neuron", "coordinate")
+            meaning = "reduced neurons, largest network"
+            arrays["laws"] = Labelled(self.laws, dims, "parameter", meaning)
+        if "grid" in self.limits:
+            grid = self.limits["grid"].measures
+            axis = grid[0].names[0]
+            density = np.array([m.density for m in grid])  # type: ignore[attr-defined]
+            if density.ndim == 2:
+                arrays[axis] = Labelled(grid[0].centers[0], (axis,), "parameter")
+                arrays["density"] = Labelled(
+                    density, ("t", axis), "1/parameter", "limit on the grid"
                 )
-                for kind, solution in self.limits.items():
-                    _put(
-                        f,
-                        f"limit_{kind}",
-                        solution.risk,
-                        ("t",),
-                        "loss",
-                        f"risk of the limit, {kind}",
-                    )
-                if self.laws.size:
-                    f["neuron"] = np.arange(self.laws.shape[2])
-                    f["coordinate"] = np.arange(self.laws.shape[3])
-                    for name in ("neuron", "coordinate"):
-                        f[name].make_scale(name)
-                    dims = ("seed", "t", "neuron", "coordinate")
-                    _put(
-                        f, "laws", self.laws, dims, "parameter", "reduced neurons, largest network"
-                    )
-                if "grid" in self.limits:
-                    grid = self.limits["grid"].measures
-                    axis = grid[0].names[0]
-                    f[axis] = grid[0].centers[0]
-                    f[axis].make_scale(axis)
-                    density = np.array([m.density for m in grid])  # type: ignore[attr-defined]
-                    if density.ndim == 2:
-                        _put(f, "density", density, ("t", axis), "1/parameter", "limit on the grid")
-            with open(temporary, "rb") as done:
-                os.fsync(done.fileno())
-            os.replace(temporary, target)
-        except OSError as e:
-            raise StorageError(f"the report could not be written to {target}: {e}") from None
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        attributes = {
+            "format": "wflow-report-1",
+            "system": self.system,
+            "parameters": self.parameters,
+            "seconds": self.seconds,
+        }
+        write_labelled(path, arrays, attributes, overwrite=overwrite)
 
     def __repr__(self) -> str:
         return f"Report({self.system}, N = {self.neurons.tolist()}, {self.risk.shape[2]} seeds)"
-
-
-def _put(
-    f: Any, name: str, values: np.ndarray, dims: tuple[str, ...], unit: str, meaning: str
-) -> None:
-    f.create_dataset(name, data=values, compression="gzip", shuffle=True)
-    f[name].attrs["units"] = unit
-    f[name].attrs["long_name"] = meaning
-    for k, dim in enumerate(dims):
-        f[name].dims[k].attach_scale(f[dim])
-        f[name].dims[k].label = dim
-
-
-def check_free(path: str | os.PathLike[str] | None, overwrite: bool) -> None:
-    """Refuse a path that exists or whose folder does not, before any work is done."""
-    if path is None:
-        return
-    target = Path(path)
-    if target.exists() and not overwrite:
-        raise StorageError(f"{target} exists: choose another name or overwrite it")
-    if not target.parent.is_dir():
-        raise StorageError(f"folder {target.parent} does not exist: create it first")

@@ -1,0 +1,74 @@
+"""What the explicit transport methods on a grid share: the tendency, its CFL limit, and the refusal of noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.flow import non_negative
+from wflow.kernels.transport import muscl_tendency
+from wflow.solvers.grid.problem import GridMethod, GridProblem
+from wflow.solvers.method import Arrays, Tolerance
+
+POSITIVE = 0.4999
+"""Largest dt·Σv/w at which a cell cannot lose more than it holds, with room for rounding."""
+
+
+@dataclass(frozen=True)
+class TransportMethod(GridMethod):
+    """Explicit finite volumes along −∇Ψ_λ; ``cfl`` is the part of a cell that may leave in a step, at most ½."""
+
+    cfl: float = 0.45
+
+    kind = "cfl"
+    preserves = frozenset({"mass", "positive", "energy"})
+
+    def __post_init__(self) -> None:
+        if not 0 < non_negative("cfl", self.cfl) <= 0.5:
+            raise InputError(f"cfl = {self.cfl}: must be in (0, 0.5], the bound for positivity")
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+        if flow.temperature > 0:
+            raise InputError(
+                f"method '{self.name}' has no diffusion: use 'scharfetter-gummel' for temperature > 0"
+            )
+        return super().prepare(flow, measure, tolerance, seed)
+
+    def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return self.limit(problem, t, y["density"], carry["potential"])
+
+    def tendency(
+        self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray
+    ) -> tuple[np.ndarray, float]:
+        """dρ/dt, and the largest rate at which a cell empties."""
+        out = np.empty_like(rho)
+        box = problem.box_shape
+        outflow = muscl_tendency(
+            rho.reshape(box),
+            psi.reshape(box),
+            problem.axes,
+            problem.moves,
+            problem.periodic,
+            problem.flow.schedule(t),
+            self.sharpness(),
+            out.reshape(box),
+        )
+        return out, outflow
+
+    def sharpness(self) -> float:
+        """θ of the slope limiter; 0 is first-order upwind."""
+        return float(getattr(self, "theta", 0.0))
+
+    def limit(self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray) -> float:
+        """The step at which the fastest cell loses the part ``cfl``."""
+        _, outflow = self.tendency(problem, t, rho, psi)
+        return self.cfl / outflow if outflow > 0 else math.inf
+
+
+def norm(problem: GridProblem, field: np.ndarray) -> float:
+    """(∫ field²)^½ over the grid."""
+    return math.sqrt(float((field * field * problem.volumes).sum()))

@@ -1,0 +1,121 @@
+"""The sources' figures at reduced size: numbers, pictures, files, and the command."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wflow.cli import main
+from wflow.errors import InputError, StorageError
+from wflow.figures import figures, get_figure, reproduce
+
+NAMES = sorted(figures())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """All figures, computed once."""
+    folder = tmp_path_factory.mktemp("figures") / "out"
+    return folder, {name: reproduce(name, folder, size="reduced") for name in NAMES}
+
+
+def test_the_catalogue_has_every_figure_of_the_sources() -> None:
+    assert {"mmn-1", "mmn-2", "mmn-3", "mmn-4", "rjbv-mixture", "rve-3-spin"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_and_picture(name: str, made) -> None:
+    import h5netcdf.legacyapi  # noqa: F401  (the engine that xarray opens the file with)
+    import matplotlib.image
+    import xarray
+
+    folder, results = made
+    assert results[name].findings
+    for key, array in results[name].arrays.items():
+        if np.issubdtype(array.values.dtype, np.floating) and not key.startswith("dimension"):
+            assert not np.isinf(array.values).any(), key
+    with xarray.open_dataset(folder / f"{name}.h5", engine="h5netcdf") as data:
+        for key, array in results[name].arrays.items():
+            assert data[key].dims == array.dims
+            np.testing.assert_array_equal(data[key].values, array.values)
+        assert data.attrs["figure"] == name
+    picture = matplotlib.image.imread(folder / f"{name}.png")
+    assert min(picture.shape[:2]) > 300
+    assert picture[..., :3].std() > 0.05, "an empty picture"
+
+
+def test_radial_laws_agree_with_sgd(made) -> None:
+    """W2 between 200 neurons and the limit: sampling alone leaves about 0.02."""
+    assert made[1]["mmn-1"]["distance"][:, :3].max() < 0.05
+
+
+def test_least_risk_over_laws_shells_and_networks(made) -> None:
+    results = made[1]["mmn-2"]
+    assert (results["gap"] < 1e-6).all()
+    assert (results["least"] <= results["one_shell"] + 1e-4).all()
+    least = np.interp(results["delta_sgd"], results["delta"], results["least"][0])
+    assert (results["risk_sgd"] > least).all()
+    # One shell is all there is for small separations, and not for large ones.
+    extra = results["one_shell"] - results["least"]
+    assert extra[:, 0].max() < 1e-3
+    assert extra[:, -1].min() > 0.1
+
+
+def test_reduced_parameters_follow_sgd(made) -> None:
+    results = made[1]["mmn-3"]
+    finest = np.argmin(results["step_size"])
+    off = np.abs(results["risk_sgd"][0, finest] - results["risk"][0, 0])
+    # 100 neurons in 40 dimensions: their own sampling moves the risk by about 0.05.
+    assert off.max() < 0.15
+
+
+def test_failure_is_predicted(made) -> None:
+    results = made[1]["mmn-4"]
+    assert results["risk_limit"][0, -1] == pytest.approx(7.25, abs=1e-6)
+    assert results["risk_limit"][1, -1] < 0.3
+    # SGD's plateau lies above by about 3e4 ε, here 0.3.
+    assert results["risk_sgd"][0, -1] == pytest.approx(7.55, abs=0.15)
+    assert results["radius_sgd"][0, -1] < 0.1
+
+
+def test_a_bad_start_rests_on_its_plateau(made) -> None:
+    risk = made[1]["rjbv-mixture"]["risk"]
+    good, bad, with_births = risk[..., -1]
+    assert good.max() < 2e-3
+    assert bad.min() > 0.026
+    assert with_births.min() > 0.026
+
+
+def test_free_charges_learn_the_3_spin_target(made) -> None:
+    results = made[1]["rve-3-spin"]
+    free, fixed = results["free"][0].mean(axis=1), results["fixed"][0].mean(axis=1)
+    n = results["n"]
+    assert (free[1:] <= free[0] * n[0] / n[1:]).all(), "slower than 1/n"
+    assert fixed.min() > 0.8
+
+
+def test_command(tmp_path, capsys) -> None:
+    assert main(["reproduce"]) == 0
+    assert set(NAMES) <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    out = tmp_path / "pictures"
+    assert main(["reproduce", "mmn-2", "--reduced", "-o", str(out)]) == 0
+    assert {p.name for p in out.iterdir()} == {"mmn-2.h5", "mmn-2.png"}
+    before = (out / "mmn-2.h5").read_bytes()
+    assert main(["reproduce", "mmn-2", "--reduced", "-o", str(out)]) == 2
+    assert "mmn-2.h5 exists" in capsys.readouterr().err
+    assert (out / "mmn-2.h5").read_bytes() == before
+
+
+def test_wrong_requests(tmp_path) -> None:
+    with pytest.raises(InputError, match="figure 'mmn-9'"):
+        get_figure("mmn-9")
+    with pytest.raises(InputError, match="size 'small'.*'published' or 'reduced'"):
+        reproduce("mmn-2", tmp_path, size="small")
+    with pytest.raises(StorageError, match="does not exist: make it first"):
+        reproduce("mmn-2", tmp_path / "a" / "b", size="reduced")
+    taken = tmp_path / "file"
+    taken.write_text("mine")
+    with pytest.raises(StorageError, match="is a file: give a folder"):
+        reproduce("mmn-2", taken, size="reduced")
+    assert taken.read_text() == "mine"
+    assert main(["reproduce", "mmn-9", "-o", str(tmp_path)]) == 2

@@ -1,0 +1,183 @@
+"""What a figure of the sources is, and the catalogue of all of them.
+
+A figure is one file here: subclass :class:`Figure`, state name, title, source and sizes, write ``compute`` (numbers)
+and ``draw`` (a picture of them), decorate with :func:`figure`. The file is found by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from wflow.errors import InputError, StorageError, unknown
+from wflow.plotting import save_figure
+from wflow.storage.labelled import Labelled, check_free, write_labelled
+
+T = TypeVar("T")
+
+
+@dataclass
+class Results:
+    """The numbers of a figure: labelled arrays, and sentences with what they show."""
+
+    arrays: dict[str, Labelled]
+    findings: list[str] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arrays[name].values
+
+
+class Figure(ABC):
+    """A published figure, computed anew."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    published: ClassVar[dict[str, Any]]
+    """Arguments of ``compute`` at the published size."""
+    reduced: ClassVar[dict[str, Any]]
+    """The same at a size that takes seconds."""
+
+    @abstractmethod
+    def compute(self, **size: Any) -> Results:
+        """The numbers."""
+
+    @abstractmethod
+    def draw(self, results: Results) -> Any:
+        """A matplotlib figure of the numbers."""
+
+    def sized(self, size: str) -> dict[str, Any]:
+        """Arguments of ``compute``: "published" or "reduced".
+
+        Raises
+        ------
+        InputError
+            for another word
+        """
+        sizes = {"published": self.published, "reduced": self.reduced}
+        if size not in sizes:
+            raise InputError(f"size {size!r}: expected 'published' or 'reduced'")
+        return dict(sizes[size])
+
+
+_FIGURES: dict[str, type[Figure]] = {}
+F = TypeVar("F", bound=type[Figure])
+
+
+def figure(cls: F) -> F:
+    """Enter a figure in the catalogue under its name."""
+    _FIGURES[cls.name] = cls
+    return cls
+
+
+def figures() -> Mapping[str, type[Figure]]:
+    """All figures by name.
+
+    >>> "mmn-1" in figures()
+    True
+    """
+    package = importlib.import_module("wflow.figures")
+    for found in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"wflow.figures.{found.name}")
+    return dict(sorted(_FIGURES.items()))
+
+
+def get_figure(name: str) -> Figure:
+    """A figure by name.
+
+    Raises
+    ------
+    InputError
+        for an unknown name
+    """
+    known = figures()
+    if name not in known:
+        raise unknown("figure", name, known)
+    return known[name]()
+
+
+def places(name: str, folder: str | os.PathLike[str], overwrite: bool) -> tuple[Path, Path]:
+    """The HDF5 file and the picture of a figure in a folder, checked to be free.
+
+    Raises
+    ------
+    StorageError
+        when one of them exists and ``overwrite`` is not set, or the folder is none
+    """
+    where = Path(folder)
+    if where.exists() and not where.is_dir():
+        raise StorageError(f"{where} is a file: give a folder for the figures")
+    if not where.parent.is_dir():
+        raise StorageError(f"the folder {where.parent} does not exist: make it first")
+    files = where / f"{name}.h5", where / f"{name}.png"
+    if where.is_dir():
+        for path in files:
+            check_free(path, overwrite)
+    return files
+
+
+def reproduce(
+    name: str,
+    folder: str | os.PathLike[str] = ".",
+    *,
+    size: str = "published",
+    overwrite: bool = False,
+) -> Results:
+    """Compute a published figure anew; write NAME.png and NAME.h5 with its numbers.
+
+    Parameters
+    ----------
+    name : of the catalogue, ``wflow.figures.figures()``
+    folder : where to write; made if it does not exist
+    size : "published", or "reduced" for a picture in seconds
+    overwrite : replace existing files
+
+    Raises
+    ------
+    InputError
+        for an unknown name or size
+    StorageError
+        when a file exists, or the folder cannot be used
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = reproduce("mmn-2", folder, size="reduced")
+    >>> results.findings[0].split(":")[0]
+    'Δ_h'
+    """
+    chosen = get_figure(name)
+    arguments = chosen.sized(size)
+    data, picture = places(name, folder, overwrite)
+    results = chosen.compute(**arguments)
+    data.parent.mkdir(exist_ok=True)
+    attributes = {
+        "format": "wflow-figure-1",
+        "figure": name,
+        "title": chosen.title,
+        "source": chosen.source,
+        "size": arguments,
+        "findings": results.findings,
+    }
+    write_labelled(data, results.arrays, attributes, overwrite=overwrite)
+    save_figure(chosen.draw(results), picture)
+    return results
+
+
+def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Run independent jobs in threads, one a core, with one BLAS thread each; their results in order."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        futures = [pool.submit(job) for job in jobs]
+        try:
+            return [f.result() for f in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

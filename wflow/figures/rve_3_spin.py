@@ -1,0 +1,147 @@
+"""The spherical 3-spin target along a great circle, learnt; and how its error falls with the width."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from wflow.evolve import solve
+from wflow.figures.catalogue import Figure, Results, figure, side_by_side
+from wflow.measures import Particles
+from wflow.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.storage.labelled import Labelled
+from wflow.systems import get
+from wflow.validation.widths import descend, error_against_n
+
+COLOURS = (BLUE, ORANGE, GREEN)
+
+
+@figure
+class ThreeSpin(Figure):
+    """The slice x = √d (sin θ, cos θ, 0, …) of target and networks, and the squared error against n in several d."""
+
+    name = "rve-3-spin"
+    title = "spherical 3-spin: a slice of the target, and error against width"
+    source = "Rotskoff & Vanden-Eijnden (2018), arXiv:1805.00915, Section 5"
+    published = {  # noqa: RUF012
+        "slice_d": 10,
+        "slice_units": (16, 64, 256),
+        "dimensions": (5, 10, 25),
+        "neurons": (16, 32, 64, 128, 256, 512, 1024),
+        "seeds": 3,
+        "horizon": 1000.0,
+        "evaluations": 1000,
+        "sgd_neurons": (16, 32),
+    }
+    reduced = {  # noqa: RUF012
+        "slice_d": 5,
+        "slice_units": (8, 32),
+        "dimensions": (5,),
+        "neurons": (8, 16, 32),
+        "seeds": 2,
+        "horizon": 30.0,
+        "evaluations": 200,
+        "sgd_neurons": (8,),
+    }
+
+    def compute(
+        self,
+        *,
+        slice_d: int,
+        slice_units: tuple[int, ...],
+        dimensions: tuple[int, ...],
+        neurons: tuple[int, ...],
+        seeds: int,
+        horizon: float,
+        evaluations: int,
+        sgd_neurons: tuple[int, ...],
+    ) -> Results:
+        angle = np.linspace(0.0, 2 * np.pi, 241)
+        x = np.zeros((angle.size, slice_d))
+        x[:, 0], x[:, 1] = np.sin(angle), np.cos(angle)
+        x *= np.sqrt(slice_d)
+        system = get("spherical-3-spin", d=slice_d)
+
+        def learn(n: int) -> np.ndarray:
+            start = Particles(system.draw(n, 0), names=system.coordinates())
+            span = (0.0, horizon)
+            flow = solve(system.flow(), start, span, t_eval=span, rtol=1e-3, atol=1e-6)
+            units = descend(system.energy(), flow.measures[-1].points(), evaluations)[1]
+            features = system.network().features(x)
+            return np.asarray(features.prepare(units).predict(np.full(n, 1.0 / n)))
+
+        slices = side_by_side([partial(learn, n) for n in slice_units])
+        arrays = {
+            "angle": Labelled(angle, ("angle",), "radian"),
+            "n_slice": Labelled(np.array(slice_units), ("n_slice",)),
+            "n": Labelled(np.array(neurons), ("n",)),
+            "dimension": Labelled(np.array(dimensions), ("dimension",)),
+            "target": Labelled(system.form().values(x), ("angle",), "output", "f*"),
+            "network": Labelled(np.array(slices), ("n_slice", "angle"), "output", "f_n"),
+        }
+        kinds: dict[str, list[np.ndarray]] = {}
+        findings = []
+        for d in dimensions:
+            table = error_against_n(
+                d,
+                neurons=neurons,
+                seeds=seeds,
+                horizon=horizon,
+                evaluations=evaluations,
+                sgd_neurons=sgd_neurons,
+            )
+            for kind, errors in table.errors.items():
+                kinds.setdefault(kind, []).append(errors / table.scale)
+            for kind in ("free", "fixed", "random centres"):
+                fit, low, high = table.slope(kind)
+                findings.append(
+                    f"d = {d}, {kind}: error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f}), "
+                    f"{table.mean(kind)[-1]:.2e} |f|^2 at n = {neurons[-1]}"
+                )
+        for kind, errors in kinds.items():
+            arrays[kind.replace(" ", "_")] = Labelled(
+                np.array(errors), ("dimension", "n", "seed"), "|f|^2", f"squared error, {kind}"
+            )
+        return Results(arrays, findings)
+
+    def draw(self, results: Results) -> Any:
+        picture, (left, right) = new_figure(2)
+        picture.suptitle("spherical 3-spin target, Gaussian bumps with charges", fontsize=11)
+        angle, n = results["angle"], results["n"]
+        left.plot(angle, results["target"], color="black", lw=2, label="target f")
+        for size, values, colour in zip(
+            results["n_slice"], results["network"], COLOURS, strict=False
+        ):
+            left.plot(angle, values, color=colour, lw=1.2, label=f"n = {size}")
+        left.set(xlabel="angle θ of the slice [radian]", ylabel="f(√d (sin θ, cos θ, 0, …))")
+        left.legend(fontsize=7, frameon=False)
+        styles = {"free": "o-", "fixed": "s--", "random_centres": "^:"}
+        for i, (d, colour) in enumerate(zip(results["dimension"], COLOURS, strict=False)):
+            for kind, style in styles.items():
+                error = results[kind][i]
+                name = (
+                    kind.replace("_", " ")
+                    .replace("free", "free charges")
+                    .replace("fixed", "fixed charges")
+                )
+                right.loglog(
+                    n,
+                    error.mean(axis=1),
+                    style,
+                    color=colour,
+                    ms=4,
+                    lw=1.2,
+                    label=f"{name}, d = {d}",
+                )
+                right.fill_between(
+                    n, error.min(axis=1), error.max(axis=1), color=colour, alpha=0.12
+                )
+        top = max(float(results["free"][:, 0].max()), 1e-30)
+        right.loglog(n, top * n[0] / n, color=GREY, lw=1, label="1/n")
+        right.set(xlabel="units n", ylabel="squared error / ‖f‖²")
+        right.legend(fontsize=6, frameon=False, ncols=2)
+        for axis in (left, right):
+            axis.grid(alpha=0.3)
+        return picture

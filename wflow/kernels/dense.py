@@ -1,0 +1,222 @@
+r"""A layer of neurons on all samples, contracted with weights over neurons or over samples.
+
+.. math:: f_q = \sum_i e_i\,\sigma(z_{qi}), \qquad z_{qi} = \langle w_i, x_q\rangle + b_i, \qquad
+          \sum_q c_q\,\bigl(\sigma(z_{qi}),\ \sigma'(z_{qi}),\ \sigma'(z_{qi})\,x_q\bigr)
+
+A full-batch gradient written with whole arrays moves n Q activations through memory some ten times. Here CHUNK
+samples times PANEL neurons are multiplied, activated and contracted while they are in the first-level cache; the
+second pass computes the pre-activations again, which costs less than to fetch them. What is needed many times (a
+grid: fixed neurons, new weights at every step) can be kept, in the order of the passes.
+
+Sums run over fixed blocks in a fixed order: neither threads nor keeping changes one bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.pair_math import wide_vectors
+from wflow.kernels.dense_tile import add_weighted, multiply_above
+from wflow.kernels.tile import PANEL, ROWS, multiply_add, multiply_add_row
+
+# The arguments that both passes share:
+#   nodes (padded Q, padded d)  samples, rows and columns padded to multiples of ROWS; `samples` is Q, `d` the inputs
+#   points (n, D)               neurons [a], [b], w
+#   value, slope                activations of all pairs in panels (n/PANEL, padded Q, PANEL), kept from an earlier
+#                               pass if `filled`, to be kept otherwise; empty where nothing is kept
+CHUNK = 64
+"""Samples taken together, a multiple of ROWS: 64 x 16 numbers are 8 KiB, and three such arrays are in use."""
+
+
+def padded(x: np.ndarray) -> np.ndarray:
+    """Zero rows and columns added, to multiples of ROWS."""
+    q, d = x.shape
+    out = np.zeros((-(-q // ROWS) * ROWS, -(-d // ROWS) * ROWS))
+    out[:q, :d] = x
+    return out
+
+
+def block_rows(n: int, samples: int, d: int) -> int:
+    """Neurons in a block, a multiple of PANEL, from the shape of the problem alone.
+
+    At most 32 blocks of at least 2^15 pairs, but never more weights in one than half of a usual cache holds.
+    """
+    blocks = max(1, min(32, n * samples >> 15))
+    panels = max(1, min(-(-n // (blocks * PANEL)), (1 << 16) // (PANEL * d)))
+    return panels * PANEL
+
+
+@jit(fastmath=FUSED)
+def predict_rows(
+    nodes: np.ndarray,
+    samples: int,
+    d: int,
+    points: np.ndarray,
+    offset: bool,
+    activation: Any,
+    params: np.ndarray,
+    effective: np.ndarray,
+    kept_value: np.ndarray,
+    kept_slope: np.ndarray,
+    filled: bool,
+    start: int,
+    stop: int,
+    out: np.ndarray,
+) -> None:
+    """out_q = sum over the neurons start <= i < stop of e_i sigma(z_qi); ``start`` is a multiple of PANEL."""
+    wide_vectors()
+    rows = nodes.shape[0]
+    head = points.shape[1] - d
+    flat = nodes.reshape(-1)
+    panels = (stop - start + PANEL - 1) // PANEL
+    size = d * PANEL
+    packed = np.empty(panels * size)
+    offsets = np.empty(panels * PANEL)
+    e = np.zeros(panels * PANEL)
+    for p in range(panels):
+        _pack(
+            points, head, offset, start + p * PANEL, stop,
+            packed, p * size, offsets, p * PANEL,
+        )  # fmt: skip
+    for i in range(stop - start):
+        e[i] = effective[start + i]
+    z = np.empty(CHUNK * PANEL)
+    own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
+    total = np.empty(CHUNK * PANEL)
+    for first in range(0, rows, CHUNK):
+        count = min(CHUNK, rows - first)
+        cells = count * PANEL
+        total[:] = 0.0
+        for p in range(panels):
+            value, slope = own_value[:cells], own_slope[:cells]
+            if kept_value.size > 0:
+                at = ((start // PANEL + p) * rows + first) * PANEL
+                value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
+            if not filled:
+                _products(flat, first, count, nodes.shape[1], packed, p * size, d,
+                          offsets, p * PANEL, z)  # fmt: skip
+                activation(z[:cells], params, value, slope)
+            add_weighted(total, e, p * PANEL, value, 0, count)
+        for k in range(min(count, samples - first)):
+            s = 0.0
+            for v in range(PANEL):
+                s += total[k * PANEL + v]
+            out[first + k] = s
+
+
+@jit(fastmath=FUSED)
+def gradient_rows(
+    nodes: np.ndarray,
+    samples: int,
+    d: int,
+    points: np.ndarray,
+    charges: bool,
+    offset: bool,
+    activation: Any,
+    params: np.ndarray,
+    node_weights: np.ndarray,
+    pulls: np.ndarray,
+    kept_value: np.ndarray,
+    kept_slope: np.ndarray,
+    filled: bool,
+    start: int,
+    stop: int,
+    potential: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Rows start to stop of the potential (n,) without charges and, unless ``out`` is empty, the gradient.
+
+    ``pulls`` are the nodes, each times its weight, flat.
+    """
+    wide_vectors()
+    rows, width = nodes.shape
+    flat = nodes.reshape(-1)
+    size = d * PANEL
+    packed, offsets = np.empty(size), np.empty(PANEL)
+    z = np.empty(CHUNK * PANEL)
+    own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
+    into_a, into_b, into_w = np.empty(PANEL), np.empty(PANEL), np.empty(width * PANEL)
+    with_gradient = out.size > 0
+    head = int(charges) + int(offset)
+    for panel in range(start, stop, PANEL):
+        if not filled:
+            _pack(points, head, offset, panel, stop, packed, 0, offsets, 0)
+        into_a[:] = 0.0
+        into_b[:] = 0.0
+        into_w[:] = 0.0
+        for first in range(0, rows, CHUNK):
+            count = min(CHUNK, rows - first)
+            cells = count * PANEL
+            value, slope = own_value[:cells], own_slope[:cells]
+            if kept_value.size > 0:
+                at = (panel // PANEL * rows + first) * PANEL
+                value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
+            if not filled:
+                _products(flat, first, count, width, packed, 0, d, offsets, 0, z)
+                activation(z[:cells], params, value, slope)
+            count = min(count, samples - first)
+            multiply_add_row(into_a, 0, PANEL, node_weights, first, 0, 1, value, 0, PANEL, count)
+            if with_gradient:
+                multiply_add_row(
+                    into_b, 0, PANEL, node_weights, first, 0, 1, slope, 0, PANEL, count
+                )
+                for j in range(0, width, ROWS):
+                    multiply_add(
+                        into_w, j * PANEL, PANEL,
+                        pulls, first * width + j, 1, width,
+                        slope, 0, PANEL, count,
+                    )  # fmt: skip
+        for v in range(min(PANEL, stop - panel)):
+            i = panel + v
+            potential[i] = into_a[v]
+            if with_gradient:
+                a = points[i, 0] if charges else 1.0
+                if charges:
+                    out[i, 0] = into_a[v]
+                if offset:
+                    out[i, head - 1] = a * into_b[v]
+                for j in range(d):
+                    out[i, head + j] = a * into_w[j * PANEL + v]
+
+
+@jit(fastmath=FUSED)
+def _pack(
+    points: np.ndarray,
+    head: int,
+    offset: bool,
+    panel: int,
+    stop: int,
+    packed: np.ndarray,
+    at: int,
+    offsets: np.ndarray,
+    at_offset: int,
+) -> None:
+    """Weights (d, PANEL) and offsets (PANEL,) of one panel; the last neuron fills a panel that is not full."""
+    for v in range(PANEL):
+        i = min(panel + v, stop - 1)
+        offsets[at_offset + v] = points[i, head - 1] if offset else 0.0
+        for j in range(points.shape[1] - head):
+            packed[at + j * PANEL + v] = points[i, head + j]
+
+
+@jit(fastmath=FUSED)
+def _products(
+    flat: np.ndarray,
+    first: int,
+    count: int,
+    width: int,
+    packed: np.ndarray,
+    at: int,
+    d: int,
+    offsets: np.ndarray,
+    at_offset: int,
+    z: np.ndarray,
+) -> None:
+    """Pre-activations (count, PANEL) of a chunk of samples and a panel of neurons."""
+    for k in range(0, count, ROWS):
+        multiply_above(
+            z, k * PANEL, offsets, at_offset, flat, (first + k) * width, width, packed, at, d
+        )

@@ -1,0 +1,106 @@
+"""Labelled arrays in one HDF5 file: results that are no run, readable by xarray."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import StorageError
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An array with the names of its axes, its unit and its meaning."""
+
+    values: np.ndarray
+    dims: tuple[str, ...]
+    unit: str = "1"
+    meaning: str = ""
+
+
+def check_free(path: str | os.PathLike[str] | None, overwrite: bool) -> None:
+    """Refuse a path that exists or whose folder does not, before any work is done."""
+    if path is None:
+        return
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise StorageError(f"{target} exists: choose another name or overwrite it")
+    if not target.parent.is_dir():
+        raise StorageError(f"folder {target.parent} does not exist: create it first")
+
+
+def write_labelled(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, Labelled],
+    attributes: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write arrays with their axes as HDF5 dimension scales; attributes that are no text or number become JSON.
+
+    An array with the name of its only axis is that axis' scale; an axis without one is numbered. The file appears
+    whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        when the file exists and ``overwrite`` is not set, or cannot be written
+    """
+    import h5py
+
+    check_free(path, overwrite)
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    scales = dict(_scales(arrays))
+    try:
+        with h5py.File(temporary, "x") as f:
+            for key, value in attributes.items():
+                f.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)
+            for name, scale in scales.items():
+                f[name] = scale.values
+                f[name].make_scale(name)
+                _describe(f[name], scale)
+            for name, array in arrays.items():
+                if name in scales:
+                    continue
+                compressed = {"compression": "gzip", "shuffle": True} if array.dims else {}
+                f.create_dataset(name, data=array.values, **compressed)
+                _describe(f[name], array)
+                for k, dim in enumerate(array.dims):
+                    f[name].dims[k].attach_scale(f[dim])
+                    f[name].dims[k].label = dim
+        with open(temporary, "rb") as done:
+            os.fsync(done.fileno())
+        os.replace(temporary, target)
+    except OSError as e:
+        raise StorageError(f"{target} could not be written: {e}") from None
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _scales(arrays: Mapping[str, Labelled]) -> list[tuple[str, Labelled]]:
+    found: dict[str, Labelled] = {}
+    for name, array in arrays.items():
+        if array.values.ndim != len(array.dims):
+            raise ValueError(f"{name} has {array.values.ndim} axes and {len(array.dims)} names")
+        for dim, size in zip(array.dims, array.values.shape, strict=True):
+            own = arrays.get(dim)
+            found.setdefault(dim, own or Labelled(np.arange(size), (dim,)))
+            if found[dim].values.size != size:
+                raise ValueError(
+                    f"axis {dim} of {name} has {size} entries, not {found[dim].values.size}"
+                )
+    return list(found.items())
+
+
+def _describe(dataset: Any, array: Labelled) -> None:
+    dataset.attrs["units"] = array.unit
+    if array.meaning:
+        dataset.attrs["long_name"] = array.meaning
