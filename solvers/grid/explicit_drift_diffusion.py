@@ -61,7 +61,9 @@ class ExplicitDriftDiffusion(GridMethod):
         after = problem.state(new)
         if energy_rises(carry, after):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
-        return Step({"density": new}, after, limit=self._limit(problem, t + h, new, after["potential"]))
+        return Step(
+            {"density": new}, after, limit=self._limit(problem, t + h, new, after["potential"])
+        )
 
     def _tendency(
         self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray

@@ -64,7 +64,7 @@ class ArcCosineKernel(ProductKernel):
 
     def diagonal(self, at: Any) -> np.ndarray:
         w = as_points(at, self.dimension)
-        return 0.5 * self.factor * np.einsum("ij,ij->i", w, w)
+        return np.asarray(0.5 * self.factor * np.einsum("ij,ij->i", w, w))
 
     def fingerprint(self) -> str:
         return digest("arc-cosine", self.dimension, self.factor)
@@ -94,4 +94,4 @@ class StepKernel(ProductKernel):
         return norms_and_inverses(w)
 
     def diagonal(self, at: Any) -> np.ndarray:
-        return 0.5 * as_points(at, self.dimension).any(axis=1)
+        return np.asarray(0.5 * as_points(at, self.dimension).any(axis=1))

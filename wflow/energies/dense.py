@@ -15,7 +15,7 @@ from wflow.energies.activations import get_activation
 from wflow.energies.features import digest
 from wflow.errors import InputError
 from wflow.kernels import dense as kernels
-from wflow.kernels.pair_blocks import run_in_blocks
+from wflow.kernels.dense_blocks import over_blocks
 
 KEEP_ENTRIES = 1 << 22
 """Up to this many activations and slopes are kept where points are used again (64 MiB)."""
@@ -92,7 +92,7 @@ class PreparedDense:
 
     def __init__(self, features: DenseFeatures, points: np.ndarray) -> None:
         self._features = features
-        self._points = np.require(points, np.float64, ["C", "W", "A"])
+        self._points = kernels.as_floats(points)
         n, d = points.shape[0], features.input_dimension
         self._rows = kernels.block_rows(n, features.n_nodes, d)
         self._pairs = n * features.n_nodes
@@ -104,7 +104,7 @@ class PreparedDense:
         f = self._features
         n = self._points.shape[0]
         charge = self._points[:, 0] if f.charges else None
-        effective = np.require(weights, np.float64, ["C", "W"]) if charge is None else weights * charge
+        effective = kernels.as_floats(weights) if charge is None else weights * charge
         self._make_room()
         blocks = -(-n // self._rows)
         total = np.zeros((max(blocks, 1), f.n_nodes))
@@ -117,7 +117,7 @@ class PreparedDense:
                 effective, self._value, self._slope, filled, start, stop, out,
             )  # fmt: skip
 
-        run_in_blocks(work, n, self._rows, self._pairs)
+        over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
         self._filled = filled or self._value.size > 0
         # numpy adds the rows one after another, in this order.
         return total[0] if blocks <= 1 else total.sum(axis=0)
@@ -136,7 +136,7 @@ class PreparedDense:
         f = self._features
         n = self._points.shape[0]
         self._make_room()
-        c = np.require(node_weights, np.float64, ["C", "W"])
+        c = kernels.as_floats(node_weights)
         potential = np.empty(n)
         pulls = np.zeros(f.padded.size if gradient.size else 0)
         if gradient.size:
@@ -150,7 +150,7 @@ class PreparedDense:
                 potential, gradient,
             )  # fmt: skip
 
-        run_in_blocks(work, n, self._rows, self._pairs)
+        over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
         self._filled = filled or self._value.size > 0
         return potential, gradient
 

@@ -37,4 +37,4 @@ class ErfKernel(ProductKernel):
 
     def diagonal(self, at: Any) -> np.ndarray:
         a = one_plus_square(as_points(at, self.dimension))[0]
-        return 2 / math.pi * np.arcsin((a - 1) / a)
+        return np.asarray(2 / math.pi * np.arcsin((a - 1) / a))

@@ -213,10 +213,11 @@ class KernelField:
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         p = self._prepared
         if points is None:
-            return p.c * _spread(self._own_sums() - p.target()[0], p.owner)
+            return np.asarray(p.c * _spread(self._own_sums() - p.target()[0], p.owner))
         other = p.energy.prepare(points)
         sums = p.energy.kernel.sums(other.y, p.y, self._charges)
-        return other.c * _spread(sums - p.energy.target.values(other.y), other.owner)
+        target = p.energy.target.values(other.y)
+        return np.asarray(other.c * _spread(sums - target, other.owner))
 
     def gradient(self, points: np.ndarray | None = None) -> np.ndarray:
         p = self._prepared
@@ -227,7 +228,7 @@ class KernelField:
         else:
             sums, slope = p.energy.kernel.sums_and_gradients(here.y, p.y, self._charges)
         value, drift = here.target()
-        in_y = here.c[:, None] * _spread(slope - drift, here.owner)
+        in_y: np.ndarray = here.c[:, None] * _spread(slope - drift, here.owner)
         if not p.energy.charges:
             return in_y
         return np.column_stack([_spread(sums - value, here.owner), in_y])

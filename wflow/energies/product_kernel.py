@@ -64,4 +64,4 @@ def norms_and_inverses(w: np.ndarray) -> np.ndarray:
 
 def one_plus_square(w: np.ndarray) -> np.ndarray:
     """1 + |w|², shape (1, n)."""
-    return 1.0 + np.einsum("ij,ij->i", w, w)[None]
+    return np.asarray(1.0 + np.einsum("ij,ij->i", w, w)[None])

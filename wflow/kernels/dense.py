@@ -39,6 +39,14 @@ def padded(x: np.ndarray) -> np.ndarray:
     return out
 
 
+def as_floats(array: np.ndarray) -> np.ndarray:
+    """The array as C-ordered, writeable float64, for which alone the kernels are compiled."""
+    flags = array.flags
+    if array.dtype == np.float64 and flags.c_contiguous and flags.writeable and flags.aligned:
+        return array
+    return np.require(array, np.float64, ["C", "W", "A"])
+
+
 def block_rows(n: int, samples: int, d: int) -> int:
     """Neurons in a block, a multiple of PANEL, from the shape of the problem alone.
 

@@ -63,7 +63,9 @@ def _slab(
 ) -> float:
     n0, n1, n = density.shape
     first0, last0, first1, last1 = box
-    kept0 = np.zeros((2, last1 - first1, n))  # flux and backward rate through the lower faces of axis 0
+    kept0 = np.zeros(
+        (2, last1 - first1, n)
+    )  # flux and backward rate through the lower faces of axis 0
     kept1 = np.zeros((2, n))
     row, level = np.empty(n + 2), np.empty(n + 2)
     flux, ahead, back = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 
@@ -20,7 +21,7 @@ def thread_count() -> int:
 
     ``NUMBA_NUM_THREADS`` in the environment changes it.
     """
-    settings = numba.config
+    settings: Any = numba.config
     return int(settings.NUMBA_NUM_THREADS)
 
 

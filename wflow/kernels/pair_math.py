@@ -81,5 +81,5 @@ def _wide(typingctx: Any) -> Any:
     return types.void(), codegen
 
 
-wide_vectors = intrinsic(_wide)
+wide_vectors: Any = intrinsic(_wide)
 """Called in a kernel: its loops may use 512-bit registers where there are any (compilers prefer 256)."""

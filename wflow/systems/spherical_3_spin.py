@@ -43,9 +43,7 @@ class SphericalThreeSpin(System):
     title = "spherical 3-spin target, bumps or sigmoids with charges"
     source = "Rotskoff & Vanden-Eijnden (2018), arXiv:1805.00915, Section 5"
     parameters = (
-        Parameter(
-            "d", 10, "dimension, x on the sphere of radius sqrt(d)", int, "5 to 25", low=2
-        ),
+        Parameter("d", 10, "dimension, x on the sphere of radius sqrt(d)", int, "5 to 25", low=2),
         Parameter(
             "unit",
             "rbf",
