@@ -50,7 +50,10 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
     else:
         middle.text(0.5, 0.5, "particles with noise\nhave no entropy:\nF is undefined", ha="center")
         middle.set_axis_off()
-    draw_law(right, solution)
+    if solution.measures[0].dimension == 1:
+        draw_law(right, solution)
+    else:
+        draw_plane(figure, right, solution)
     if path is not None:
         save_figure(figure, path)
     return figure
@@ -78,13 +81,11 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
 
 def _curve(axis: Any, solution: Solution, name: str, colour: str, label: str) -> None:
     if name in solution.steps and solution.steps[name].size:
-        t = np.concatenate([solution.t[:1], solution.steps["t"]])
-        axis.plot(
-            t,
-            np.concatenate([solution.series[name][:1], solution.steps[name]]),
-            color=colour,
-            lw=1.4,
-        )
+        # Saved frames lie between steps: the curve runs through both.
+        t = np.concatenate([solution.t, solution.steps["t"]])
+        values = np.concatenate([solution.series[name], solution.steps[name]])
+        order = np.argsort(t, kind="stable")
+        axis.plot(t[order], values[order], color=colour, lw=1.4)
     marks = "o" if solution.t.size <= 60 else ","
     line = "-" if name not in solution.steps else ""
     axis.plot(solution.t, solution.series[name], marks, ls=line or "none", ms=4, color=colour)
@@ -115,6 +116,35 @@ def draw_law(axis: Any, solution: Solution) -> None:
     margin = 0.05 * (high - low) or 0.05
     axis.set(xlim=(low - margin, high + margin), ylim=(0, 1.15 * peak or 1))
     axis.set(xlabel=label, ylabel=f"density [1/{label.split()[0]}]")
+    axis.legend(fontsize=7, frameon=False)
+    axis.grid(alpha=0.3)
+
+
+def draw_plane(figure: Any, axis: Any, solution: Solution) -> None:
+    """The last law over two coordinates: a density in colours, or particles beside where they began.
+
+    They are the first two; a grid of three axes is summed over the third, and particles of many coordinates are
+    drawn over the first and the length of all others.
+    """
+    first, last = solution.measures[0], solution.measures[-1]
+    names = tuple(last.names)
+    axis.set_title(f"law at t = {solution.t[-1]:.3g}", fontsize=9)
+    if isinstance(last, GridDensity):
+        density = last.density @ last.widths[2] if last.dimension == 3 else last.density
+        image = axis.pcolormesh(*last.edges[:2], density.T, cmap="viridis", rasterized=True)
+        unit = f"1/({names[0]}·{names[1]})"
+        figure.colorbar(image, ax=axis, label=f"density [{unit}]")
+        axis.set(xlabel=_axis_label(names[0]), ylabel=_axis_label(names[1]))
+        return
+    rest = names[1] if last.dimension == 2 else f"|({names[1]}, …, {names[-1]})|"
+    for measure, colour, when in ((first, GREY, solution.t[0]), (last, BLUE, solution.t[-1])):
+        points, mass = measure.points(), measure.weights()
+        up = points[:, 1] if last.dimension == 2 else np.linalg.norm(points[:, 1:], axis=1)
+        area = np.clip(12 * mass * mass.size, 1.0, 200.0)
+        axis.scatter(
+            points[:, 0], up, s=area, color=colour, alpha=0.5, lw=0, label=f"t = {when:.3g}"
+        )
+    axis.set(xlabel=_axis_label(names[0]), ylabel=f"{rest}  [parameter]")
     axis.legend(fontsize=7, frameon=False)
     axis.grid(alpha=0.3)
 

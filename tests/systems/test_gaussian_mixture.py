@@ -235,7 +235,7 @@ def test_particles_and_grid_start_from_one_law(start):
     grid, theta = system.initial("grid"), system.draw(20000, 0)
     assert grid.names == ("c", "y") == system.energy().coordinates
     assert abs(grid.mass - 1) < 1e-14
-    # A fewer units are the first of more.
+    # Fewer units are the first of more.
     np.testing.assert_array_equal(system.draw(7, 0), theta[:7])
     assert np.abs(system.draw(7, 1) - theta[:7]).max() > 0.01
     spread = 2 / math.sqrt(3) if start == "good" else 0.1

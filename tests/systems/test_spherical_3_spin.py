@@ -138,7 +138,7 @@ def test_the_couplings_are_those_of_the_seed():
 
 
 def test_the_nodes_of_sigmoids_integrate_cubics_exactly_and_state_their_error():
-    system = get(d=10, unit="sigmoid")
+    system = get(d=10, unit="sigmoid", nodes=8192)
     energy = system.energy()
     x, f = energy.features.nodes, energy.targets
     assert x.shape[0] >= 8192

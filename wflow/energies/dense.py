@@ -20,7 +20,9 @@ from wflow.kernels.dense_blocks import over_blocks
 KEEP_ENTRIES = 1 << 22
 """Up to this many activations and slopes are kept where points are used again (64 MiB)."""
 SMALL = 1 << 15
-"""Up to this many are kept from the first pass on (512 KiB)."""
+"""Up to this many are kept from the first pass on (512 KiB): that costs less than to compute them twice."""
+WIDE = 96
+"""So it does from this number of inputs on."""
 NOTHING = np.empty(0)
 
 
@@ -98,7 +100,7 @@ class PreparedDense:
         self._pairs = n * features.n_nodes
         self._value = self._slope = NOTHING
         self._filled = False
-        self._used = self._pairs <= SMALL
+        self._worth_keeping = self._pairs <= SMALL or d >= WIDE
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         f = self._features
@@ -112,13 +114,16 @@ class PreparedDense:
 
         def work(start: int, stop: int) -> None:
             out = total[start // self._rows]
+            if filled:
+                kernels.predict_kept(f.n_nodes, self._value, effective, start, stop, out)
+                return
             kernels.predict_rows(
                 f.padded, f.n_nodes, f.input_dimension, self._points, f.offset, sigma.map, sigma.params,
-                effective, self._value, self._slope, filled, start, stop, out,
+                effective, self._value, self._slope, start, stop, out,
             )  # fmt: skip
 
         over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
-        self._filled = filled or self._value.size > 0
+        self._filled = self._value.size > 0
         # numpy adds the rows one after another, in this order.
         return total[0] if blocks <= 1 else total.sum(axis=0)
 
@@ -135,7 +140,6 @@ class PreparedDense:
         """Σ_q c_q σ(z_qi) and, unless ``gradient`` is empty, Σ_q c_q ∇_θ σ*(x_q; θ_i)."""
         f = self._features
         n = self._points.shape[0]
-        self._make_room()
         c = kernels.as_floats(node_weights)
         potential = np.empty(n)
         pulls = np.zeros(f.padded.size if gradient.size else 0)
@@ -144,6 +148,9 @@ class PreparedDense:
         sigma, filled = f.activation, self._filled
 
         def work(start: int, stop: int) -> None:
+            if filled and not gradient.size:
+                kernels.potential_kept(f.n_nodes, self._value, c, start, stop, potential)
+                return
             kernels.gradient_rows(
                 f.padded, f.n_nodes, f.input_dimension, self._points, f.charges, f.offset, sigma.map,
                 sigma.params, c, pulls, self._value, self._slope, filled, start, stop,
@@ -151,14 +158,15 @@ class PreparedDense:
             )  # fmt: skip
 
         over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
-        self._filled = filled or self._value.size > 0
+        self._filled = self._value.size > 0
         return potential, gradient
 
     def _make_room(self) -> None:
         """Make room for activations to be kept in this pass, if they are worth it and not there yet."""
-        wanted, self._used = self._used, True
+        # The next prediction says that these points are used more than once.
+        wanted, self._worth_keeping = self._worth_keeping, True
         if not wanted or self._pairs > KEEP_ENTRIES or self._value.size > 0:
             return
         panels = -(-self._points.shape[0] // kernels.PANEL)
-        size = panels * kernels.PANEL * self._features.padded.shape[0]
+        size = panels * kernels.PANEL * self._features.n_nodes
         self._value, self._slope = np.empty(size), np.empty(size)

@@ -26,7 +26,7 @@ class SphereRbfKernel(Kernel):
     .. math:: K(y,z) = E_x\,e^{-\kappa|x-y|^2/2}\,e^{-\kappa|x-z|^2/2}
               = e^{-\kappa(2d+|y|^2+|z|^2)/2}\,g_{d/2}\bigl(\kappa^2 d\,|y+z|^2\bigr)
 
-    Sums run in blocks over threads, whose number changes no bit. Pairs with K < 1e-100 count as 0 once q = κ√d|y+z| > 40.
+    Sums run in blocks over threads, whose number changes no bit. Pairs with K < 1e-100 and κ√d|y+z| > 40 count as 0.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ class RampField:
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         at = self._points if points is None else as_points(points, self._energy.dimension)
-        return at[:, 0] * self._pull(at, False)[:, 0]
+        return np.asarray(at[:, 0] * self._pull(at, False)[:, 0])
 
     def gradient(self, points: np.ndarray | None = None) -> np.ndarray:
         at = self._points if points is None else as_points(points, self._energy.dimension)
@@ -118,7 +118,10 @@ class RampField:
         n = self._points.shape[0]
         for y, variance in zip(self._energy.targets, self._energy.variances, strict=True):
             single = -0.5 * y * np.stack(_ramp_means(at, variance), axis=1)
-            own, other = _mean_and_deviation(at, variance), _mean_and_deviation(self._points, variance)
+            own, other = (
+                _mean_and_deviation(at, variance),
+                _mean_and_deviation(self._points, variance),
+            )
             for i in range(0, at.shape[0], BLOCK_ROWS):
                 rows = slice(i, i + BLOCK_ROWS)
                 w = at[rows, 2:] * variance

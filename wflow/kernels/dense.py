@@ -25,7 +25,7 @@ from wflow.kernels.tile import PANEL, ROWS, multiply_add, multiply_add_row
 # The arguments that both passes share:
 #   nodes (padded Q, padded d)  samples, rows and columns padded to multiples of ROWS; `samples` is Q, `d` the inputs
 #   points (n, D)               neurons [a], [b], w
-#   value, slope                activations of all pairs in panels (n/PANEL, padded Q, PANEL), kept from an earlier
+#   value, slope                activations of all pairs in panels (n/PANEL, Q, PANEL), kept from an earlier
 #                               pass if `filled`, to be kept otherwise; empty where nothing is kept
 CHUNK = 64
 """Samples taken together, a multiple of ROWS: 64 x 16 numbers are 8 KiB, and three such arrays are in use."""
@@ -69,14 +69,13 @@ def predict_rows(
     effective: np.ndarray,
     kept_value: np.ndarray,
     kept_slope: np.ndarray,
-    filled: bool,
     start: int,
     stop: int,
     out: np.ndarray,
 ) -> None:
     """out_q = sum over the neurons start <= i < stop of e_i sigma(z_qi); ``start`` is a multiple of PANEL."""
     wide_vectors()
-    rows = nodes.shape[0]
+    width = nodes.shape[1]
     head = points.shape[1] - d
     flat = nodes.reshape(-1)
     panels = (stop - start + PANEL - 1) // PANEL
@@ -94,25 +93,52 @@ def predict_rows(
     z = np.empty(CHUNK * PANEL)
     own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
     total = np.empty(CHUNK * PANEL)
-    for first in range(0, rows, CHUNK):
-        count = min(CHUNK, rows - first)
+    for first in range(0, samples, CHUNK):
+        count = min(CHUNK, samples - first)
         cells = count * PANEL
         total[:] = 0.0
         for p in range(panels):
             value, slope = own_value[:cells], own_slope[:cells]
             if kept_value.size > 0:
-                at = ((start // PANEL + p) * rows + first) * PANEL
+                at = ((start // PANEL + p) * samples + first) * PANEL
                 value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
-            if not filled:
-                _products(flat, first, count, nodes.shape[1], packed, p * size, d,
-                          offsets, p * PANEL, z)  # fmt: skip
-                activation(z[:cells], params, value, slope)
+            _products(flat, first, count, width, packed, p * size, d, offsets, p * PANEL, z)
+            activation(z[:cells], params, value, slope)
             add_weighted(total, e, p * PANEL, value, 0, count)
-        for k in range(min(count, samples - first)):
-            s = 0.0
-            for v in range(PANEL):
-                s += total[k * PANEL + v]
-            out[first + k] = s
+        _lane_sums(total, first, count, out)
+
+
+@jit(fastmath=FUSED)
+def predict_kept(
+    samples: int,
+    kept_value: np.ndarray,
+    effective: np.ndarray,
+    start: int,
+    stop: int,
+    out: np.ndarray,
+) -> None:
+    """The same from kept activations."""
+    panels = (stop - start + PANEL - 1) // PANEL
+    e = np.zeros(panels * PANEL)
+    for i in range(stop - start):
+        e[i] = effective[start + i]
+    total = np.empty(CHUNK * PANEL)
+    for first in range(0, samples, CHUNK):
+        count = min(CHUNK, samples - first)
+        total[:] = 0.0
+        for p in range(panels):
+            at = ((start // PANEL + p) * samples + first) * PANEL
+            add_weighted(total, e, p * PANEL, kept_value, at, count)
+        _lane_sums(total, first, count, out)
+
+
+@jit(fastmath=FUSED)
+def _lane_sums(total: np.ndarray, first: int, count: int, out: np.ndarray) -> None:
+    for k in range(count):
+        s = 0.0
+        for v in range(PANEL):
+            s += total[k * PANEL + v]
+        out[first + k] = s
 
 
 @jit(fastmath=FUSED)
@@ -140,7 +166,7 @@ def gradient_rows(
     ``pulls`` are the nodes, each times its weight, flat.
     """
     wide_vectors()
-    rows, width = nodes.shape
+    width = nodes.shape[1]
     flat = nodes.reshape(-1)
     size = d * PANEL
     packed, offsets = np.empty(size), np.empty(PANEL)
@@ -155,17 +181,16 @@ def gradient_rows(
         into_a[:] = 0.0
         into_b[:] = 0.0
         into_w[:] = 0.0
-        for first in range(0, rows, CHUNK):
-            count = min(CHUNK, rows - first)
+        for first in range(0, samples, CHUNK):
+            count = min(CHUNK, samples - first)
             cells = count * PANEL
             value, slope = own_value[:cells], own_slope[:cells]
             if kept_value.size > 0:
-                at = (panel // PANEL * rows + first) * PANEL
+                at = (panel // PANEL * samples + first) * PANEL
                 value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
             if not filled:
                 _products(flat, first, count, width, packed, 0, d, offsets, 0, z)
                 activation(z[:cells], params, value, slope)
-            count = min(count, samples - first)
             multiply_add_row(into_a, 0, PANEL, node_weights, first, 0, 1, value, 0, PANEL, count)
             if with_gradient:
                 multiply_add_row(
@@ -188,6 +213,29 @@ def gradient_rows(
                     out[i, head - 1] = a * into_b[v]
                 for j in range(d):
                     out[i, head + j] = a * into_w[j * PANEL + v]
+
+
+@jit(fastmath=FUSED)
+def potential_kept(
+    samples: int,
+    kept_value: np.ndarray,
+    node_weights: np.ndarray,
+    start: int,
+    stop: int,
+    potential: np.ndarray,
+) -> None:
+    """The potential from kept activations."""
+    into_a = np.empty(PANEL)
+    for panel in range(start, stop, PANEL):
+        into_a[:] = 0.0
+        for first in range(0, samples, CHUNK):
+            at = (panel // PANEL * samples + first) * PANEL
+            multiply_add_row(
+                into_a, 0, PANEL, node_weights, first, 0, 1,
+                kept_value, at, PANEL, min(CHUNK, samples - first),
+            )  # fmt: skip
+        for v in range(min(PANEL, stop - panel)):
+            potential[panel + v] = into_a[v]
 
 
 @jit(fastmath=FUSED)

@@ -62,11 +62,10 @@ def _slab(
     tendency: np.ndarray,
 ) -> float:
     n0, n1, n = density.shape
+    rows, levels = density.reshape(n0 * n1, n), potential.reshape(n0 * n1, n)
     first0, last0, first1, last1 = box
-    kept0 = np.zeros(
-        (2, last1 - first1, n)
-    )  # flux and backward rate through the lower faces of axis 0
-    kept1 = np.zeros((2, n))
+    # Flux and backward rate through the lower faces: of axis 0 one row a j, of axis 1 the last one.
+    kept = np.zeros((last1 - first1 + 1, 2, n))
     row, level = np.empty(n + 2), np.empty(n + 2)
     flux, ahead, back = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
     leaving, peak = np.zeros(n), np.zeros(n)
@@ -75,40 +74,28 @@ def _slab(
             rho, psi, out = density[i, j], potential[i, j], tendency[i, j]
             out[:] = 0.0
             leaving[:] = 0.0
-            if moves[0]:
-                kept = kept0[:, j - first1]
-                if i == first0:
-                    if i > 0 or periodic[0]:
-                        k = (i - 1) % n0
-                        scale = speed * axis0[GAP, i + 1]
-                        _between(
-                            density[k, j], rho, potential[k, j], psi, scale, diffusion,
-                            flux, ahead, back,
-                        )  # fmt: skip
-                        kept[0, :], kept[1, :] = flux[:n], back[:n]
-                    else:
-                        kept[:, :] = 0.0
-                _upper(
-                    density[(i + 1) % n0, j], rho, potential[(i + 1) % n0, j], psi,
-                    i + 1 < n0 or periodic[0], speed * axis0[GAP, i + 2], diffusion,
-                    axis0[PER_WIDTH, i], kept, flux, ahead, back, out, leaving,
-                )  # fmt: skip
-            if moves[1]:
-                if j == first1:
-                    if j > 0 or periodic[1]:
-                        k = (j - 1) % n1
-                        scale = speed * axis1[GAP, j + 1]
-                        _between(
-                            density[i, k], rho, potential[i, k], psi, scale, diffusion,
-                            flux, ahead, back,
-                        )  # fmt: skip
-                        kept1[0, :], kept1[1, :] = flux[:n], back[:n]
-                    else:
-                        kept1[:, :] = 0.0
-                _upper(
-                    density[i, (j + 1) % n1], rho, potential[i, (j + 1) % n1], psi,
-                    j + 1 < n1 or periodic[1], speed * axis1[GAP, j + 2], diffusion,
-                    axis1[PER_WIDTH, j], kept1, flux, ahead, back, out, leaving,
+            for transverse in range(2):
+                if not moves[transverse]:
+                    continue
+                axis, at, count, stride = axis0, i, n0, n1
+                slot, begins = j - first1, i == first0
+                if transverse == 1:
+                    axis, at, count, stride = axis1, j, n1, 1
+                    slot, begins = last1 - first1, j == first1
+                base = i * n1 + j - at * stride
+                for face in range(at if begins else at + 1, at + 2):
+                    is_open = periodic[transverse] or 0 < face < count
+                    scale = speed * axis[GAP, face + 1] if is_open else 0.0
+                    low, high = base + (face - 1) % count * stride, base + face % count * stride
+                    _between(
+                        rows[low], rows[high], levels[low], levels[high], scale, diffusion,
+                        flux, ahead, back,
+                    )  # fmt: skip
+                    if face == at:
+                        kept[slot, 0, :] = flux[:n]
+                        kept[slot, 1, :] = back[:n]
+                _collect(
+                    kept[slot, 0], kept[slot, 1], flux, ahead, back, axis[PER_WIDTH, at], out, leaving
                 )  # fmt: skip
             if moves[2]:
                 row[1 : n + 1], level[1 : n + 1] = rho, psi
@@ -120,6 +107,7 @@ def _slab(
                 per_width = axis2[PER_WIDTH]
                 for k in range(n):
                     out[k] -= (flux[k + 1] - flux[k]) * per_width[k]
+                for k in range(n):
                     leaving[k] += (ahead[k + 1] + back[k]) * per_width[k]
             for k in range(n):
                 peak[k] = max(peak[k], leaving[k])
@@ -148,18 +136,14 @@ def _between(
     back: np.ndarray,
 ) -> None:
     """Fluxes and both rates between two neighbouring rows."""
-    if diffusion > 0.0:
-        per_diffusion = 1.0 / diffusion
-        for k in range(low.size):
-            a, b = _rates(level_high[k] - level_low[k], diffusion, per_diffusion)
-            ahead[k], back[k] = scale * a, scale * b
-            flux[k] = scale * (a * low[k] - b * high[k])
-    else:
-        for k in range(low.size):
-            jump = level_high[k] - level_low[k]
-            a, b = max(-jump, 0.0), max(jump, 0.0)
-            ahead[k], back[k] = scale * a, scale * b
-            flux[k] = scale * (a * low[k] - b * high[k])
+    # At D = 0 both spreads are 0 and the flux is upwind.
+    per_diffusion = 1.0 / diffusion if diffusion > 0.0 else 0.0
+    for k in range(low.size):
+        a, b = _rates(level_high[k] - level_low[k], diffusion, per_diffusion)
+        ahead[k], back[k] = scale * a, scale * b
+    # A loop of its own: the compiler vectorises only if few pairs of arrays might overlap.
+    for k in range(low.size):
+        flux[k] = ahead[k] * low[k] - back[k] * high[k]
 
 
 @jit(fastmath=FUSED)
@@ -184,32 +168,21 @@ def _along(
 
 
 @jit(fastmath=FUSED)
-def _upper(
-    high: np.ndarray,
-    low: np.ndarray,
-    level_high: np.ndarray,
-    level_low: np.ndarray,
-    is_open: bool,
-    scale: float,
-    diffusion: float,
-    per_width: float,
-    kept: np.ndarray,
+def _collect(
+    flux_below: np.ndarray,
+    back_below: np.ndarray,
     flux: np.ndarray,
     ahead: np.ndarray,
     back: np.ndarray,
+    per_width: float,
     tendency: np.ndarray,
     leaving: np.ndarray,
 ) -> None:
     """Add one transverse axis's share; the upper faces become the next row's lower ones."""
-    if is_open:
-        _between(low, high, level_low, level_high, scale, diffusion, flux, ahead, back)
-    else:
-        flux[:] = 0.0
-        ahead[:] = 0.0
-        back[:] = 0.0
-    flux_below, back_below = kept[0], kept[1]
     for k in range(tendency.size):
         tendency[k] -= (flux[k] - flux_below[k]) * per_width
+    for k in range(tendency.size):
         leaving[k] += (ahead[k] + back_below[k]) * per_width
+    for k in range(tendency.size):
         flux_below[k] = flux[k]
         back_below[k] = back[k]

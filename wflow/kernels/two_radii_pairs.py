@@ -126,9 +126,7 @@ def ramp_pairs(
                 cross = s * density_h * density_v
                 rest = s * (density_v + v * below_v)
             q = charges[j]
-            sums[i, 0] += (
-                q * sigma * tau * ((h * k + rho) * both + h * part_k + k * part_h + cross)
-            )
+            sums[i, 0] += q * sigma * tau * ((h * k + rho) * both + h * part_k + k * part_h + cross)
             if with_slopes:
                 sums[i, 1] += q * tau * (k * both + part_k + rho * part_h)
                 sums[i, 2] += q * tau / sigma * density_h * rest

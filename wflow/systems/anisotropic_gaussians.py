@@ -46,9 +46,7 @@ class AnisotropicGaussians(System):
         Parameter("d", 320, "input dimension, an integer or inf", "dimension", "320"),
         Parameter("s0", 60, "inputs whose scale tells the class; finite d", int, "60", low=1),
         Parameter("ratio", RATIO, "s0/d at d = inf", published="60/320", low=0, high=1),
-        Parameter(
-            "delta", 0.5, "class separation", low=0, high=1, published="0.5 (as remembered)"
-        ),
+        Parameter("delta", 0.5, "class separation", low=0, high=1, published="0.5 (as remembered)"),
         Parameter(
             "spread",
             "scale",
@@ -122,9 +120,8 @@ class AnisotropicGaussians(System):
         return partial(power_law, first=float(self.t_first), exponent=float(self.exponent))
 
     def start_from(self, kind: str, n: int | None) -> Measure:
-        """Equal masses: each radius at the means of its n quantile bins, the bins paired by a golden-ratio lattice.
-
-        Both one-dimensional laws are those of :func:`chi_means`; the pairing has low discrepancy.
+        """Equal masses: each radius at the means of its n quantile bins (:func:`chi_means`), and the bins of one
+        radius paired with those of the other by a lattice of low discrepancy (:func:`mirrored_pairing`).
         """
         m = n or (1 if math.isinf(self.d) else PARTICLES)
         points = np.empty((m, 4))
@@ -134,9 +131,8 @@ class AnisotropicGaussians(System):
             points[:, 3] = self.kappa * math.sqrt(1 - self.ratio)
         else:
             scale = self.kappa / math.sqrt(self.d)
-            partner = np.argsort(np.argsort(np.arange(m) * (math.sqrt(5) - 1) / 2 % 1.0))
             points[:, 2] = scale * chi_means(self.s0, m)
-            points[:, 3] = scale * chi_means(self.d - self.s0, m)[partner]
+            points[:, 3] = scale * chi_means(self.d - self.s0, m)[mirrored_pairing(m)]
         return Particles(points, names=("a", "b", "r1", "r2"))
 
     def network(self) -> TwoBlockNetwork:
@@ -212,3 +208,21 @@ def chi_means(dimension: float, n: int) -> np.ndarray:
     lower, upper = gammainc(half + 0.5, ends), gammaincc(half + 0.5, ends)
     # Differences of whichever tail is small.
     return np.asarray(mean * n * np.where(lower[1:] < 0.5, np.diff(lower), -np.diff(upper)))
+
+
+def mirrored_pairing(n: int) -> np.ndarray:
+    """A permutation of n bins that spreads like a golden-ratio lattice and is uncorrelated with its argument.
+
+    Neighbours 2i, 2i + 1 get mirror images j, n − 1 − j, in turns the one or the other first; a lattice alone leaves
+    a correlation of order 1/√n between two radii.
+
+    >>> sorted(mirrored_pairing(7).tolist())
+    [0, 1, 2, 3, 4, 5, 6]
+    """
+    half = n // 2
+    lattice = np.argsort(np.argsort(np.arange(half) * (math.sqrt(5) - 1) / 2 % 1.0))
+    partner = np.full(n, half)
+    i = np.arange(half)
+    partner[2 * i + i % 2] = lattice
+    partner[2 * i + 1 - i % 2] = n - 1 - lattice
+    return partner

@@ -9,11 +9,11 @@ stay isotropic. Products of Gaussians integrate to Gaussians, so that
 .. math:: K(y,y') = N(y - y'; 0, 2\sigma^2 I), \quad F(y) = \tfrac13\sum_s c_s N(y; z_s, (v_s+\sigma^2) I), \quad
           R_\# = \int f_*^2 = 2 \times 0.068868\ldots \;(d = 1)
 
-From the good start the noiseless flow learns f*. The bad one puts all units near −2. Those with negative charge move to
-−0.1, the others stay, together they fit the first two components, and the risk rests at a plateau, 0.0274 for d = 1
-(0.02745 at t = 100, 0.02737 at 3e4: c and y still creep). Ψ/c and its slope vanish where the units are; it is −0.1
-near +2, where a positive charge would be drawn, but nobody is there. Plain births and deaths multiply who is there
-already; reinjection brings units near +2, and a density with full support has them.
+From the good start the noiseless flow learns f*. The bad one puts all units near −2. Most of the negative charge
+gathers at −0.1, the rest stays near −2, together they fit the first two components, and the risk rests at a plateau,
+0.0274 for d = 1 (0.02745 at t = 100, 0.02737 at 3e4: c and y still creep). Ψ/c and its slope vanish where the units
+are; it is −0.1 near +2, where a positive charge would be drawn, but nobody is there. Plain births and deaths multiply
+who is there already; reinjection brings units near +2, and a density with full support has them.
 """
 
 from __future__ import annotations
