@@ -115,7 +115,7 @@ class GradientFlow:
         """(λ/2)|θ|² over the decaying coordinates, shape (n,)."""
         if self.ridge == 0.0:
             return np.zeros(points.shape[0])
-        return 0.5 * self.ridge * (points**2 @ self.ridge_mask)
+        return np.asarray(0.5 * self.ridge * (points**2 @ self.ridge_mask))
 
     def ridge_gradient(self, points: np.ndarray) -> np.ndarray | float:
         """λθ on the decaying coordinates."""

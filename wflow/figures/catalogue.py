@@ -46,7 +46,7 @@ class Figure(ABC):
     """The same at a size that takes seconds."""
 
     @abstractmethod
-    def compute(self, **size: Any) -> Results:
+    def compute(self, *arguments: Any, **size: Any) -> Results:
         """The numbers."""
 
     @abstractmethod

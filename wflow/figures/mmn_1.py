@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -70,7 +71,7 @@ class RadialLaws(Figure):
                 seed=seed,
             )
 
-        jobs = [limit, *(partial(network, s) for s in range(seeds))]
+        jobs: list[Callable[[], Any]] = [limit, *(partial(network, s) for s in range(seeds))]
         flow, *networks = side_by_side(jobs)
         grid = flow.measures[0]
         radii = np.array(

@@ -32,7 +32,7 @@ class LeastRisk(Figure):
         "deltas": tuple(np.round(np.arange(0.05, 0.96, 0.05), 2).tolist()),
         "neurons": 800,
         "step_size": 1e-5,
-        "t_end": 10.0,
+        "t_end": 100.0,
         "sgd_deltas": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         "cells": 1300,
     }

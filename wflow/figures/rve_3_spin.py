@@ -62,7 +62,7 @@ class ThreeSpin(Figure):
         x = np.zeros((angle.size, slice_d))
         x[:, 0], x[:, 1] = np.sin(angle), np.cos(angle)
         x *= np.sqrt(slice_d)
-        system = get("spherical-3-spin", d=slice_d)
+        system: Any = get("spherical-3-spin", d=slice_d)
 
         def learn(n: int) -> np.ndarray:
             start = Particles(system.draw(n, 0), names=system.coordinates())
@@ -100,9 +100,9 @@ class ThreeSpin(Figure):
                     f"d = {d}, {kind}: error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f}), "
                     f"{table.mean(kind)[-1]:.2e} |f|^2 at n = {neurons[-1]}"
                 )
-        for kind, errors in kinds.items():
+        for kind, each in kinds.items():
             arrays[kind.replace(" ", "_")] = Labelled(
-                np.array(errors), ("dimension", "n", "seed"), "|f|^2", f"squared error, {kind}"
+                np.array(each), ("dimension", "n", "seed"), "|f|^2", f"squared error, {kind}"
             )
         return Results(arrays, findings)
 
