@@ -142,9 +142,7 @@ class PreparedDense:
         n = self._points.shape[0]
         c = kernels.as_floats(node_weights)
         potential = np.empty(n)
-        pulls = np.zeros(f.padded.size if gradient.size else 0)
-        if gradient.size:
-            np.multiply(f.padded[: c.size], c[:, None], out=pulls.reshape(f.padded.shape)[: c.size])
+        pulls = kernels.weighted_nodes(f.padded, c) if gradient.size else NOTHING
         sigma, filled = f.activation, self._filled
 
         def work(start: int, stop: int) -> None:

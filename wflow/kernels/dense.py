@@ -39,6 +39,18 @@ def padded(x: np.ndarray) -> np.ndarray:
     return out
 
 
+def weighted_nodes(nodes: np.ndarray, node_weights: np.ndarray) -> np.ndarray:
+    """The padded nodes, each times its weight, in panels (padded d/ROWS, padded Q, ROWS), flat."""
+    q, width = nodes.shape
+    out = np.zeros((width // ROWS, q, ROWS))
+    used = node_weights.size
+    by_sample = out.transpose(1, 0, 2)
+    np.multiply(
+        nodes.reshape(q, width // ROWS, ROWS)[:used], node_weights[:, None, None], out=by_sample[:used]
+    )
+    return out.reshape(-1)
+
+
 def as_floats(array: np.ndarray) -> np.ndarray:
     """The array as C-ordered, writeable float64, for which alone the kernels are compiled."""
     flags = array.flags
@@ -163,10 +175,10 @@ def gradient_rows(
 ) -> None:
     """Rows start to stop of the potential (n,) without charges and, unless ``out`` is empty, the gradient.
 
-    ``pulls`` are the nodes, each times its weight, flat.
+    ``pulls`` are the :func:`weighted_nodes`.
     """
     wide_vectors()
-    width = nodes.shape[1]
+    rows, width = nodes.shape
     flat = nodes.reshape(-1)
     size = d * PANEL
     packed, offsets = np.empty(size), np.empty(PANEL)
@@ -199,7 +211,7 @@ def gradient_rows(
                 for j in range(0, width, ROWS):
                     multiply_add(
                         into_w, j * PANEL, PANEL,
-                        pulls, first * width + j, 1, width,
+                        pulls, j * rows + first * ROWS, 1, ROWS,
                         slope, 0, PANEL, count,
                     )  # fmt: skip
         for v in range(min(PANEL, stop - panel)):
