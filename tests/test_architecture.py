@@ -42,7 +42,7 @@ LAYERS: list[list[str]] = [
     ["wflow.restart"],
     ["wflow.validation"],
     ["wflow.figures"],
-    ["wflow.cli", "wflow.__main__", "wflow"],
+    ["wflow.commands", "wflow.cli", "wflow.__main__", "wflow"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 

@@ -64,7 +64,7 @@ def test_least_risk_over_laws_shells_and_networks(made) -> None:
 def test_reduced_parameters_follow_sgd(made) -> None:
     results = made[1]["mmn-3"]
     finest = np.argmin(results["step_size"])
-    off = np.abs(results["risk_sgd"][0, finest] - results["risk"][0, 0])
+    off = np.abs(results["risk_sgd"][0, finest].mean(axis=0) - results["risk"][0, 0])
     # 100 neurons in 40 dimensions: their own sampling moves the risk by about 0.05.
     assert off.max() < 0.15
 

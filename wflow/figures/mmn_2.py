@@ -14,8 +14,8 @@ from wflow.solvers.statics import minimise_on_grid
 from wflow.storage.labelled import Labelled
 from wflow.systems import get
 
-TOP = 6.5
-"""Radii are looked for up to here, the wall of the system's grid."""
+TOP = 50.0
+"""Radii are looked for up to here; the best laws for Δ > 0.5 would send some of their mass to infinity."""
 ONE_SHELL = 1e-6
 """Two risks this close are one: the least over all laws is that of a single shell."""
 
@@ -57,7 +57,8 @@ class LeastRisk(Figure):
         sgd_deltas: tuple[float, ...],
         cells: int,
     ) -> Results:
-        r = np.linspace(0.0, TOP, cells + 1)
+        # Fine where one shell sits, coarse far out: spacing grows with r.
+        r = TOP * np.sinh(np.linspace(0.0, 4.0, cells + 1)) / np.sinh(4.0)
         dims: tuple[float, ...] = (d, np.inf)
         least = np.empty((2, len(deltas)))
         gap, shell, radius = np.empty_like(least), np.empty_like(least), np.empty_like(least)
@@ -133,7 +134,9 @@ class LeastRisk(Figure):
         right.plot(
             delta, results["shell_radius"][0], "--", color=GREY, lw=1.2, label="best single shell"
         )
-        right.set(xlabel="separation Δ", ylabel="r = |w|  [parameter]")
+        right.set_yscale("symlog", linthresh=2.0, linscale=1.0)
+        right.set_yticks([0, 1, 2, 5, 10, 20, 50], labels=["0", "1", "2", "5", "10", "20", "50"])
+        right.set(xlabel="separation Δ", ylabel="r = |w|  [parameter]", ylim=(-0.15, 1.3 * TOP))
         right.set_title("where the best law sits (area: mass), finite d", fontsize=9)
         right.legend(fontsize=7, frameon=False)
         right.grid(alpha=0.3)

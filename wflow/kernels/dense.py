@@ -46,7 +46,9 @@ def weighted_nodes(nodes: np.ndarray, node_weights: np.ndarray) -> np.ndarray:
     used = node_weights.size
     by_sample = out.transpose(1, 0, 2)
     np.multiply(
-        nodes.reshape(q, width // ROWS, ROWS)[:used], node_weights[:, None, None], out=by_sample[:used]
+        nodes.reshape(q, width // ROWS, ROWS)[:used],
+        node_weights[:, None, None],
+        out=by_sample[:used],
     )
     return out.reshape(-1)
 
@@ -62,10 +64,10 @@ def as_floats(array: np.ndarray) -> np.ndarray:
 def block_rows(n: int, samples: int, d: int) -> int:
     """Neurons in a block, a multiple of PANEL, from the shape of the problem alone.
 
-    At most 32 blocks of at least 2^15 pairs, but never more weights in one than half of a usual cache holds.
+    Some 32 blocks of at least 2^15 pairs, but never more weights in one than half of a usual cache holds.
     """
     blocks = max(1, min(32, n * samples >> 15))
-    panels = max(1, min(-(-n // (blocks * PANEL)), (1 << 16) // (PANEL * d)))
+    panels = max(1, min(n // (blocks * PANEL), (1 << 16) // (PANEL * d)))
     return panels * PANEL
 
 

@@ -1,0 +1,403 @@
+"""How fast are the energies and their gradients, against what one would write with other tools?
+
+    python benchmarks/energies.py [--quick] [--peers wflow,jax]
+
+Two threads, float64, all answers compared. Every peer runs in processes of its own, once as it comes and once with
+an allocator that keeps its pages (MALLOC_MMAP_MAX_=0, MALLOC_TRIM_THRESHOLD_): whole-array code otherwise asks the
+system anew for every temporary. Times are medians of repeated calls after warm-up, with the fastest call beside.
+
+  pairs     sum_j q_j K(y_i, y_j) and its gradient in y_i, Gaussian K in 2 dimensions, n = 10,000 points. Peers form
+            the matrix K in slabs of rows that fit the cache better than the whole, and multiply.
+  network   prediction, risk and gradient in all parameters (a, b, w) of f = (1/n) sum_i a_i sigmoid(w_i x + b_i),
+            n = 10,000 neurons, 1,024 samples, 32 inputs, square loss. Peers use the formula of the gradient
+            without a tape, which is faster than their automatic differentiation.
+  memory    the same for 100,000 neurons on 10,000 samples: the largest size of a process, wflow alone.
+
+"of peak" is the share of this machine's matrix-product speed (same process, two threads) that the operations of the
+two matrix products of a network gradient, 4 n Q d, amount to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+THREADS = 2
+SETTINGS = {
+    **{f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
+    "JAX_PLATFORMS": "cpu",
+}
+KEEPS_PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+POINTS, VARIANCE, SLAB = 10_000, 0.5, 500
+NEURONS, SAMPLES, INPUTS = 10_000, 1024, 32
+AGREE = 1e-10
+"""Largest difference of two answers, relative to the largest number in them."""
+
+Call = Callable[[], tuple[Any, ...]]
+"""One evaluation; returns arrays that numpy can read."""
+
+if __name__ == "__main__" and "--child" in sys.argv:
+    # Before any library starts its threads: two cores, whatever the machine has.
+    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:THREADS]))
+
+import numpy as np  # noqa: E402
+
+
+def pair_problem() -> tuple[np.ndarray, np.ndarray]:
+    """Points and charges."""
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((POINTS, 2)), rng.standard_normal(POINTS) / POINTS
+
+
+def network_problem() -> tuple[np.ndarray, ...]:
+    """Samples x (Q, d), targets y (Q,), neurons a (n,), b (n,), w (n, d)."""
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((SAMPLES, INPUTS)), rng.standard_normal(SAMPLES)
+    a, b = rng.standard_normal(NEURONS), rng.standard_normal(NEURONS)
+    return x, y, a, b, rng.standard_normal((NEURONS, INPUTS)) / np.sqrt(INPUTS)
+
+
+def pairs_wflow(gradients: bool) -> Call:
+    """The closed kernel, in blocks."""
+    from wflow.energies import GaussianKernel
+
+    points, charges = pair_problem()
+    kernel = GaussianKernel(VARIANCE, dimension=2)
+    if gradients:
+        return lambda: kernel.sums_and_gradients(points, points, charges)
+    return lambda: (kernel.sums(points, points, charges),)
+
+
+def pairs_scipy(gradients: bool) -> Call:
+    """scipy's cdist, numpy in place, one product for the sum and the gradient."""
+    from scipy.spatial.distance import cdist
+
+    points, charges = pair_problem()
+    amplitude = 1 / (2 * np.pi * VARIANCE)
+    right = charges[:, None] * np.column_stack([np.ones(POINTS), points])
+    right = right if gradients else right[:, :1]
+
+    def call() -> tuple[np.ndarray, ...]:
+        out = np.empty((POINTS, right.shape[1]))
+        for start in range(0, POINTS, SLAB):
+            k = cdist(points[start : start + SLAB], points, "sqeuclidean")
+            k *= -1 / (2 * VARIANCE)
+            np.exp(k, out=k)
+            np.matmul(k, right, out=out[start : start + SLAB])
+        out *= amplitude
+        if not gradients:
+            return (out[:, 0],)
+        return out[:, 0], (out[:, 1:] - points * out[:, :1]) / VARIANCE
+
+    return call
+
+
+def pairs_torch(gradients: bool, compiled: bool = False) -> Call:
+    """Squares of distances from one product (addmm), exp in place, in slabs."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    points, charges = map(torch.from_numpy, pair_problem())
+    amplitude = 1 / (2 * np.pi * VARIANCE)
+    right = charges[:, None] * torch.column_stack([torch.ones_like(charges), points])
+    right = right if gradients else right[:, :1]
+    half = (points**2).sum(1) / (2 * VARIANCE)
+    scaled = (points / VARIANCE).T.contiguous()
+
+    def slab(p: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return torch.exp(p @ scaled - half - h[:, None]) @ right
+
+    def slab_in_place(p: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(half, p, scaled, beta=-1).sub_(h[:, None]).exp_() @ right
+
+    work = torch.compile(slab) if compiled else slab_in_place
+
+    @torch.inference_mode()
+    def call() -> tuple[Any, ...]:
+        parts = zip(points.split(SLAB), half.split(SLAB), strict=True)
+        out = torch.cat([work(p, h) for p, h in parts]).mul_(amplitude)
+        if not gradients:
+            return (out[:, 0],)
+        return out[:, 0], (out[:, 1:] - points * out[:, :1]) / VARIANCE
+
+    return call
+
+
+def pairs_jax(gradients: bool) -> Call:
+    """One compiled loop over slabs (lax.map)."""
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    points, charges = map(jnp.asarray, pair_problem())
+    amplitude = 1 / (2 * np.pi * VARIANCE)
+    right = charges[:, None] * jnp.column_stack([jnp.ones(POINTS), points])
+    right = right if gradients else right[:, :1]
+
+    def slab(p: jax.Array) -> jax.Array:
+        square = sum((p[:, k, None] - points[:, k]) ** 2 for k in range(2))
+        return jnp.exp(square * (-1 / (2 * VARIANCE))) @ right
+
+    def whole() -> tuple[jax.Array, ...]:
+        slabs = points.reshape(POINTS // SLAB, SLAB, 2)
+        out = amplitude * jax.lax.map(slab, slabs).reshape(POINTS, -1)
+        if not gradients:
+            return (out[:, 0],)
+        return out[:, 0], (out[:, 1:] - points * out[:, :1]) / VARIANCE
+
+    compiled = jax.jit(whole)
+    return lambda: jax.block_until_ready(compiled())
+
+
+def network_wflow() -> Call:
+    """The fused layer."""
+    from wflow.energies import FeatureEnergy
+
+    x, y, a, b, w = network_problem()
+    theta = np.column_stack([a, b, w])
+    weights = np.full(NEURONS, 1 / NEURONS)
+    energy = FeatureEnergy("sigmoid", x, y, charges=True, offset=True)
+
+    def call() -> tuple[Any, ...]:
+        field = energy.prepare(theta).field(weights)
+        g = field.gradient()
+        return field.risk, g[:, 0], g[:, 1], g[:, 2:]
+
+    return call
+
+
+def formula(x: Any, y: Any, a: Any, b: Any, w: Any, sigmoid: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """Risk and gradient in a, b and w of half the risk per mass, as whole arrays of any of the libraries."""
+    s = sigmoid(w @ x.T + b[:, None])
+    r = (a / NEURONS) @ s - y
+    c = r / SAMPLES
+    pull = s * (1 - s) * c
+    return (r * r).mean(), s @ c, a * pull.sum(1), a[:, None] * (pull @ x)
+
+
+def network_numpy() -> Call:
+    """Whole arrays, results written in place."""
+    x, y, a, b, w = network_problem()
+
+    def call() -> tuple[Any, ...]:
+        s = w @ x.T
+        s += b[:, None]
+        np.negative(s, out=s)
+        np.exp(s, out=s)
+        s += 1.0
+        np.reciprocal(s, out=s)
+        r = (a / NEURONS) @ s - y
+        c = r / SAMPLES
+        in_a = s @ c
+        pull = 1.0 - s
+        pull *= s
+        pull *= c
+        return (r * r).mean(), in_a, a * pull.sum(axis=1), a[:, None] * (pull @ x)
+
+    return call
+
+
+def network_torch(compiled: bool = False) -> Call:
+    """addmm, sigmoid_ and products in place, without a tape; or the formula through torch.compile."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    x, y, a, b, w = map(torch.from_numpy, network_problem())
+
+    def in_place() -> tuple[Any, ...]:
+        s = torch.addmm(b[:, None], w, x.T).sigmoid_()
+        r = (a / NEURONS) @ s - y
+        c = r / SAMPLES
+        in_a = s @ c
+        pull = torch.addcmul(s, s, s, value=-1).mul_(c)
+        return (r * r).mean(), in_a, a * pull.sum(1), a[:, None] * (pull @ x)
+
+    whole = torch.compile(lambda: formula(x, y, a, b, w, torch.sigmoid)) if compiled else in_place
+
+    @torch.inference_mode()
+    def call() -> tuple[Any, ...]:
+        return tuple(whole())
+
+    return call
+
+
+def network_jax() -> Call:
+    """The formula, compiled."""
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    arguments = list(map(jnp.asarray, network_problem()))
+    compiled = jax.jit(lambda *args: formula(*args, jax.nn.sigmoid))
+    return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+TASKS: dict[str, dict[str, Callable[[], Call]]] = {
+    "pairs, sums": {
+        "wflow": lambda: pairs_wflow(False),
+        "scipy cdist, numpy": lambda: pairs_scipy(False),
+        "PyTorch, eager": lambda: pairs_torch(False),
+        "PyTorch, compiled": lambda: pairs_torch(False, True),
+        "JAX, jit": lambda: pairs_jax(False),
+    },
+    "pairs, sums and gradients": {
+        "wflow": lambda: pairs_wflow(True),
+        "scipy cdist, numpy": lambda: pairs_scipy(True),
+        "PyTorch, eager": lambda: pairs_torch(True),
+        "PyTorch, compiled": lambda: pairs_torch(True, True),
+        "JAX, jit": lambda: pairs_jax(True),
+    },
+    "network": {
+        "wflow": network_wflow,
+        "numpy": network_numpy,
+        "PyTorch, eager": network_torch,
+        "PyTorch, compiled": lambda: network_torch(True),
+        "JAX, jit": network_jax,
+    },
+}
+
+
+def product_speed() -> float:
+    """Operations a second of numpy's square matrix product, the best of a few."""
+    a = np.random.default_rng(0).standard_normal((1024, 1024))
+    out = np.empty_like(a)
+    best = np.inf
+    for _ in range(8):
+        start = time.perf_counter()
+        np.dot(a, a, out=out)
+        best = min(best, time.perf_counter() - start)
+    return float(2 * 1024**3 / best)
+
+
+def child(task: str, peer: str, repeats: int, result: Path) -> None:
+    """Measure one peer; its first call warms it up and gives the answer to compare."""
+    if task == "memory":
+        size = memory()
+        print(json.dumps({"bytes": size}))
+        return
+    peak = product_speed() if peer == "wflow" else 0.0
+    call = TASKS[task][peer]()
+    np.savez(result, *[np.asarray(part) for part in call()])
+    call()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    if peak:
+        peak = max(peak, product_speed())
+    print(json.dumps({"median": np.median(seconds), "least": min(seconds), "peak": peak}))
+
+
+def memory() -> float:
+    """The largest size of this process after one gradient of 1e5 neurons on 1e4 samples, in bytes."""
+    from wflow.energies import FeatureEnergy
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((10_000, INPUTS)), rng.standard_normal(10_000)
+    energy = FeatureEnergy("sigmoid", x, y, charges=True, offset=True)
+    theta = rng.standard_normal((100_000, INPUTS + 2))
+    field = energy.prepare(theta).field(np.full(100_000, 1e-5))
+    assert np.isfinite(field.risk) and np.isfinite(field.gradient()).all()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def measure(
+    task: str, peer: str, repeats: int, extra: dict[str, str], result: Path
+) -> dict[str, float] | str:
+    """What a child process measured, or in a few words why it did not."""
+    command = [sys.executable, __file__, "--child", peer, "--task", task]
+    command += ["--repeats", str(repeats), "--result", str(result)]
+    root = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, **SETTINGS, "PYTHONPATH": path, **extra}
+    try:
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=300, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "took more than 300 s"
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["no message"])[-1][:90]
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def difference(file: Path, first: list[np.ndarray]) -> float:
+    """The largest difference of an answer from the first one, relative to the largest number in each part."""
+    with np.load(file) as parts:
+        pairs = zip(parts.values(), first, strict=True)
+        return max(float(np.max(np.abs(p - f)) / np.max(np.abs(f))) for p, f in pairs)
+
+
+def table(task: str, peers: list[str], repeats: int, folder: Path) -> None:
+    """Measure and print all peers at one task; wflow comes first and is what the others are divided by."""
+    file = folder / "answer.npz"
+    print(f"\n{task}: milliseconds, median (fastest) of {repeats}")
+    print(f"{'':20} {'as it comes':>17} {'pages kept':>17} {'wflow is':>16} {'differs by':>11}")
+    base: list[float] = []
+    first: list[np.ndarray] = []
+    for peer in (p for p in peers if p in TASKS[task]):
+        runs = [measure(task, peer, repeats, extra, file) for extra in ({}, KEEPS_PAGES)]
+        usable = [r for r in runs if not isinstance(r, str)]
+        if len(usable) < 2:
+            print(f"{peer:20} left out: {next(r for r in runs if isinstance(r, str))}")
+            continue
+        if not first:
+            base = [r["median"] for r in usable]
+            with np.load(file) as parts:
+                first = list(parts.values())
+        apart = difference(file, first)
+        if not apart < AGREE:
+            sys.exit(f"{peer}: the answer differs from that of {peers[0]} by {apart:.1e}")
+        cells = [f"{1e3 * r['median']:8.1f} ({1e3 * r['least']:6.1f})" for r in usable]
+        ratios = " ".join(
+            f"{r['median'] / b:6.2f}x" for r, b in zip(usable, base, strict=True)
+        )
+        print(f"{peer:20} {cells[0]:>17} {cells[1]:>17} {ratios:>16} {apart:11.1e}", flush=True)
+        if peer == "wflow" and task == "network":
+            peak = max(r["peak"] for r in usable)
+            work = 4 * NEURONS * SAMPLES * INPUTS
+            share = work / peak / min(r["median"] for r in usable)
+            print(
+                f"{'':20} {share:.0%} of peak: {1e-9 * peak:.0f} Gflop/s would take "
+                f"{1e3 * work / peak:.1f} ms"
+            )
+
+
+def main() -> None:
+    """Read the arguments, print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a quarter of the repeats, no memory")
+    parser.add_argument("--peers", help="words that the names of the peers start with, by commas")
+    for hidden in ("--child", "--task", "--repeats", "--result"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(args.task, args.child, int(args.repeats), Path(args.result))
+        return
+    words = ["wflow", *args.peers.lower().split(",")] if args.peers else [""]
+    with tempfile.TemporaryDirectory() as folder:
+        for task, peers in TASKS.items():
+            chosen = [p for p in peers if any(p.lower().startswith(w) for w in words)]
+            repeats = 21 if task == "network" else 7
+            table(task, chosen, max(3, repeats // 4) if args.quick else repeats, Path(folder))
+        if not args.quick:
+            got = measure("memory", "wflow", 1, {}, Path(folder))
+            text = got if isinstance(got, str) else f"{got['bytes'] / 2**20:.0f} MiB at most"
+            print(f"\nmemory, 100,000 neurons on 10,000 samples: {text}")
+
+
+if __name__ == "__main__":
+    main()
