@@ -20,7 +20,15 @@ def made(tmp_path_factory):
 
 
 def test_the_catalogue_has_every_figure_of_the_sources() -> None:
-    assert {"mmn-1", "mmn-2", "mmn-3", "mmn-4", "rjbv-mixture", "rve-3-spin"} <= set(NAMES)
+    assert {
+        "jmm-decay",
+        "mmn-1",
+        "mmn-2",
+        "mmn-3",
+        "mmn-4",
+        "rjbv-mixture",
+        "rve-3-spin",
+    } <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -92,6 +100,18 @@ def test_free_charges_learn_the_3_spin_target(made) -> None:
     n = results["n"]
     assert (free[1:] <= free[0] * n[0] / n[1:]).all(), "slower than 1/n"
     assert fixed.min() > 0.8
+
+
+def test_energy_decays_under_the_bound_to_a_floor_that_falls_with_the_width(made) -> None:
+    results = made[1]["jmm-decay"]
+    excess, bound = results["excess"], results["bound"]
+    seen = excess > 1e-6 * excess[0]
+    assert (excess <= bound * (1 + 0.02))[seen].all()
+    rate = -np.polyfit(results["t"][seen], np.log(excess[seen]), 1)[0]
+    assert rate == pytest.approx(8.0, rel=0.05)
+    wide = results["excess_wide"]
+    assert wide[0, -1] > 3 * wide[1, -1]
+    assert wide[0, -1] > 10 * excess[-1]
 
 
 def test_command(tmp_path, capsys) -> None:
