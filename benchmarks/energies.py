@@ -175,7 +175,9 @@ def network_wflow() -> Call:
     return call
 
 
-def formula(x: Any, y: Any, a: Any, b: Any, w: Any, sigmoid: Callable[[Any], Any]) -> tuple[Any, ...]:
+def formula(
+    x: Any, y: Any, a: Any, b: Any, w: Any, sigmoid: Callable[[Any], Any]
+) -> tuple[Any, ...]:
     """Risk and gradient in a, b and w of half the risk per mass, as whole arrays of any of the libraries."""
     s = sigmoid(w @ x.T + b[:, None])
     r = (a / NEURONS) @ s - y
@@ -307,7 +309,8 @@ def memory() -> float:
     energy = FeatureEnergy("sigmoid", x, y, charges=True, offset=True)
     theta = rng.standard_normal((100_000, INPUTS + 2))
     field = energy.prepare(theta).field(np.full(100_000, 1e-5))
-    assert np.isfinite(field.risk) and np.isfinite(field.gradient()).all()
+    assert np.isfinite(field.risk)
+    assert np.isfinite(field.gradient()).all()
     unit = 1 if sys.platform == "darwin" else 1024
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
@@ -360,9 +363,7 @@ def table(task: str, peers: list[str], repeats: int, folder: Path) -> None:
         if not apart < AGREE:
             sys.exit(f"{peer}: the answer differs from that of {peers[0]} by {apart:.1e}")
         cells = [f"{1e3 * r['median']:8.1f} ({1e3 * r['least']:6.1f})" for r in usable]
-        ratios = " ".join(
-            f"{r['median'] / b:6.2f}x" for r, b in zip(usable, base, strict=True)
-        )
+        ratios = " ".join(f"{r['median'] / b:6.2f}x" for r, b in zip(usable, base, strict=True))
         print(f"{peer:20} {cells[0]:>17} {cells[1]:>17} {ratios:>16} {apart:11.1e}", flush=True)
         if peer == "wflow" and task == "network":
             peak = max(r["peak"] for r in usable)

@@ -42,11 +42,14 @@ def own_flow(strength: float = 1.0, temperature: float = 0.0) -> wflow.GradientF
     return wflow.GradientFlow(energy, temperature=temperature)
 
 
-def gaussians(end: float, **flow: float) -> Callable[..., Any]:
+def gaussians(
+    end: float, method: str = "auto", method_options: dict[str, Any] | None = None, **flow: float
+) -> Callable[..., Any]:
     def start(t_end: float = end, **options: Any) -> Any:
         system = wflow.systems.get("isotropic-gaussians", d=10)
         options = {"t_eval": np.linspace(0, end, 13), "rtol": 1e-3, "atol": 1e-6} | options
         rho0 = system.initial("grid", n=80)
+        options |= {"method": method, "method_options": method_options}
         return wflow.solve(system.flow(**flow), rho0, (0, t_end), **options)
 
     return start
@@ -62,14 +65,14 @@ def own_particles(method: str, end: float, **more: Any) -> Callable[..., Any]:
     return start
 
 
-def networks(blocks: int) -> Callable[..., Any]:
+def networks(blocks: int, system: str = "isotropic-gaussians") -> Callable[..., Any]:
     """SGD in blocks of 1024 steps, after each of which the driver may save."""
     size = 2.0**-14
     end = blocks * 1024 * size
 
     def start(t_end: float = end, **options: Any) -> Any:
         return wflow.networks.sgd(
-            wflow.systems.get("isotropic-gaussians", d=4),
+            wflow.systems.get(system),
             n_neurons=4,
             step_size=size,
             n_steps=round(t_end / size),
@@ -93,7 +96,9 @@ CASES = {
         ),
         lambda: own_flow(temperature=0.1),
     ),
+    "quantiles": Case(gaussians(0.5, "quantiles", {"cells": 60})),
     "sgd": Case(networks(60)),
+    "sgd of features": Case(networks(6, "gaussian-mixture")),
 }
 
 

@@ -24,12 +24,17 @@ def show_system(arguments: Any) -> int:
     """``wflow show SYSTEM``."""
     system = _catalogued(arguments.system)
     print(f"{system.name}: {system.title}\nsource: {system.source}\n")
-    print(f"{'name':<16}{'default':<12}{'published':<12}{'allowed':<24}meaning")
+    rows = [("name", "default", "published", "allowed", "meaning")]
     for p in _schema(system):
         default = "" if p.default is None else str(p.default)
+        allowed = p.allowed()
         if p.name == "measure":
             default = system.measures[0]
-        print(f"{p.name:<16}{default:<12}{p.published:<12}{p.allowed():<24}{p.meaning}")
+            allowed = " or ".join(f'"{m}"' for m in system.measures)
+        rows.append((p.name, default, p.published, allowed, p.meaning))
+    widths = [max(len(row[k]) for row in rows) + 2 for k in range(4)]
+    for row in rows:
+        print("".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)) + row[4])
     if system.sgd:
         inside = ", ".join(f"{k} = {v:g}" for k, v in system.sgd.items())
         print(f"\nSGD by default: {inside}")

@@ -12,6 +12,7 @@ from wflow.driver import own_clock
 from wflow.errors import InputError, StorageError
 from wflow.evolve import check_times, on_clock
 from wflow.flow import GradientFlow
+from wflow.measures import GridDensity, Particles
 from wflow.runner import Settings, carry_on, solution_from_file, stored_template
 from wflow.solution import Solution
 from wflow.solvers.method import Tolerance, get_method
@@ -132,15 +133,16 @@ def _rebuild_flow(stored: StoredRun, flow: GradientFlow | None) -> tuple[Any, An
 def _first(stored: StoredRun) -> Any:
     """A measure of the stored kind to lay the problem out with; its values are replaced by the checkpoint's."""
     template = stored_template(stored)
-    if stored.attributes["measure"]["kind"] == "grid":
-        return template
-    from wflow.measures import Particles
-
-    about = stored.attributes["measure"]
+    if isinstance(template, GridDensity):
+        if stored.n_frames == 0:
+            return template.with_density(np.ones(template.density.shape))
+        return template.with_density(stored.read_field("density", 0))
     if stored.n_frames == 0:
         return template
     return Particles(
-        stored.read_field("positions", 0), stored.read_field("weights", 0), names=about["names"]
+        stored.read_field("positions", 0),
+        stored.read_field("weights", 0),
+        names=stored.attributes["measure"]["names"],
     )
 
 

@@ -95,7 +95,16 @@ class NetworkProblem(ABC):
 
 
 class DenseProblem(NetworkProblem):
-    """Neurons [a] σ(⟨w, x⟩ [+ b]) as arrays a, b, w, for the block kernels."""
+    """Neurons [a] σ(⟨w, x⟩ [+ b]) as arrays a, b, w, for the block kernels, which treat the w_i alike."""
+
+    def __init__(self, model: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(model, *arguments, **options)
+        weights = slice(int(model.charges) + int(model.offset), None)
+        if not self.mobile[weights].all() or np.ptp(self.decays[weights]) > 0:
+            raise InputError(
+                "frozen or ridge_on names some weights w of a dense network: its SGD trains all of them and "
+                "lets all or none decay; give the network as features(x) for more"
+            )
 
     def arrays(self, neurons: np.ndarray) -> Arrays:
         model, n = self.model, neurons.shape[0]

@@ -21,9 +21,7 @@ NOT_CONVEX = (
 )
 
 
-def pivoted_cholesky(
-    diagonal: np.ndarray, column: Callable[[int], np.ndarray], max_rank: int | None = None
-) -> np.ndarray:
+def pivoted_cholesky(diagonal: np.ndarray, column: Callable[[int], np.ndarray]) -> np.ndarray:
     """L (n, r) with U = L Lᵀ to rounding of its largest entry.
 
     Raises
@@ -40,7 +38,7 @@ def pivoted_cholesky(
     n = diagonal.size
     left = np.array(diagonal, dtype=np.float64)
     top = float(np.abs(left).max(initial=0.0))
-    limit = min(n, max_rank or n)
+    limit = n
     rows = np.empty((min(limit, 64), n))
     rank = 0
     while rank < limit:

@@ -9,7 +9,7 @@ against a probability ν is at least the minimum. For the square loss Ψ is affi
 
 .. math:: V(\theta) = \Psi(\theta; 0), \qquad U(\theta,\theta') = \Psi(\theta;\delta_{\theta'}) - V(\theta),
 
-and every energy that answers Ψ gives V and the columns of U, whatever it is made of.
+and every energy of points that answers Ψ gives V and the columns of U, whatever it is made of.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Energy, Field
+from wflow.energies.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -113,7 +114,12 @@ class ObjectiveAtPoints:
 
 
 def require_square_loss(energy: Any) -> None:
-    """Refuse a loss under which Ψ is not affine in ρ."""
+    """Refuse a loss under which Ψ is not affine in ρ, and an energy that needs a density."""
+    if isinstance(energy, LocalEnergy):
+        raise InputError(
+            "LocalEnergy is a functional of a density, without a U between points: its minimiser is (f − c)₊; "
+            "take a positive width for statics"
+        )
     loss = getattr(energy, "loss", None)
     if loss is not None and loss.name != "square":
         raise InputError(

@@ -109,7 +109,7 @@ def test_sums_gradients_and_matrix_agree(kernel):
     values, gradients = kernel.sums_and_gradients(at, points, q)
     assert values == pytest.approx(kernel.sums(at, points, q), abs=1e-13)
     assert values == pytest.approx(kernel.matrix(at, points) @ q, abs=1e-12)
-    # Step kernels have kinks: far from every pair's, sixth-order differences serve all.
+    # Step kernels have kinks: far from every pair's, eighth-order differences serve all.
     one = points[:1]
     _, slope = kernel.sums_and_gradients(at, one, [1.0])
     h = 4e-3

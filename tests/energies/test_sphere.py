@@ -130,8 +130,11 @@ def test_a_cubic_form_against_the_sum_over_all_indices():
     assert form.values(x) == pytest.approx(np.einsum("ijk,ni,nj,nk->n", a, x, x, x) / 6, rel=1e-12)
     tensor = form.tensor
     assert form.contract(x) == pytest.approx(np.einsum("ijk,ni,nj->nk", tensor, x, x), rel=1e-12)
-    # A harmonic form has no trace, and its F is its value times one function of |y|.
-    assert CubicForm(a - 0).trace == pytest.approx(np.einsum("ijj->i", tensor))
+    # The Laplacian of d⁻¹ S[x³] is 6 d⁻¹ S_ijj x_i, in whatever order the couplings were given.
+    h = 1e-2
+    around = x[:, None] + h * np.concatenate([np.eye(6), -np.eye(6)])
+    sums = form.values(around.reshape(-1, 6)).reshape(9, 12).sum(axis=1)
+    assert (sums - 12 * form.values(x)) / h**2 == pytest.approx(x @ form.trace, rel=1e-8)
 
 
 @given(st.integers(0, 2**31), st.integers(1, 40), st.sampled_from([2, 3, 7]))

@@ -26,7 +26,7 @@ def test_cells_run(path: Path, monkeypatch, tmp_path) -> None:
     names: dict[str, object] = {}
     for number, cell in enumerate(code):
         text = "".join(cell["source"])
-        exec(compile(text, f"{path.name}[{number}]", "exec"), names)
+        exec(compile(text, f"{path.name}[{number}]", "exec"), names)  # noqa: S102  (our own notebooks)
         if "parameters" in cell["metadata"].get("tags", []):
             names["size"] = "reduced"
     assert names["results"].findings  # type: ignore[attr-defined]

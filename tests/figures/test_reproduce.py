@@ -129,7 +129,7 @@ def test_command(tmp_path, capsys) -> None:
 def test_wrong_requests(tmp_path) -> None:
     with pytest.raises(InputError, match="figure 'mmn-9'"):
         get_figure("mmn-9")
-    with pytest.raises(InputError, match="size 'small'.*'published' or 'reduced'"):
+    with pytest.raises(InputError, match="size 'small': expected 'published' or 'reduced'"):
         reproduce("mmn-2", tmp_path, size="small")
     with pytest.raises(StorageError, match="does not exist: make it first"):
         reproduce("mmn-2", tmp_path / "a" / "b", size="reduced")

@@ -13,6 +13,7 @@ from wflow.energies.activations import BUILT_IN, get_activation
 from wflow.energies.dense import DenseFeatures
 from wflow.kernels import dense_blocks
 from wflow.kernels.dense import as_floats, block_rows
+from wflow.kernels.exponential import decaying_exponential
 from wflow.kernels.tile import PANEL
 
 
@@ -40,7 +41,11 @@ def twin(features, theta, weights, node_weights):
 
 def assert_twins(features, theta, weights, node_weights, prepared=None):
     prepared = features.prepare(theta) if prepared is None else prepared
-    got = prepared.predict(weights), prepared.potential(node_weights), prepared.gradient(node_weights)
+    got = (
+        prepared.predict(weights),
+        prepared.potential(node_weights),
+        prepared.gradient(node_weights),
+    )
     for one, other in zip(got, twin(features, theta, weights, node_weights), strict=True):
         assert one.shape == other.shape
         scale = max(np.abs(other).max(), 1e-3)
@@ -94,7 +99,7 @@ def test_gradient_is_that_of_automatic_differentiation(charges, offset):
     import autograd.numpy as anp
     from autograd import grad
 
-    features, theta, weights, node_weights = example("tanh", 33, 21, 4, charges, offset)
+    features, theta, _, node_weights = example("tanh", 33, 21, 4, charges, offset)
     head = charges + offset
 
     def pairing(points):
@@ -159,6 +164,15 @@ def test_what_a_block_raises_reaches_the_caller_after_all_blocks_have_stopped(mo
     with pytest.raises(ZeroDivisionError, match="block"):
         dense_blocks.over_blocks(work, 100, 10, dense_blocks.LEAST_PAIRS)
     assert set(done) == {*range(0, 100, 10)} - {20}
+
+
+def test_decaying_exponential_is_right_to_the_last_places():
+    x = np.concatenate([np.linspace(-708.0, 0.0, 100_001), -np.geomspace(1e-300, 1.0, 1001)])
+    exact = np.exp(x.astype(np.longdouble))
+    got = np.array([decaying_exponential(t) for t in x])
+    assert np.max(np.abs(got - exact) / exact) < 4e-16
+    ends = [decaying_exponential(t) for t in (-np.inf, -1e300, -708.5, -0.0, np.nan)]
+    np.testing.assert_array_equal(ends, [0.0, 0.0, 0.0, 1.0, np.nan])
 
 
 def test_blocks_depend_on_the_shape_alone():

@@ -96,3 +96,12 @@ def test_frozen_charges_stay_and_ridge_reaches_only_what_it_names() -> None:
 def test_wrong_neurons_are_refused() -> None:
     with pytest.raises(InputError, match=r"\(2, 4\).*\(N, 5\)"):
         network_problem(feature_model(), np.zeros((2, 4)), 1.0, temperature=0.0, ridge=0.0, seed=0)
+
+
+@pytest.mark.parametrize("what", [{"frozen": ("w1",)}, {"ridge_on": ("w3",), "ridge": 0.1}])
+def test_single_weights_of_a_dense_network_are_refused_and_of_features_obeyed(what) -> None:
+    with pytest.raises(InputError, match=r"give the network as features\(x\)"):
+        train(dense_model(), 1, **what)
+    start = stream(3, "start").standard_normal((N, D + 2))
+    moved = np.abs(train(feature_model(), 1, **what) - start).max(axis=0)
+    assert (moved[2] == 0) == ("frozen" in what)

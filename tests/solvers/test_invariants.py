@@ -51,6 +51,7 @@ NEEDS = {
     "scharfetter-gummel": {"temperature": 0.3},
     "scharfetter-gummel-explicit": {"temperature": 0.3},
     "backward-euler": {"temperature": 0.3},
+    "crank-nicolson": {"temperature": 0.3},
     "reaction": {"reaction_rate": 2.0, "temperature": 0.1},
     "strang": {"reaction_rate": 2.0, "temperature": 0.1},
     "runge-kutta": {"reaction_rate": 2.0},

@@ -136,7 +136,7 @@ def test_the_student_learns(invariants):
         risks.append(sol.risk)
     low, high = np.min(risks, axis=0), np.max(risks, axis=0)
     # 0.0388 to 0.0785, 0.0150 to 0.0178 and 0.0064 to 0.0075 over eight seeds
-    assert low.tolist() >= [0.03, 0.0, 0.0]
+    assert low[0] > 0.03
     assert high[0] < 0.09
     assert low[1:].tolist() == pytest.approx([0.0155, 0.0067], rel=0.06)
     assert high[1:].tolist() == pytest.approx([0.0178, 0.0075], rel=0.06)

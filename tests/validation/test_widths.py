@@ -17,7 +17,10 @@ def small():
 
 def test_free_charges_fall_faster_than_one_over_n_and_fixed_ones_stall(small):
     fit, low, high = small.slope("free")
-    assert low <= fit <= high < -1
+    assert low <= fit <= high
+    # Two seeds leave Student's t wide: the claim is about both of them.
+    each = small.errors["free"]
+    assert (each[1] < each[0] * small.neurons[0] / small.neurons[1]).all()
     assert (small.mean("fixed") > 0.9).all()
     assert (small.mean("free") < small.mean("random centres")).all()
     assert (small.mean("random centres") < small.mean("fixed")).all()
@@ -98,6 +101,7 @@ def test_bad_input_is_named(given, named):
 def test_the_published_fall(d, sizes):
     """About a minute. At d = 25 the fall sets in beyond n = 64, which are too few for a cubic form of 2925 entries."""
     found = error_against_n(d, neurons=sizes, seeds=2, sgd_neurons=())
-    assert found.slope("free")[2] < -1
+    free = found.errors["free"] * found.neurons[:, None]
+    assert (np.diff(free, axis=0) < 0).all(), "n × error rises: slower than 1/n"
     assert (found.mean("fixed") > 0.9).all()
     assert (found.mean("free") < 0.8 * found.mean("random centres")).all()

@@ -16,7 +16,9 @@ from wflow.energies.pair import PairEnergy
 from wflow.energies.probit_kernel import ProbitKernel
 from wflow.energies.radial import RadialFeatures, RadialProfile, radial_nodes
 from wflow.energies.rbf import RbfFeatures
+from wflow.energies.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget
 from wflow.energies.two_radii import TwoRadiiFeatures
+from wflow.energies.two_radii_pairs import RampsOnGaussians
 
 __all__ = [
     "Activation",
@@ -24,6 +26,7 @@ __all__ = [
     "BumpFeatures",
     "ConvolutionEnergy",
     "ConvolutionFeatures",
+    "CubicForm",
     "DenseFeatures",
     "Energy",
     "ErfKernel",
@@ -42,7 +45,10 @@ __all__ = [
     "ProbitKernel",
     "RadialFeatures",
     "RadialProfile",
+    "RampsOnGaussians",
     "RbfFeatures",
+    "SphereRbfKernel",
+    "SphereRbfTarget",
     "StepKernel",
     "TwoRadiiFeatures",
     "get_activation",

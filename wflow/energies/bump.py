@@ -128,9 +128,13 @@ class ConvolutionFeatures(BumpMap):
         if not (np.isfinite(pairs).all() and (pairs[:, 0] < pairs[:, 1]).all()):
             raise InputError(f"bounds {pairs.tolist()}: give finite pairs lo < hi")
         super().__init__(width, pairs.shape[0], domain)
-        counts = [int(v) for v in np.broadcast_to(n, pairs.shape[0])]
-        if min(counts) < 1:
-            raise InputError(f"n = {n!r}: give at least one node an axis")
+        each: list[Any] = [n] * pairs.shape[0] if np.ndim(n) == 0 else list(n)  # type: ignore[arg-type]
+        whole = all(isinstance(v, int | np.integer) and v >= 1 for v in each)
+        if len(each) != pairs.shape[0] or not whole:
+            raise InputError(
+                f"n = {n!r}: give a whole number of nodes >= 1, or one for each of {pairs.shape[0]} axes"
+            )
+        counts = [int(v) for v in each]
         steps = [(hi - lo) / m for (lo, hi), m in zip(pairs.tolist(), counts, strict=True)]
         origin = tuple(lo + h / 2 for lo, h in zip(pairs[:, 0].tolist(), steps, strict=True))
         self.lattice = Lattice(origin, tuple(steps), tuple(counts))
@@ -251,9 +255,14 @@ class BumpFeatures(BumpMap):
     def __init__(
         self, nodes: np.ndarray, width: float, scale: float = 1.0, domain: Any = None
     ) -> None:
-        x = np.ascontiguousarray(nodes, dtype=np.float64)
+        try:
+            x = np.ascontiguousarray(nodes, dtype=np.float64)
+        except (TypeError, ValueError) as e:
+            raise InputError(f"nodes must be numbers: {e}") from None
         if x.ndim != 2 or x.size == 0:
             raise InputError(f"nodes of shape {x.shape}: expected (Q, d) with Q, d >= 1")
+        if not np.isfinite(x).all():
+            raise InputError("nodes hold NaN or infinity: entries must be finite; clean the data")
         super().__init__(width, x.shape[1], domain)
         self.nodes, self.scale = x, float(scale)
         self.n_nodes = x.shape[0]

@@ -15,6 +15,7 @@ import numpy as np
 
 from wflow.energies.features import as_points
 from wflow.energies.fourier import Lattice, LatticeConvolution, wrapped
+from wflow.energies.kernel_energy import as_target
 from wflow.errors import InputError
 from wflow.fingerprint import of_function
 
@@ -90,6 +91,15 @@ class PreparedConvolution:
     def interaction(self) -> LatticeConvolution:
         """U between the grid's points."""
         if self._interaction is None:
+            z = self.energy.displacement(self.lattice.points - self.lattice.points[0])
+            ahead, back = (np.asarray(self.energy.interaction(s * z)) for s in (1.0, -1.0))
+            off = np.abs(ahead - back)
+            # Half a period ahead and back are one place, where a U that has a jump there may be either.
+            if off.max() > 1e-10 * np.abs(ahead).max():
+                k = int(off.argmax())
+                raise InputError(
+                    f"U({z[k].tolist()}) = {ahead[k]:g} and U of its opposite = {back[k]:g}: U must be even"
+                )
             self._interaction = self._convolution(self.energy.interaction)
         return self._interaction
 
@@ -128,7 +138,8 @@ class ConvolutionEnergy:
     Raises
     ------
     InputError
-        for a U that is not even, and in ``prepare`` for points that are no uniform tensor grid in C order
+        for a U that is not even at the displacements of the grid, and in ``prepare`` for points that are no uniform
+        tensor grid in C order
 
     Source: Mei, Montanari & Nguyen (2018), eq. (3), with U(θ, θ') = U(θ − θ').
 
@@ -339,17 +350,15 @@ class _Confinement:
     """V = −F of a target given by values and gradients, or by a pair of functions."""
 
     def __init__(self, target: Any, dimension: int) -> None:
-        self._target, self._dimension = target, dimension
+        self._target, self._dimension = as_target(target), dimension
 
     def value(self, y: np.ndarray) -> np.ndarray:
-        f = self._target[0] if isinstance(self._target, tuple) else self._target.values
-        return -np.asarray(f(y.reshape(-1, self._dimension))).reshape(y.shape[:-1])
+        f = self._target.values(y.reshape(-1, self._dimension))
+        return -np.asarray(f).reshape(y.shape[:-1])
 
     def slope(self, y: np.ndarray) -> np.ndarray:
-        at = y.reshape(-1, self._dimension)
-        if isinstance(self._target, tuple):
-            return -np.asarray(self._target[1](at)).reshape(y.shape)
-        return -np.asarray(self._target.values_and_gradients(at)[1]).reshape(y.shape)
+        both = self._target.values_and_gradients(y.reshape(-1, self._dimension))
+        return -np.asarray(both[1]).reshape(y.shape)
 
 
 def _no_grid(n: int) -> InputError:
@@ -369,6 +378,6 @@ def _periods(period: Any, space: int) -> tuple[float | None, ...]:
     if len(given) != space:
         raise InputError(f"period has {len(given)} entries for {space} axes: give one an axis")
     for p in given:
-        if p is not None and not (np.isfinite(p) and p > 0):
+        if p is not None and not (isinstance(p, int | float | np.number) and 0 < p < np.inf):
             raise InputError(f"period = {p}: a positive length, or None for an axis with walls")
     return tuple(None if p is None else float(p) for p in given)

@@ -16,6 +16,7 @@ from wflow.energies.features import digest
 from wflow.errors import InputError
 from wflow.kernels import dense as kernels
 from wflow.kernels.dense_blocks import over_blocks
+from wflow.kernels.tile import PANEL
 
 KEEP_ENTRIES = 1 << 22
 """Up to this many activations and slopes are kept where points are used again (64 MiB)."""
@@ -124,8 +125,8 @@ class PreparedDense:
 
         over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
         self._filled = self._value.size > 0
-        # numpy adds the rows one after another, in this order.
-        return total[0] if blocks <= 1 else total.sum(axis=0)
+        out: np.ndarray = total.sum(axis=0)  # always in the same order
+        return out
 
     def potential(self, node_weights: np.ndarray) -> np.ndarray:
         out, _ = self._contract(node_weights, np.empty((0, 0)))
@@ -165,6 +166,6 @@ class PreparedDense:
         wanted, self._worth_keeping = self._worth_keeping, True
         if not wanted or self._pairs > KEEP_ENTRIES or self._value.size > 0:
             return
-        panels = -(-self._points.shape[0] // kernels.PANEL)
-        size = panels * kernels.PANEL * self._features.n_nodes
+        panels = -(-self._points.shape[0] // PANEL)
+        size = panels * PANEL * self._features.n_nodes
         self._value, self._slope = np.empty(size), np.empty(size)

@@ -87,7 +87,7 @@ class KernelEnergy:
                 f"kernel {kernel!r} has no {missing[0]}: give a kernel of wflow.energies, as GaussianKernel(0.5)"
             )
         self.kernel = kernel
-        self.target = _as_target(target)
+        self.target = as_target(target)
         self.charges = bool(charges)
         self.constant = float(constant)
         if not np.isfinite(self.constant):
@@ -136,7 +136,8 @@ class KernelEnergy:
         return f"KernelEnergy({self.kernel!r}, charges={self.charges})"
 
 
-def _as_target(target: Any) -> Target:
+def as_target(target: Any) -> Target:
+    """Check and return a target F; a pair of functions (F, ∇F) becomes one."""
     if isinstance(target, tuple | list) and len(target) == 2 and all(map(callable, target)):
         return _Functions(*target)
     for name in ("values", "values_and_gradients", "fingerprint"):

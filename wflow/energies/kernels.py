@@ -222,13 +222,17 @@ class GaussianSum:
     """
 
     def __init__(self, points: Any, charges: Any, variances: float | Sequence[float]) -> None:
-        z = np.array(points, dtype=np.float64)
+        try:
+            z = np.array(points, dtype=np.float64)
+        except (TypeError, ValueError) as e:
+            raise InputError(f"points must be numbers: {e}") from None
         z = z[:, None] if z.ndim == 1 else z
         if z.ndim != 2 or z.size == 0:
             raise InputError(f"points of shape {z.shape}: expected (k, D), one row a Gaussian")
         self.dimension = z.shape[1]
         c = as_vector("charges", charges, len(z))
-        v = as_vector("variances", np.broadcast_to(variances, c.shape), len(z))
+        one_for_all = isinstance(variances, int | float)
+        v = as_vector("variances", [variances] * len(z) if one_for_all else variances, len(z))
         self.parts = [
             KernelSum(GaussianKernel(float(one), self.dimension), z[v == one], c[v == one])
             for one in np.unique(v)

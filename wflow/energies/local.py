@@ -156,7 +156,7 @@ class LocalEnergy:
         return None
 
     def fingerprint(self) -> str:
-        return digest("local", of_function(self._target), self.dimension, self.bounds)
+        return digest("local", of_function(self._target), self.coordinates, self.bounds)
 
     def __repr__(self) -> str:
         return f"LocalEnergy(dimension={self.dimension})"

@@ -1,11 +1,12 @@
 r"""Features of a network of Gaussian bumps: σ*(x; θ) = [c] exp(−κ|x − y|²/2), θ = (c, y).
 
-With :math:`|x-y|^2 = |x|^2 - 2\langle x, y\rangle + |y|^2` these are neurons :math:`e^{-z}` on the nodes
-(1, −|x|², x) with weights linear in (|y|², 1, y), so that they share the kernels of an ordinary network.
+Bumps are handled in blocks that stay in the cache, n Q values never meet in one array. Distances are sums of squared
+differences: |x|² − 2⟨x, y⟩ + |y|² would lose digits far from the origin.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy as np
 from wflow.energies.features import digest
 from wflow.errors import InputError
 
-BLOCK_ENTRIES = 1 << 18
+BLOCK_ENTRIES = 1 << 17
+"""Values of bumps handled at a time (1 MiB an array)."""
 
 
 class RbfFeatures:
@@ -36,7 +38,7 @@ class RbfFeatures:
     InputError
         for nodes that are not finite numbers, or unless exactly one of kappa and variance is given, positive
 
-    Source: Rotskoff & Vanden-Eijnden (2022), Section 5 (radial basis functions with charges c and centres y).
+    Source: Rotskoff & Vanden-Eijnden (2022), radial basis functions with charges c and centres y.
 
     >>> features = RbfFeatures([[0.0, 0.0], [1.0, 0.0]], kappa=2.0)
     >>> features.coordinates
@@ -75,7 +77,10 @@ class RbfFeatures:
         if x.ndim != 2 or x.size == 0:
             raise InputError(f"nodes of shape {x.shape}: expected (Q, D) with Q, D >= 1")
         if not np.isfinite(x).all():
-            raise InputError("nodes contain NaN or inf: entries must be finite; clean the data")
+            bad = np.argwhere(~np.isfinite(x))[0]
+            raise InputError(
+                f"nodes[{bad[0]}, {bad[1]}] is {x[tuple(bad)]}: entries must be finite; clean the data"
+            )
         x.setflags(write=False)
         self.nodes = x
         self.n_nodes, self.input_dimension = x.shape
@@ -105,7 +110,7 @@ class RbfFeatures:
         return None
 
     def fingerprint(self) -> str:
-        return digest("rbf", self.kappa, self.nodes, self.charges, self.normalised)
+        return digest("rbf", self.kappa, self.nodes, self.coordinates, self.normalised)
 
     def __repr__(self) -> str:
         return (
@@ -122,7 +127,7 @@ class PreparedRbf:
         self._points = points
         self._rows = max(1, BLOCK_ENTRIES // features.n_nodes)
 
-    def _blocks(self):  # type: ignore[no-untyped-def]
+    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         f = self._features
         _, y = f.split(self._points)
         x = f.nodes
@@ -154,10 +159,14 @@ class PreparedRbf:
         charge, y = f.split(self._points)
         out = np.empty_like(self._points)
         into_c, into_y = f.split(out)
+        origin = f.nodes[0]
         for rows, value in self._blocks():
-            pull = value * node_weights
+            with np.errstate(under="ignore"):
+                pull = value * node_weights
             total = pull.sum(axis=1)
-            into_y[rows] = f.kappa * (pull @ f.nodes - y[rows] * total[:, None])
+            # Σ_q pull_q (x_q − y), about a node so that large coordinates do not cancel.
+            into_y[rows] = pull @ (f.nodes - origin) - (y[rows] - origin) * total[:, None]
+            into_y[rows] *= f.kappa
             if charge is not None:
                 into_y[rows] *= charge[rows, None]
             if into_c is not None:

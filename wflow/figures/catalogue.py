@@ -104,7 +104,7 @@ def get_figure(name: str) -> Figure:
 
 
 def places(name: str, folder: str | os.PathLike[str], overwrite: bool) -> tuple[Path, Path]:
-    """The HDF5 file and the picture of a figure in a folder, checked to be free.
+    """The HDF5 file and the picture of a figure in a folder, which is made, checked to be free.
 
     Raises
     ------
@@ -116,10 +116,17 @@ def places(name: str, folder: str | os.PathLike[str], overwrite: bool) -> tuple[
         raise StorageError(f"{where} is a file: give a folder for the figures")
     if not where.parent.is_dir():
         raise StorageError(f"the folder {where.parent} does not exist: make it first")
+    try:
+        where.mkdir(exist_ok=True)
+    except OSError as e:
+        raise StorageError(
+            f"the folder {where} cannot be made ({e.strerror}): give another"
+        ) from None
+    if not os.access(where, os.W_OK):
+        raise StorageError(f"the folder {where} cannot be written to: give another")
     files = where / f"{name}.h5", where / f"{name}.png"
-    if where.is_dir():
-        for path in files:
-            check_free(path, overwrite)
+    for path in files:
+        check_free(path, overwrite)
     return files
 
 
@@ -156,7 +163,6 @@ def reproduce(
     arguments = chosen.sized(size)
     data, picture = places(name, folder, overwrite)
     results = chosen.compute(**arguments)
-    data.parent.mkdir(exist_ok=True)
     attributes = {
         "format": "wflow-figure-1",
         "figure": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -55,7 +56,8 @@ class BumpDecay(Figure):
             rho = system.initial("particles", particles)
             return solve(system.flow(), rho, (0.0, t_end), t_eval=t)
 
-        runs = side_by_side([local, *(partial(wide, w) for w in widths)])
+        jobs: list[Callable[[], Any]] = [local, *(partial(wide, w) for w in widths)]
+        runs = side_by_side(jobs)
         steady = limit.steady_state(cells)
         excess = runs[0].free_energy - flow.free_energy(steady)
         # The infimum over all laws in the limit of no width, from a fine grid.

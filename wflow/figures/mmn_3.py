@@ -61,7 +61,7 @@ class MeanParameters(Figure):
         def limit(size: float, delta: float) -> Any:
             given = {"ratio": s0 / d} if np.isinf(size) else {"s0": s0}
             system = get("anisotropic-gaussians", d=size, delta=delta, **given)
-            rho = system.initial("particles", particles)
+            rho = system.initial("particles", particles if np.isfinite(size) else 1)
             return solve(system.flow(), rho, (0.0, times[-1]), t_eval=times)
 
         def train(delta: float, step_size: float, seed: int) -> Any:

@@ -107,6 +107,8 @@ class ThreeSpin(Figure):
         return Results(arrays, findings)
 
     def draw(self, results: Results) -> Any:
+        from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
         picture, (left, right) = new_figure(2)
         picture.suptitle("spherical 3-spin target, Gaussian bumps with charges", fontsize=11)
         angle, n = results["angle"], results["n"]
@@ -118,30 +120,28 @@ class ThreeSpin(Figure):
         left.set(xlabel="angle θ of the slice [radian]", ylabel="f(√d (sin θ, cos θ, 0, …))")
         left.legend(fontsize=7, frameon=False)
         styles = {"free": "o-", "fixed": "s--", "random_centres": "^:"}
+        names = ("charges and centres learn", "charges fixed", "centres fixed, best charges")
         for i, (d, colour) in enumerate(zip(results["dimension"], COLOURS, strict=False)):
             for kind, style in styles.items():
                 error = results[kind][i]
-                name = (
-                    kind.replace("_", " ")
-                    .replace("free", "free charges")
-                    .replace("fixed", "fixed charges")
-                )
-                right.loglog(
-                    n,
-                    error.mean(axis=1),
-                    style,
-                    color=colour,
-                    ms=4,
-                    lw=1.2,
-                    label=f"{name}, d = {d}",
-                )
+                right.loglog(n, error.mean(axis=1), style, color=colour, ms=4, lw=1.2)
                 right.fill_between(
                     n, error.min(axis=1), error.max(axis=1), color=colour, alpha=0.12
                 )
-        top = max(float(results["free"][:, 0].max()), 1e-30)
+            right.plot([], [], color=colour, lw=3, label=f"d = {d}")
+        for style, name in zip(styles.values(), names, strict=True):
+            right.plot([], [], style, color="black", ms=4, lw=1.2, label=name)
+        top = float(results["free"][:, 0].max())
         right.loglog(n, top * n[0] / n, color=GREY, lw=1, label="1/n")
+        low, high = right.get_ylim()
+        # Room below the curves for the legend.
+        right.set_ylim(low * (low / high) ** 0.35, high)
+        right.xaxis.set_major_locator(FixedLocator(n.tolist()))
+        right.xaxis.set_minor_locator(NullLocator())
+        right.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         right.set(xlabel="units n", ylabel="squared error / ‖f‖²")
-        right.legend(fontsize=6, frameon=False, ncols=2)
+        right.set_title("flow to its horizon, then descent of the same risk", fontsize=9)
+        right.legend(fontsize=7, frameon=False, ncols=2, loc="lower left")
         for axis in (left, right):
             axis.grid(alpha=0.3)
         return picture

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.kernels.dense_tile import add_weighted, multiply_above
 from wflow.kernels.jit import FUSED, jit
 from wflow.kernels.pair_math import wide_vectors
-from wflow.kernels.dense_tile import add_weighted, multiply_above
 from wflow.kernels.tile import PANEL, ROWS, multiply_add, multiply_add_row
 
 # The arguments that both passes share:

@@ -40,11 +40,13 @@ def over_blocks(work: Callable[[int, int], None], n: int, rows: int, pairs: int)
     try:
         take()
     finally:
-        # Also when this thread's share failed: others still write into the arrays of the caller.
-        for w in waiting:
-            w.exception()
-    for w in waiting:
-        w.result()
+        # Also when this thread's share failed: others still write into the arrays of the caller. A helper that
+        # has not begun (the pool serves several callers) is not waited for.
+        started = [w for w in waiting if not w.cancel()]
+        failures = [w.exception() for w in started]
+    for failure in failures:
+        if failure is not None:
+            raise failure
 
 
 @cache

@@ -30,7 +30,7 @@ def _above(
     typingctx: Any, c: Any, c_start: Any, offsets: Any, at: Any, a: Any, a_start: Any, a_row: Any,
     b: Any, b_start: Any, length: Any,
 ) -> Any:  # fmt: skip
-    """One tile (ROWS, PANEL), rows of C PANEL apart: offsets[at + v] + sum_l A[start + r row + l] B[start + l PANEL + v]."""
+    """C[start + r PANEL + v] = offsets[at + v] + sum_l A[start + r row + l] B[start + l PANEL + v], one tile."""
     signature = types.void(_FLAT, _N, _FLAT, _N, _FLAT, _N, _N, _FLAT, _N, _N)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -41,7 +41,7 @@ def _above(
         )
         base = _pointer(context, builder, offsets, at)
         strides = (panel, a_row, one, panel)
-        _emit(builder, ROWS, _VECTORS, pointers, strides, length, base)  # type: ignore[arg-type]
+        _emit(builder, ROWS, _VECTORS, pointers, strides, length, base)
         return context.get_dummy_value()
 
     return signature, codegen
@@ -86,5 +86,6 @@ def _weighted(
     return signature, codegen
 
 
-multiply_above = intrinsic(_above)
-add_weighted = intrinsic(_weighted)
+# mypy takes an intrinsic for the function that types it, which has one argument more.
+multiply_above: Any = intrinsic(_above)
+add_weighted: Any = intrinsic(_weighted)

@@ -69,8 +69,9 @@ def muscl_slab(
     for i in range(first0, last0):
         for j in range(first1, last1):
             out = tendency[i, j]
-            out[:] = 0.0
-            outflow[:] = 0.0
+            for k in range(n):
+                out[k] = 0.0
+                outflow[k] = 0.0
             for transverse in range(2):
                 if not moves[transverse]:
                     continue
@@ -98,8 +99,10 @@ def muscl_slab(
                         new_v,
                     )
                     if face == at:
-                        kept[slot, 0, :] = new_flux
-                        kept[slot, 1, :] = new_v
+                        # A loop, here and below: a slice assignment compiles for two seconds.
+                        for k in range(n):
+                            kept[slot, 0, k] = new_flux[k]
+                            kept[slot, 1, k] = new_v[k]
                 _collect(
                     kept[slot, 0], kept[slot, 1], new_flux, new_v, axis[PER_WIDTH, at], out, outflow
                 )
@@ -113,7 +116,10 @@ def muscl_slab(
                     outflow[k] += max(max(v[k + 1], -v[k]), 0.0) * per_width[k]
             for k in range(n):
                 peak[k] = max(peak[k], outflow[k])
-    return float(peak.max())
+    largest = 0.0
+    for k in range(n):
+        largest = max(largest, peak[k])
+    return largest
 
 
 @jit
@@ -210,8 +216,9 @@ def _padded(
 ) -> None:
     """Copy a row with its ghosts: two cells of density, one of potential."""
     n = cells.size
-    row[2 : n + 2] = cells
-    level[1 : n + 1] = levels
+    for k in range(n):
+        row[k + 2] = cells[k]
+        level[k + 1] = levels[k]
     a, b, c, d = _around(0, n, periodic)
     row[0], row[1], level[0] = cells[a], cells[b], levels[b]
     a, b, c, d = _around(n, n, periodic)
@@ -233,8 +240,9 @@ def _collect(
         tendency[k] -= (high_flux[k] - low_flux[k]) * per_width
     for k in range(tendency.size):
         outflow[k] += max(max(high_v[k], -low_v[k]), 0.0) * per_width
-    low_flux[:] = high_flux
-    low_v[:] = high_v
+    for k in range(tendency.size):
+        low_flux[k] = high_flux[k]
+        low_v[k] = high_v[k]
 
 
 def muscl_tendency(

@@ -33,6 +33,8 @@ from wflow.parameters import Parameter
 from wflow.streams import stream
 from wflow.systems.catalogue import System, system
 
+S0 = 60
+"""The published number of inputs whose scale tells the class."""
 RATIO = 0.1875
 """s₀/d as published, 60/320."""
 PARTICLES = 2000
@@ -47,7 +49,7 @@ class AnisotropicGaussians(System):
     source = "Mei, Montanari & Nguyen, PNAS 115 (2018) E7665, Fig. 3"
     parameters = (
         Parameter("d", 320, "input dimension, an integer or inf", "dimension", "320"),
-        Parameter("s0", 60, "inputs whose scale tells the class; finite d", int, "60", low=1),
+        Parameter("s0", S0, "inputs whose scale tells the class; finite d", int, "60", low=1),
         Parameter("ratio", RATIO, "s0/d at d = inf", published="60/320", low=0, high=1),
         Parameter("delta", 0.5, "class separation", low=0, high=1, published="0.5 (m)"),
         Parameter(
@@ -92,6 +94,10 @@ class AnisotropicGaussians(System):
 
     def check(self) -> None:
         if math.isinf(self.d):
+            if self.s0 != S0:
+                raise InputError(
+                    f"s0 = {self.s0} at d = inf: s0 is for a finite d; give ratio = s0/d instead"
+                )
             return
         if self.s0 >= self.d:
             raise InputError(

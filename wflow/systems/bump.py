@@ -211,16 +211,20 @@ class BumpSystem(System):
             # b = 2a/r² with a = (d + 2)/(2 ω_d r^d), for mass 1
             return float((d + 2) / (ball * radius ** (d + 2)))
 
-        b = alpha / (
-            1 + (alpha / steepness(self.start_radius) - 1) * math.exp(-(d + 2) * alpha * t)
+        # The support may leave the box and come back: look at all times up to t.
+        s = np.append(np.linspace(0.0, t, 1001), t)
+        b_of = alpha / (
+            1 + (alpha / steepness(self.start_radius) - 1) * np.exp(-(d + 2) * alpha * s)
         )
-        radius = ((d + 2) / (ball * b)) ** (1 / (d + 2))
-        m = self.center + (self.start_center - self.center) * math.exp(-alpha * t)
-        if abs(m) + radius > self.half_width:
+        radii = ((d + 2) / (ball * b_of)) ** (1 / (d + 2))
+        means = self.center + (self.start_center - self.center) * np.exp(-alpha * s)
+        reach = float((np.abs(means) + radii).max())
+        if reach > self.half_width:
             raise InputError(
-                f"barenblatt({t:g}): the support reaches {abs(m) + radius:g}, beyond the box "
+                f"barenblatt({t:g}): the support reaches {reach:g} by then, beyond the box "
                 f"at {self.half_width:g}; raise half_width or alpha"
             )
+        b, radius, m = float(b_of[-1]), float(radii[-1]), float(means[-1])
         z = np.array(x, dtype=np.float64)
         z[..., 0] -= m
         return np.asarray(np.maximum(0.5 * b * (radius**2 - (z**2).sum(axis=-1)), 0.0))
@@ -237,13 +241,11 @@ class BumpNetwork:
     charges = False
     offset = False
     loss = "square"
-    frozen: tuple[str, ...] = ()
 
     def __init__(self, system: BumpSystem) -> None:
         self._system = system
         self.input_dimension = int(system.dimension)
         self._scale = math.sqrt(system.volume)
-        self.names = system.features().coordinates
 
     def features(self, x: np.ndarray) -> BumpFeatures:
         """The features of a batch of inputs (count, d)."""

@@ -50,10 +50,10 @@ class NetworkModel(Protocol):
         """Samples number first, first+1, …: inputs (count, d) and targets (count,); a pure function."""
 
     def start(self, n_neurons: int, seed: int) -> np.ndarray:
-        """I.i.d. neurons θ = (a, b, w), shape (N, D)."""
+        """I.i.d. neurons θ, shape (N, D); dense ones in the order (a, b, w)."""
 
     def risk_energy(self) -> Energy:
-        """The population risk of neurons in full space, to report; its features are dense."""
+        """The population risk of neurons in full space, to report."""
 
     def reduce(self, neurons: np.ndarray) -> np.ndarray:
         """Neurons mapped to the state of the system's flow."""
@@ -89,7 +89,7 @@ class System(ABC):
     ridge_on: ClassVar[tuple[str, ...] | None] = None
     """Names of the coordinates that a ridge acts on; all by default."""
     sgd: ClassVar[dict[str, Any]] = {}
-    """Published SGD run: n_neurons, step_size, batch_size."""
+    """SGD by default, published where the source says so: n_neurons, step_size, batch_size."""
 
     def __init__(self, **given: Any) -> None:
         self.values = read_parameters(f"system '{self.name}'", self.parameters, given)

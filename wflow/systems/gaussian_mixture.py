@@ -238,20 +238,23 @@ class GaussianMixtureNetwork:
 
     .. math:: \int (f_* - f)^2 dx = E_{x\sim p}\Bigl(\frac{f_*(x)}{\sqrt{p(x)}} - \frac{f(x)}{\sqrt{p(x)}}\Bigr)^2
 
-    so targets and features are divided by √p, which stays bounded: p is wider than units and components. The mean of a
-    batch's gradient is exact; its variance grows with d.
+    so targets and features are divided by √p; both stay bounded as long as σ² < 8. The mean of a batch's gradient is
+    exact; its variance grows with d.
     """
 
     charges = True
     offset = False
     loss = "square"
-    frozen: tuple[str, ...] = ()
     spread = 2.0
 
     def __init__(self, system: GaussianMixtureSystem) -> None:
+        if system.variance >= 2 * self.spread**2:
+            raise InputError(
+                f"variance = {system.variance:g}: units as wide as sqrt(p) have no bounded ratio to it; "
+                f"choose a variance below {2 * self.spread**2:g} for SGD"
+            )
         self._system = system
         self.input_dimension = int(system.dimension)
-        self.names = system.coordinates()
 
     def _lift(self, x: np.ndarray) -> np.ndarray:
         """1/√p at inputs (count, d), shape (count,)."""

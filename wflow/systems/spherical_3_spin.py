@@ -63,7 +63,13 @@ class SphericalThreeSpin(System):
             "free, fixed",
             choices=("free", "fixed"),
         ),
-        Parameter("kappa", 0.0, "width of bumps, |x-y| ~ kappa^(-1/2); 0 is 5/d", low=0),
+        Parameter(
+            "kappa",
+            0.0,
+            "width of bumps, |x-y| ~ kappa^(-1/2); 0 is 5/d",
+            low=0,
+            published="5/d (m)",
+        ),
         Parameter("target_seed", 0, "seed of the couplings a", int, low=0),
         Parameter("nodes", 32768, "sigmoids: points of the sphere that carry the risk", int, low=2),
     )
@@ -133,8 +139,6 @@ class SphereNetwork:
         self._system = system
         self._form = system.form()
         self.input_dimension = int(system.d)
-        self.names = system.coordinates()
-        self.frozen = system.frozen()
 
     def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         x = on_sphere(stream(seed, "inputs", first).standard_normal((count, self.input_dimension)))

@@ -51,7 +51,7 @@ class TeacherStudentSystem(System):
 
     name = "teacher-student"
     title = "ReLU students of a ReLU teacher, inputs uniform on the unit sphere"
-    source = "Rotskoff, Jelassi, Bruna & Vanden-Eijnden, ICML 2019, Section 5.3"
+    source = "Rotskoff, Jelassi, Bruna & Vanden-Eijnden, ICML 2019, Section 5"
     parameters = (
         Parameter("d", 50, "dimension, x on the unit sphere of R^d", int, "50", low=2),
         Parameter("teachers", 10, "neurons M of the teacher", int, "10", low=1),

@@ -18,8 +18,8 @@ from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
 from wflow.networks.run import check_count, check_step_size
 from wflow.solution import Solution
-from wflow.systems import System, get
 from wflow.storage.labelled import check_free
+from wflow.systems import System, get
 from wflow.trackers import Fail
 from wflow.validation.report import Report
 

@@ -1,0 +1,167 @@
+r"""Symmetric circulant and wall-reflecting operators on boxes, applied through one real Fourier transform.
+
+A finite-difference operator that is even about its walls has the cosines :math:`\cos\pi k(i+\frac12)/n` as its
+eigenvectors. Their coefficients need no cosine transform of their own: with the even points first and the odd ones
+backwards behind them, v = (u_0, u_2, …, u_3, u_1), the Fourier transform V of v holds them as real and imaginary parts,
+
+.. math:: e^{-i\pi k/2n} V_k = \tfrac12 (C_k - i\,C_{n-k}),
+
+and multiplying C by a spectrum μ is
+
+.. math:: V_k \leftarrow a_k V_k + c_k V_{-k}, \qquad a_k = \tfrac12(\mu_k + \mu_{n-k}), \quad
+          c_k = \tfrac12(\mu_k - \mu_{n-k})\,e^{i\pi k/n},
+
+complex-linear in V, so that it can be done one axis at a time. On a ring a = μ, c = 0 and nothing is reordered. One
+transform serves every mixture of walls and rings.
+Source: Makhoul, IEEE Trans. Acoust. Speech Signal Process. 28 (1980) 27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+
+from wflow.energies.fourier import PLANS_KEPT, Transform
+from wflow.kernels.jit import FUSED, jit
+
+Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class EvenOperator(Transform):
+    """Products μ_0(k_0) μ_1(k_1) μ_2(k_2) of spectra on a box (n_0, n_1, n_2); plans and buffers are kept.
+
+    Parameters
+    ----------
+    shape : of the box; an axis that is missing has one cell
+    periodic : one truth value an axis; a wall otherwise
+    """
+
+    def __init__(self, shape: tuple[int, int, int], periodic: tuple[bool, bool, bool]) -> None:
+        # FFTW plans a box of one plane faster without the axes of one cell.
+        used = tuple(n for n in shape[:-1] if n > 1)
+        super().__init__((*used, shape[-1]))
+        self._shape = shape
+        self._half = (*shape[:-1], shape[-1] // 2 + 1)
+        self._order = cast(
+            Triple,
+            tuple(_ring(n) if p else _walls(n) for n, p in zip(shape, periodic, strict=True)),
+        )
+        self._periodic = periodic
+
+    def apply(self, values: np.ndarray, spectra: Sequence[np.ndarray]) -> np.ndarray:
+        """Values of the box's shape with every coefficient multiplied; ``spectra`` (n_k,), one an axis.
+
+        On a wall the spectrum's entry k belongs to cos πk(i+½)/n, on a ring to e^{2πik i/n}, even in k.
+        """
+        tables = [_tables(mu, p) for mu, p in zip(spectra, self._periodic, strict=True)]
+        scale = 1.0 / values.size
+        a, c = zip(*tables, strict=True)
+        a = (a[0] * scale, a[1], a[2])
+        c = (c[0] * scale, c[1], c[2])
+        out = np.empty(self._shape)
+        with self._lock:
+            real, half = self._real.reshape(self._shape), self._complex.reshape(self._half)
+            _gather(values, *self._order, real)
+            self._forward.execute()
+            _multiply(half, a[0], a[1], a[2], c[0], c[1], c[2])
+            self._backward.execute()
+            _scatter(real, *self._order, out)
+        return out
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def even_operator(shape: tuple[int, int, int], periodic: tuple[bool, bool, bool]) -> EvenOperator:
+    """The operator of a box; the last ones used are kept."""
+    return EvenOperator(shape, periodic)
+
+
+def _ring(n: int) -> np.ndarray:
+    return np.arange(n)
+
+
+def _walls(n: int) -> np.ndarray:
+    """Even points first, the odd ones backwards behind them."""
+    return np.concatenate([np.arange(0, n, 2), np.arange(1, n, 2)[::-1]])
+
+
+def _tables(mu: np.ndarray, periodic: bool) -> tuple[np.ndarray, np.ndarray]:
+    """a and c of one axis, both complex (n,)."""
+    n = mu.size
+    if periodic:
+        return mu.astype(np.complex128), np.zeros(n, dtype=np.complex128)
+    mirrored = np.concatenate([mu[:1], mu[:0:-1]])
+    turn = np.exp(1j * np.pi / n * np.arange(n))
+    return (0.5 * (mu + mirrored)).astype(np.complex128), 0.5 * (mu - mirrored) * turn
+
+
+@jit
+def _gather(
+    values: np.ndarray, i0: np.ndarray, i1: np.ndarray, i2: np.ndarray, out: np.ndarray
+) -> None:
+    n0, n1, n2 = values.shape
+    for i in range(n0):
+        for j in range(n1):
+            row, to = values[i0[i], i1[j]], out[i, j]
+            for k in range(n2):
+                to[k] = row[i2[k]]
+
+
+@jit
+def _scatter(
+    values: np.ndarray, i0: np.ndarray, i1: np.ndarray, i2: np.ndarray, out: np.ndarray
+) -> None:
+    n0, n1, n2 = values.shape
+    for i in range(n0):
+        for j in range(n1):
+            row, to = values[i, j], out[i0[i], i1[j]]
+            for k in range(n2):
+                to[i2[k]] = row[k]
+
+
+@jit(fastmath=FUSED)
+def _multiply(
+    v: np.ndarray,
+    a0: np.ndarray,
+    a1: np.ndarray,
+    a2: np.ndarray,
+    c0: np.ndarray,
+    c1: np.ndarray,
+    c2: np.ndarray,
+) -> None:
+    """Every orbit (±k0, ±k1) of rows at once; along the last axis V_{−k} is the conjugate at −k0, −k1."""
+    n0, n1, half = v.shape
+    for i in range(n0 // 2 + 1):
+        back = (n0 - i) % n0
+        for j in range(n1 // 2 + 1):
+            left = (n1 - j) % n1
+            near, far = a0[i], c0[i]
+            along, across = a1[j], c1[j]
+            if i == back:
+                # The row is its own mirror along this axis.
+                near, far = near + far, 0j
+                p, q = v[i, j], v[i, left]
+                for k in range(half):
+                    x, y = p[k], q[k]
+                    x1 = a2[k] * x + c2[k] * np.conj(y)
+                    y1 = a2[k] * y + c2[k] * np.conj(x)
+                    p[k] = near * (along * x1 + across * y1)
+                    q[k] = near * (along * y1 + np.conj(across) * x1)
+                continue
+            p, q, r, s = v[i, j], v[i, left], v[back, j], v[back, left]
+            for k in range(half):
+                x, y, z, w = p[k], q[k], r[k], s[k]
+                x1 = a2[k] * x + c2[k] * np.conj(w)
+                y1 = a2[k] * y + c2[k] * np.conj(z)
+                z1 = a2[k] * z + c2[k] * np.conj(y)
+                w1 = a2[k] * w + c2[k] * np.conj(x)
+                x2 = along * x1 + across * y1
+                y2 = along * y1 + np.conj(across) * x1
+                z2 = along * z1 + across * w1
+                w2 = along * w1 + np.conj(across) * z1
+                p[k] = near * x2 + far * z2
+                q[k] = near * y2 + far * w2
+                r[k] = near * z2 + np.conj(far) * x2
+                s[k] = near * w2 + np.conj(far) * y2
