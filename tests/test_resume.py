@@ -98,7 +98,7 @@ CASES = {
     ),
     "quantiles": Case(gaussians(0.5, "quantiles", {"cells": 60})),
     "sgd": Case(networks(60)),
-    "sgd of features": Case(networks(6, "gaussian-mixture")),
+    "sgd of features": Case(networks(3, "gaussian-mixture")),
 }
 
 

@@ -152,10 +152,9 @@ def solve_gibbs(
         # Far from ρ* the steps are short, the shorter the colder: it is approached from warmer states.
         for tau in equation.cooling(at):
             equation.tau = tau
-            at = _descend(equation, equation.at(at.z), method, WARM, limit, history)
+            at = _descend(equation, equation.at(at.z), method, WARM, limit, history, law=False)
         equation.tau = flow.temperature
     at = _descend(equation, equation.at(at.z), method, tolerance, limit, history)
-    at = equation.best_law(at)
     return _state(equation, at, np.array(history), tolerance, limit)
 
 
@@ -166,27 +165,30 @@ def _descend(
     tolerance: float,
     limit: int,
     history: list[float],
+    *,
+    law: bool = True,
 ) -> Point:
-    """A z that solves the equation to the tolerance, or the best one; residuals go to ``history``."""
+    """A z that solves the equation to the tolerance, or the best one; residuals go to ``history``.
+
+    With ``law`` it is a probability; z on its way may be negative.
+    """
     proposals: dict[str, Callable[[Point], np.ndarray]] = {
         "newton": equation.newton,
         "anderson": Anderson(equation),
         "picard": lambda point: point.defect,
     }
-    propose, best, since, shaped = proposals[method], at, 0, False
+    propose, best, since = proposals[method], at, 0
     history.append(at.residual)
     while len(history) <= limit and since < STALLED[method]:
         if at.residual <= tolerance:
-            # z may be negative by rounding, and T(z) cannot: it is what is returned, by its own residual.
-            if shaped or tolerance == WARM:
+            at = equation.best_law(at) if law else at
+            if at.residual <= tolerance:
                 return at
-            at, shaped = equation.at(at.image), True
-        else:
-            at, shaped = equation.advance(at, propose(at)), False
+        at = equation.advance(at, propose(at))
         history.append(at.residual)
         since = since + 1 if at.residual >= 0.9 * best.residual and best.residual < 1e-8 else 0
         best = at if at.residual < best.residual else best
-    return best
+    return equation.best_law(best) if law else best
 
 
 def gibbs_gap(flow: GradientFlow, measure: Measure) -> float:

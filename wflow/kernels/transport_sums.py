@@ -63,11 +63,12 @@ def row_sums(
     sums: np.ndarray,
 ) -> None:
     """The sums of one row into ``sums`` (COUNT,); ρ log ρ only if ``noisy``, φ only if ``with_linear``."""
-    mass, least, entropy, along = 0.0, np.inf, 0.0, 0.0
+    mass, entropy, along = 0.0, 0.0, 0.0
+    # As integers numbers ≥ 0 keep their order and a negative one is negative: a minimum that vectorises.
+    least = np.float64(density[0]).view(np.int64)
     for k in range(density.size):
         mass += widths[k] * density[k]
-    for k in range(density.size):
-        least = min(least, density[k])
+        least = min(least, np.float64(density[k]).view(np.int64))
     if noisy:
         for k in range(density.size):
             # 0 log 0 = 0; what is below the normal numbers counts as nothing.
@@ -77,7 +78,7 @@ def row_sums(
         for k in range(density.size):
             along += widths[k] * (density[k] * linear[k])
     sums[MASS], sums[ENTROPY], sums[LINEAR], sums[LEAST] = (
-        area * mass, area * entropy, area * along, least,
+        area * mass, area * entropy, area * along, np.int64(least).view(np.float64),
     )  # fmt: skip
 
 
