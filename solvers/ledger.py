@@ -134,9 +134,9 @@ def ledger(solution: Any, flow: GradientFlow) -> Ledger:
     >>> import wflow
     >>> from wflow.energies import PairEnergy
     >>> flow = GradientFlow(PairEnergy(lambda x: 0.5 * x[..., 0] ** 2))
-    >>> sol = wflow.solve(flow, wflow.Particles([1.0, -2.0]), (0, 1), rtol=1e-9)
+    >>> sol = wflow.solve(flow, wflow.Particles([1.0, -2.0]), (0, 1), max_step=0.02)
     >>> found = ledger(sol, flow)
-    >>> found.transport[0], bool(abs(found.defect).max() < 1e-5)  # F = ½∫x²dρ, |∇Φ| = |x|
+    >>> float(found.transport[0]), bool(abs(found.defect).max() < 1e-6)  # F = ½∫x²dρ, |∇Φ| = |x|
     (2.5, True)
     """
     if not isinstance(flow, GradientFlow):

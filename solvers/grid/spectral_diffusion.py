@@ -65,13 +65,11 @@ def diffuse(measure: GridDensity, amount: float | Sequence[float]) -> GridDensit
         amounts, measure.edges, measure.shape, measure.periodic, strict=True
     ):
         spectra.append(_decay(dt, float(edges[-1] - edges[0]) / n, n, ring))
-    before = np.asarray(measure.density).reshape(box)
-    density = even_operator(box, periodic).apply(before, spectra)
-    np.maximum(density, 0.0, out=density)
-    total = float(density.sum())
-    if total > 0.0:
+    rho = np.asarray(measure.density).reshape(box)
+    density, before, after = even_operator(box, periodic).apply(rho, spectra, least=0.0)
+    if after > 0.0 and after != before:
         # Equal cells: the sums stand in the ratio of the masses.
-        density *= float(before.sum()) / total
+        density *= before / after
     return measure.with_density(density.reshape(measure.shape))
 
 

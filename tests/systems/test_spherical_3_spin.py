@@ -174,7 +174,7 @@ def test_everything_about_the_network_matches_the_flow():
         assert system.coordinates()[: len(names)] == names
         assert model.risk_energy().coordinates == system.energy().coordinates
         theta = model.start(5, 9)
-        assert theta.shape == (5, len(model.names))
+        assert theta.shape == (5, len(system.coordinates()))
         assert model.reduce(theta) is theta
 
 

@@ -49,14 +49,21 @@ class EvenOperator(Transform):
             Triple,
             tuple(_ring(n) if p else _walls(n) for n, p in zip(shape, periodic, strict=True)),
         )
-        self._periodic = periodic
+        self._turns = [
+            None if p else np.exp(1j * np.pi / n * np.arange(n))
+            for n, p in zip(shape, periodic, strict=True)
+        ]
 
-    def apply(self, values: np.ndarray, spectra: Sequence[np.ndarray]) -> np.ndarray:
+    def apply(
+        self, values: np.ndarray, spectra: Sequence[np.ndarray], least: float = -np.inf
+    ) -> tuple[np.ndarray, float, float]:
         """Values of the box's shape with every coefficient multiplied; ``spectra`` (n_k,), one an axis.
+
+        What comes out below ``least`` is raised to it. Beside the values, their sums before and after.
 
         On a wall the spectrum's entry k belongs to cos πk(i+½)/n, on a ring to e^{2πik i/n}, even in k.
         """
-        tables = [_tables(mu, p) for mu, p in zip(spectra, self._periodic, strict=True)]
+        tables = [_tables(mu, turn) for mu, turn in zip(spectra, self._turns, strict=True)]
         scale = 1.0 / values.size
         a, c = zip(*tables, strict=True)
         a = (a[0] * scale, a[1], a[2])
@@ -64,12 +71,12 @@ class EvenOperator(Transform):
         out = np.empty(self._shape)
         with self._lock:
             real, half = self._real.reshape(self._shape), self._complex.reshape(self._half)
-            _gather(values, *self._order, real)
+            before = _gather(values, *self._order, real)
             self._forward.execute()
             _multiply(half, a[0], a[1], a[2], c[0], c[1], c[2])
             self._backward.execute()
-            _scatter(real, *self._order, out)
-        return out
+            after = _scatter(real, *self._order, least, out)
+        return out, before, after
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -87,38 +94,55 @@ def _walls(n: int) -> np.ndarray:
     return np.concatenate([np.arange(0, n, 2), np.arange(1, n, 2)[::-1]])
 
 
-def _tables(mu: np.ndarray, periodic: bool) -> tuple[np.ndarray, np.ndarray]:
-    """a and c of one axis, both complex (n,)."""
-    n = mu.size
-    if periodic:
-        return mu.astype(np.complex128), np.zeros(n, dtype=np.complex128)
+def _tables(mu: np.ndarray, turn: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """a and c of one axis, real and complex (n,); ``turn`` is e^{iπk/n}, None on a ring."""
+    if turn is None:
+        return mu, np.zeros(mu.size, dtype=np.complex128)
     mirrored = np.concatenate([mu[:1], mu[:0:-1]])
-    turn = np.exp(1j * np.pi / n * np.arange(n))
-    return (0.5 * (mu + mirrored)).astype(np.complex128), 0.5 * (mu - mirrored) * turn
+    return 0.5 * (mu + mirrored), 0.5 * (mu - mirrored) * turn
 
 
 @jit
 def _gather(
     values: np.ndarray, i0: np.ndarray, i1: np.ndarray, i2: np.ndarray, out: np.ndarray
-) -> None:
+) -> float:
+    """Reorder into ``out``; the sum, row by row."""
     n0, n1, n2 = values.shape
+    total = 0.0
     for i in range(n0):
         for j in range(n1):
             row, to = values[i0[i], i1[j]], out[i, j]
+            part = 0.0
             for k in range(n2):
-                to[k] = row[i2[k]]
+                x = row[i2[k]]
+                to[k] = x
+                part += x
+            total += part
+    return total
 
 
 @jit
 def _scatter(
-    values: np.ndarray, i0: np.ndarray, i1: np.ndarray, i2: np.ndarray, out: np.ndarray
-) -> None:
+    values: np.ndarray,
+    i0: np.ndarray,
+    i1: np.ndarray,
+    i2: np.ndarray,
+    least: float,
+    out: np.ndarray,
+) -> float:
+    """Put back in order, nothing below ``least``; the sum, row by row."""
     n0, n1, n2 = values.shape
+    total = 0.0
     for i in range(n0):
         for j in range(n1):
             row, to = values[i, j], out[i0[i], i1[j]]
+            part = 0.0
             for k in range(n2):
-                to[i2[k]] = row[k]
+                x = max(row[k], least)
+                to[i2[k]] = x
+                part += x
+            total += part
+    return total
 
 
 @jit(fastmath=FUSED)
@@ -141,14 +165,14 @@ def _multiply(
             along, across = a1[j], c1[j]
             if i == back:
                 # The row is its own mirror along this axis.
-                near, far = near + far, 0j
+                own = near + far.real
                 p, q = v[i, j], v[i, left]
                 for k in range(half):
                     x, y = p[k], q[k]
                     x1 = a2[k] * x + c2[k] * np.conj(y)
                     y1 = a2[k] * y + c2[k] * np.conj(x)
-                    p[k] = near * (along * x1 + across * y1)
-                    q[k] = near * (along * y1 + np.conj(across) * x1)
+                    p[k] = own * (along * x1 + across * y1)
+                    q[k] = own * (along * y1 + np.conj(across) * x1)
                 continue
             p, q, r, s = v[i, j], v[i, left], v[back, j], v[back, left]
             for k in range(half):

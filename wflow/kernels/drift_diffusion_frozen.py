@@ -21,10 +21,15 @@ from wflow.kernels.transport_sums import COUNT, row_sums, total
 
 
 class FrozenRates(NamedTuple):
-    """Rates through the lower face of every cell and the last face, an array an axis (one plane where nothing moves)."""
+    r"""The generator, from one array an axis, :math:`S = \tfrac D\delta B(|s|)`, and Ψ, which all axes share.
 
-    up: tuple[np.ndarray, np.ndarray, np.ndarray]
-    down: tuple[np.ndarray, np.ndarray, np.ndarray]
+    :math:`J = S(\rho_i - \rho_{i+1}) - \tfrac1\delta\Delta\Psi\,\rho_{up}`: half as many bytes as rates up and down.
+    """
+
+    spread: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """At the lower face of every cell and at the last face; empty where nothing moves."""
+    per_gap: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """1/δ of the same faces, 0 at a wall."""
     potential: np.ndarray
     per_width: tuple[np.ndarray, np.ndarray, np.ndarray]
     moves: np.ndarray
@@ -44,13 +49,13 @@ def frozen_rates(
     psi = potential.reshape(tuple(potential.shape[k] for k in order))
     diffusion = diffusion if diffusion > SMALLEST else 0.0
     leaving = np.zeros(psi.shape)
-    ups, downs, widths = [], [], []
+    kept, gaps, widths = [], [], []
     for axis, k in enumerate(order):
         n = psi.shape[axis]
         widths.append(np.ascontiguousarray(axes[k][PER_WIDTH, :n]))
         if not moves[k]:
-            ups.append(np.zeros((1, 1, 1)))
-            downs.append(np.zeros((1, 1, 1)))
+            kept.append(np.zeros((1, 1, 1)))
+            gaps.append(np.zeros(1))
             continue
         face = np.arange(n + 1)
         low, high = np.take(psi, (face - 1) % n, axis), np.take(psi, face % n, axis)
@@ -62,16 +67,17 @@ def frozen_rates(
         gap = axes[k][GAP, 1 : n + 2].copy()
         if not periodic[k]:
             gap[0] = gap[n] = 0.0
-        up = np.ascontiguousarray((np.maximum(-jump, 0.0) + spread) * gap.reshape(shape))
-        down = np.ascontiguousarray((np.maximum(jump, 0.0) + spread) * gap.reshape(shape))
-        ups.append(up)
-        downs.append(down)
+        per_gap = gap.reshape(shape)
+        up = (np.maximum(-jump, 0.0) + spread) * per_gap
+        down = (np.maximum(jump, 0.0) + spread) * per_gap
+        kept.append(np.ascontiguousarray(spread * per_gap))
+        gaps.append(gap)
         shape[axis] = n
         out = np.take(up, face[1:], axis) + np.take(down, face[:-1], axis)
         leaving += out * widths[-1].reshape(shape)
     return FrozenRates(
-        (ups[0], ups[1], ups[2]),
-        (downs[0], downs[1], downs[2]),
+        (kept[0], kept[1], kept[2]),
+        (gaps[0], gaps[1], gaps[2]),
         np.ascontiguousarray(psi),
         (widths[0], widths[1], widths[2]),
         moves[list(order)],
@@ -95,7 +101,7 @@ def frozen_step(
 
     def run(first: int, last: int) -> float:
         _slab(
-            rho, *rates.up, *rates.down, *rates.per_width, rates.moves, rates.potential, h,
+            rho, *rates.spread, *rates.per_gap, *rates.per_width, rates.moves, rates.potential, h,
             widths, areas, noisy, first, last, out, sums,
         )  # fmt: skip
         return 0.0
@@ -107,12 +113,12 @@ def frozen_step(
 @jit(fastmath=FUSED)
 def _slab(
     density: np.ndarray,
-    up0: np.ndarray,
-    up1: np.ndarray,
-    up2: np.ndarray,
-    down0: np.ndarray,
-    down1: np.ndarray,
-    down2: np.ndarray,
+    spread0: np.ndarray,
+    spread1: np.ndarray,
+    spread2: np.ndarray,
+    per_gap0: np.ndarray,
+    per_gap1: np.ndarray,
+    per_gap2: np.ndarray,
     per_width0: np.ndarray,
     per_width1: np.ndarray,
     per_width2: np.ndarray,
@@ -148,24 +154,32 @@ def _slab(
                     low, mid, high = ring[(i - 1) % 3, j], ring[i % 3, j], ring[(i + 1) % 3, j]
                     to = out[at, j]
                 below, above = kept0[stage, i & 1, j], kept0[stage, (i + 1) & 1, j]
+                psi = potential[at, j]
                 if moves[0]:
                     if begins:
-                        _flux(up0[at, j], down0[at, j], low, mid, n, below)
-                    _flux(up0[at + 1, j], down0[at + 1, j], mid, high, n, above)
+                        _across(
+                            spread0[at, j], potential[(at - 1) % n0, j], psi, per_gap0[at], low, mid, below
+                        )  # fmt: skip
+                    _across(
+                        spread0[at + 1, j], psi, potential[(at + 1) % n0, j], per_gap0[at + 1], mid, high, above
+                    )  # fmt: skip
                 if moves[1]:
-                    left, right = (j - 1) % n1, (j + 1) % n1
                     before, behind = kept1[j & 1], kept1[(j + 1) & 1]
-                    source0 = density[at] if stage == 0 else ring[i % 3]
+                    left, right = (j - 1) % n1, (j + 1) % n1
                     if j == 0:
-                        _flux(up1[at, 0], down1[at, 0], source0[left], mid, n, before)
-                    _flux(up1[at, j + 1], down1[at, j + 1], mid, source0[right], n, behind)
+                        one = density[at, left] if stage == 0 else ring[i % 3, left]
+                        _across(
+                            spread1[at, 0], potential[at, left], psi, per_gap1[0], one, mid, before
+                        )  # fmt: skip
+                    one = density[at, right] if stage == 0 else ring[i % 3, right]
+                    _across(
+                        spread1[at, j + 1], psi, potential[at, right], per_gap1[j + 1], mid, one, behind
+                    )  # fmt: skip
                     per = per_width1[j]
                     for k in range(n):
                         side[k] = (before[k] - behind[k]) * per
                 if moves[2]:
-                    _flux(up2[at, j, 1:], down2[at, j, 1:], mid, mid[1:], n - 1, along[1:])
-                    along[0] = up2[at, j, 0] * mid[n - 1] - down2[at, j, 0] * mid[0]
-                    along[n] = up2[at, j, n] * mid[n - 1] - down2[at, j, n] * mid[0]
+                    _along(spread2[at, j], psi, per_gap2, mid, along)
                 _advance(mid, below, above, per_width0[at], along, per_width2, side, h, to)
                 if stage == 1:
                     start = density[at, j]
@@ -176,11 +190,34 @@ def _slab(
 
 
 @jit(fastmath=FUSED)
-def _flux(
-    up: np.ndarray, down: np.ndarray, low: np.ndarray, high: np.ndarray, m: int, flux: np.ndarray
+def _across(
+    spread: np.ndarray,
+    level_low: np.ndarray,
+    level_high: np.ndarray,
+    per_gap: float,
+    low: np.ndarray,
+    high: np.ndarray,
+    flux: np.ndarray,
 ) -> None:
-    for k in range(m):
-        flux[k] = up[k] * low[k] - down[k] * high[k]
+    """Fluxes through the faces between two rows."""
+    for k in range(flux.size):
+        drift = (level_high[k] - level_low[k]) * per_gap
+        flux[k] = spread[k] * (low[k] - high[k]) - drift * (high[k] if drift > 0.0 else low[k])
+
+
+@jit(fastmath=FUSED)
+def _along(
+    spread: np.ndarray, level: np.ndarray, per_gap: np.ndarray, row: np.ndarray, flux: np.ndarray
+) -> None:
+    """Fluxes through the n + 1 faces of a row; the first and the last close a ring, and are 0 at a wall."""
+    n = row.size
+    for k in range(1, n):
+        drift = (level[k] - level[k - 1]) * per_gap[k]
+        flux[k] = spread[k] * (row[k - 1] - row[k]) - drift * (row[k] if drift > 0.0 else row[k - 1])
+    for k in (0, n):
+        drift = (level[0] - level[n - 1]) * per_gap[k]
+        up = row[0] if drift > 0.0 else row[n - 1]
+        flux[k] = spread[k] * (row[n - 1] - row[0]) - drift * up
 
 
 @jit(fastmath=FUSED)
