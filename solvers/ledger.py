@@ -75,7 +75,7 @@ class Ledger:
         return np.asarray(share)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """−dF/dt over the two shares that must add up to it, and the defect below 0 or above.
+        """−dF/dt over the two shares that must add up to it, and the defect, where the dissipation is finite.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Ledger:
         left.stackplot(
             t, *shares, labels=["ξ∫|∇Φ|²dρ", "ξα Var Φ"], colors=["#56B4E9", "#E69F00"], alpha=0.7
         )
-        left.plot(self.t, -self.rate, "k.", ms=4, label="−dF/dt")
+        left.plot(t, -self.rate[shown], "k.", ms=4, label="−dF/dt")
         left.set(xlabel="time t", ylabel="dissipation [loss/time]")
         left.legend(fontsize=7, frameon=False)
         right.axhline(0.0, color="#666666", lw=0.8)

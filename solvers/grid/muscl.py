@@ -19,8 +19,9 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import non_negative
+from wflow.kernels.transport_sums import advance
 from wflow.solvers.grid.problem import GridProblem, energy_rises
-from wflow.solvers.grid.transport import POSITIVE, TransportMethod, norm
+from wflow.solvers.grid.transport import POSITIVE, TransportMethod, stiffness
 from wflow.solvers.method import Arrays, Step, register
 
 STABLE, TOO_STIFF, FORGET = 1.7, 2.2, 0.98
@@ -47,35 +48,29 @@ class Muscl(TransportMethod):
         return super().init(problem, t, y) | {"stiffness": np.array(0.0)}
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        rho = y["density"]
-        rate0, outflow = self.tendency(problem, t, rho, carry["potential"])
+        rho, carry = y["density"], self.known(problem, t, y, carry)
+        rate0, outflow = carry["rate"], float(carry["outflow"])
         if h * outflow > POSITIVE:
             return Step(y, carry, limit=self.cfl / outflow, status="refused", reason="CFL bound")
-        stage = rho + h * rate0
+        stage = advance(rho, rho, rate0, h, 1.0)
         psi, _ = problem.potential(stage)
         rate1, outflow = self.tendency(problem, t + h, stage, psi)
         if h * outflow > POSITIVE:
             limit = min(self.cfl / outflow, 0.9 * h)
             return Step(y, carry, limit=limit, status="refused", reason="CFL bound at stage 2")
-        stiffness = self._stiffness(problem, h, rate0, rate1)
-        if h * stiffness > TOO_STIFF:
-            limit = min(STABLE / stiffness, 0.9 * h)
+        stiff = stiffness(problem, h, rate0, rate1)
+        if h * stiff > TOO_STIFF:
+            limit = min(STABLE / stiff, 0.9 * h)
             return Step(y, carry, limit=limit, status="refused", reason="stability of diffusion")
         # ½ρ + ½(stage + h rate): a convex combination, hence positive.
-        new = 0.5 * (rho + (stage + h * rate1))
+        new = advance(rho, stage, rate1, h, 0.5)
         after = problem.state(new)
         if energy_rises(carry, after):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
-        stiffness = max(stiffness, FORGET * float(carry.get("stiffness", 0.0)))
-        limit = self.limit(problem, t + h, new, after["potential"])
-        if stiffness > 0:
-            limit = min(limit, STABLE / stiffness)
-        after["stiffness"] = np.array(stiffness)
+        stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))
+        after |= self.rates(problem, t + h, new, after["potential"])
+        limit = self.limit(after)
+        if stiff > 0:
+            limit = min(limit, STABLE / stiff)
+        after["stiffness"] = np.array(stiff)
         return Step({"density": new}, after, limit=limit)
-
-    def _stiffness(
-        self, problem: GridProblem, h: float, rate0: np.ndarray, rate1: np.ndarray
-    ) -> float:
-        """‖ρ̇₁ − ρ̇₀‖/(h‖ρ̇₀‖); 0 at rest."""
-        moved = norm(problem, rate0)
-        return norm(problem, rate1 - rate0) / (h * moved) if moved > 0 and h > 0 else 0.0

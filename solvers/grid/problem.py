@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 
+from wflow.energies import PairEnergy
 from wflow.errors import InputError
-from wflow.flow import GradientFlow, entropy
+from wflow.flow import GradientFlow
 from wflow.kernels.transport import axis_geometry
+from wflow.kernels.transport_sums import density_sums
 from wflow.solvers.method import Arrays, Method, Tolerance
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
+Sums = tuple[float, float, float, float]
+"""∫ρ, ∫ρ log ρ, ∫φρ with Φ's fixed part φ, min ρ."""
 
 
 class GridProblem:
@@ -40,6 +44,11 @@ class GridProblem:
             )
         self.volumes = np.ascontiguousarray(measure.volumes)
         self.flat_volumes = self.volumes.ravel()
+        self.widths = np.ascontiguousarray(measure.widths[-1])
+        """Widths along the last axis, and the products of the others', one a row."""
+        self.areas = np.ones(1)
+        for width in measure.widths[:-1]:
+            self.areas = np.multiply.outer(self.areas, width).ravel()
         missing = 3 - measure.dimension
         self.box_shape: tuple[int, int, int] = (*(1,) * missing, *measure.shape)
         """The grid's shape with leading axes of one cell, as the kernels take it."""
@@ -51,11 +60,10 @@ class GridProblem:
         self.moves = np.array([False] * missing + [bool(m) for m in mobile])
         self.moves &= np.array(self.box_shape) > 1
         self._prepared = flow.energy.prepare(points)
-        self._log_volume = flow.energy.reference_log_volume(points) if flow.temperature else None
-        self._ridge = flow.ridge_potential(points)
-        self._fixed = self._ridge
-        if self._log_volume is not None:
-            self._fixed = self._ridge - flow.temperature * self._log_volume
+        self._fixed = flow.ridge_potential(points)
+        if flow.temperature > 0:
+            self._fixed = self._fixed - flow.temperature * flow.energy.reference_log_volume(points)
+        self._linear = self._fixed if self._fixed.any() else None
         self._square = (points**2).sum(axis=1)
         self.initial: Arrays = {"density": np.array(measure.density)}
 
@@ -65,28 +73,50 @@ class GridProblem:
         psi = field.first_variation() + self._fixed
         return psi.reshape(density.shape), field.risk
 
+    @cached_property
+    def frozen(self) -> bool:
+        """Whether Ψ is the same at every ρ: known of potentials and kernels, where Ψ is affine in ρ."""
+        if not isinstance(self.flow.energy, PairEnergy):
+            return False
+        one, two = np.random.default_rng(0).random((2, *self.volumes.shape))
+        return bool(np.array_equal(self.potential(one)[0], self.potential(two)[0]))
+
+    def sums(self, density: np.ndarray) -> Sums:
+        """What the observations need, in one pass."""
+        noisy = self.flow.temperature > 0
+        return density_sums(density, self._linear, self.widths, self.areas, noisy)
+
     def free_energy(self, density: np.ndarray, risk: float) -> float:
         """F of cell averages whose risk is known."""
-        masses = density.ravel() * self.flat_volumes
-        value = 0.5 * risk + float(masses @ self._ridge)
-        if self._log_volume is not None:
-            value += self.flow.temperature * entropy(masses, density.ravel(), self._log_volume)
-        return value
+        return self._free(risk, self.sums(density))
+
+    def fixed_part(self, density: np.ndarray) -> float:
+        """∫φρ, φ the ridge less τ log vol."""
+        if self._linear is None:
+            return 0.0
+        return density_sums(density, self._linear, self.widths, self.areas, False)[2]
+
+    def _free(self, risk: float, sums: Sums) -> float:
+        _, entropy, linear, _ = sums
+        return 0.5 * risk + linear + self.flow.temperature * entropy
 
     def state(self, density: np.ndarray) -> Arrays:
-        """The carry that every flow method on a grid keeps: Ψ, risk and free energy at the present density."""
+        """The carry that every flow method on a grid keeps: Ψ, and the scalars observed at the present density."""
         psi, risk = self.potential(density)
-        free = self.free_energy(density, risk)
-        return {"potential": psi, "risk": np.array(risk), "free_energy": np.array(free)}
+        sums = self.sums(density)
+        return {"potential": psi} | self.scalars(risk, self._free(risk, sums), sums)
+
+    def scalars(self, risk: float, free: float, sums: Sums) -> Arrays:
+        """What is observed of a step, as a carry."""
+        mass, _, _, least = sums
+        seen = {"risk": risk, "free_energy": free, "mass": mass, "minimum": least}
+        return {name: np.array(value) for name, value in seen.items()}
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
-        density = y["density"]
-        return {
-            "risk": float(carry["risk"]),
-            "free_energy": float(carry["free_energy"]),
-            "mass": math.fsum(density.ravel() * self.flat_volumes),
-            "minimum": float(density.min()),
-        }
+        if "mass" not in carry:
+            mass, _, _, least = self.sums(y["density"])
+            carry = carry | {"mass": np.array(mass), "minimum": np.array(least)}
+        return {name: float(carry[name]) for name in ("risk", "free_energy", "mass", "minimum")}
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         masses = y["density"].ravel() * self.flat_volumes

@@ -11,6 +11,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.flow import non_negative
 from wflow.kernels.transport import muscl_tendency
+from wflow.kernels.transport_sums import size_and_change
 from wflow.solvers.grid.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Tolerance
 
@@ -38,8 +39,23 @@ class TransportMethod(GridMethod):
             )
         return super().prepare(flow, measure, tolerance, seed)
 
+    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
+        carry = super().init(problem, t, y)
+        return carry | self.rates(problem, t, y["density"], carry["potential"])
+
     def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.limit(problem, t, y["density"], carry["potential"])
+        return self.limit(self.known(problem, t, y, carry))
+
+    def known(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> Arrays:
+        """The carry with the rate at its end, which the step before has left there unless another method took it."""
+        if "rate" in carry:
+            return carry
+        return carry | self.rates(problem, t, y["density"], carry["potential"])
+
+    def rates(self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray) -> Arrays:
+        """The tendency and the outflow as a carry."""
+        rate, outflow = self.tendency(problem, t, rho, psi)
+        return {"rate": rate, "outflow": np.array(outflow)}
 
     def tendency(
         self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray
@@ -63,12 +79,13 @@ class TransportMethod(GridMethod):
         """θ of the slope limiter; 0 is first-order upwind."""
         return float(getattr(self, "theta", 0.0))
 
-    def limit(self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray) -> float:
+    def limit(self, carry: Arrays) -> float:
         """The step at which the fastest cell loses the part ``cfl``."""
-        _, outflow = self.tendency(problem, t, rho, psi)
+        outflow = float(carry["outflow"])
         return self.cfl / outflow if outflow > 0 else math.inf
 
 
-def norm(problem: GridProblem, field: np.ndarray) -> float:
-    """(∫ field²)^½ over the grid."""
-    return math.sqrt(float((field * field * problem.volumes).sum()))
+def stiffness(problem: GridProblem, h: float, rate0: np.ndarray, rate1: np.ndarray) -> float:
+    """‖ρ̇₁ − ρ̇₀‖/(h‖ρ̇₀‖); 0 at rest."""
+    moved, changed = size_and_change(rate0, rate1, problem.widths, problem.areas)
+    return changed / (h * moved) if moved > 0 and h > 0 else 0.0

@@ -9,12 +9,14 @@ Source: Courant, Isaacson & Rees, Comm. Pure Appl. Math. 5 (1952) 243.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from wflow.kernels.transport_sums import advance
 from wflow.solvers.grid.problem import GridProblem, energy_rises
-from wflow.solvers.grid.transport import POSITIVE, TransportMethod, norm
+from wflow.solvers.grid.transport import POSITIVE, TransportMethod, stiffness
 from wflow.solvers.method import Arrays, Step, register
 
 STABLE, TOO_STIFF, FORGET = 1.5, 2.2, 0.98
@@ -32,23 +34,20 @@ class Upwind(TransportMethod):
         return super().init(problem, t, y) | {"stiffness": np.array(0.0)}
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        rho = y["density"]
-        rate0, outflow = self.tendency(problem, t, rho, carry["potential"])
+        rho, carry = y["density"], self.known(problem, t, y, carry)
+        outflow = float(carry["outflow"])
         if h * outflow > POSITIVE:
             return Step(y, carry, limit=self.cfl / outflow, status="refused", reason="CFL bound")
-        new = rho + h * rate0
+        new = advance(rho, rho, carry["rate"], h, 1.0)
         after = problem.state(new)
         if energy_rises(carry, after):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
-        rate1, outflow = self.tendency(problem, t + h, new, after["potential"])
-        stiffness, moved = 0.0, norm(problem, rate0)
-        if moved > 0 and h > 0:
-            stiffness = norm(problem, rate1 - rate0) / (h * moved)
-        if h * stiffness > TOO_STIFF:
-            limit = min(STABLE / stiffness, 0.9 * h)
+        after |= self.rates(problem, t + h, new, after["potential"])
+        stiff = stiffness(problem, h, carry["rate"], after["rate"])
+        if h * stiff > TOO_STIFF:
+            limit = min(STABLE / stiff, 0.9 * h)
             return Step(y, carry, limit=limit, status="refused", reason="stability of diffusion")
-        stiffness = max(stiffness, FORGET * float(carry.get("stiffness", 0.0)))
-        limits = [self.cfl / outflow] if outflow > 0 else []
-        limits += [STABLE / stiffness] if stiffness > 0 else []
-        after["stiffness"] = np.array(stiffness)
-        return Step({"density": new}, after, limit=min(limits, default=float("inf")))
+        stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))
+        after["stiffness"] = np.array(stiff)
+        limit = min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
+        return Step({"density": new}, after, limit=limit)

@@ -3,7 +3,7 @@ r"""Gibbs states as the noise falls: from the free energy to the regularised ris
 .. math:: \inf_\rho F_\tau \to \inf_\rho E, \qquad E = \tfrac12 R + \tfrac\lambda2\int|\theta|^2 d\rho
 
 For a quadratic E the energy excess of ρ*_β is exactly D/(2β), each coordinate that feels a spring holding τ/2; in
-general :math:`\inf F_\tau - \inf E = O(\tfrac{D}{\beta}\log\beta)`. Source: Mei, Montanari & Nguyen (2018), section 3.
+general :math:`\inf F_\tau - \inf E = O(\tfrac{D}{\beta}\log\beta)`. Source: Mei, Montanari & Nguyen (2018).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Continuation:
         return np.asarray(self.free_energy - self.least_energy)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """The energy excess and |inf F_τ − inf E| over β, with D/(2β) and (D/β) log β beside them.
+        """The energy excess and |inf F_τ − inf E| over β, beside D/(2β) and (D/β) log β, D the axes of the grid.
 
         Raises
         ------

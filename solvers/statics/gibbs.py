@@ -83,7 +83,7 @@ class GibbsState:
             left.set(xlabel=f"{names[0]}  [parameter]", ylabel=f"density [1/{names[0]}]")
             other = left.twinx()
             other.plot(rho.centers[0], self.potential, color=GREY, lw=1.0, ls="--", label="Ψ_λ")
-            other.set_ylabel("Ψ_λ(θ; ρ*)  [loss]")
+            other.set_ylabel("Ψ_λ(θ; ρ*), dashed  [loss]", color=GREY)
         else:
             density = rho.density @ rho.widths[2] if rho.dimension == 3 else rho.density
             image = left.pcolormesh(*rho.edges[:2], density.T, cmap="viridis", rasterized=True)

@@ -48,6 +48,8 @@ NEEDS = {
     "muscl": {},
     "upwind": {},
     "quantiles": {},
+    "muscl-diffusion": {"temperature": 0.3},
+    "fully-implicit": {"temperature": 0.3},
     "scharfetter-gummel": {"temperature": 0.3},
     "scharfetter-gummel-explicit": {"temperature": 0.3},
     "backward-euler": {"temperature": 0.3},

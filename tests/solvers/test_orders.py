@@ -79,6 +79,7 @@ def gauss(n, mean=1.0, variance=0.25, wide=7.0):
         ("reaction", 2, 0.0, 1.5),
         ("strang", 2, 0.3, 1.5),
         ("backward-euler", 1, 0.3, 0.0),
+        ("fully-implicit", 1, 0.3, 0.0),
     ],
 )
 def test_order_in_time_with_an_interaction(method, order, temperature, reaction, march):

@@ -3,8 +3,8 @@ r"""Drift and diffusion of cell averages by the Scharfetter–Gummel flux, expli
 .. math:: J_{i+1/2} = \xi\frac{D}{\delta}\bigl[B(s)\rho_i - B(-s)\rho_{i+1}\bigr], \quad
           s = \frac{\Psi_{i+1}-\Psi_i}{D}, \quad B(s) = \frac{s}{e^s-1}
 
-exact for Gibbs states and first-order upwind as D → 0. One sweep: the Bernoulli functions of a row are taken while it is
-in the cache, and no array of rates is formed. Where all |s| ≤ 1 along a row, as they are on a grid that resolves the
+exact for Gibbs states and first-order upwind as D → 0. One sweep: the Bernoulli functions of a row are taken while it
+is in the cache, and no array of rates is formed. Where all |s| ≤ 1 along a row, as they are on a grid that resolves the
 Gibbs state, B is its Taylor polynomial, without exponential and division. Boxes, axes and slabs as in ``transport``.
 """
 

@@ -94,9 +94,9 @@ def frozen_step(
     noisy: bool,
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """The density after a step of h (in units of ∫ξ dt), and its mass, ∫ρ log ρ, ∫Ψρ and minimum."""
-    rho = density.reshape(rates.potential.shape)
-    out = np.empty_like(rho)
-    n0, n1, n = rho.shape
+    shape: tuple[int, ...] = rates.potential.shape
+    rho, out = density.reshape(shape), np.empty(shape)
+    n0, n1, n = shape
     sums = np.empty((n0 * n1, COUNT))
 
     def run(first: int, last: int) -> float:
@@ -148,7 +148,11 @@ def _slab(
             begins = i == first - 1 + stage
             for j in range(n1):
                 if stage == 0:
-                    low, mid, high = density[(i - 1) % n0, j], density[at, j], density[(i + 1) % n0, j]
+                    low, mid, high = (
+                        density[(i - 1) % n0, j],
+                        density[at, j],
+                        density[(i + 1) % n0, j],
+                    )
                     to = ring[i % 3, j]
                 else:
                     low, mid, high = ring[(i - 1) % 3, j], ring[i % 3, j], ring[(i + 1) % 3, j]
@@ -213,7 +217,9 @@ def _along(
     n = row.size
     for k in range(1, n):
         drift = (level[k] - level[k - 1]) * per_gap[k]
-        flux[k] = spread[k] * (row[k - 1] - row[k]) - drift * (row[k] if drift > 0.0 else row[k - 1])
+        flux[k] = spread[k] * (row[k - 1] - row[k]) - drift * (
+            row[k] if drift > 0.0 else row[k - 1]
+        )
     for k in (0, n):
         drift = (level[0] - level[n - 1]) * per_gap[k]
         up = row[0] if drift > 0.0 else row[n - 1]

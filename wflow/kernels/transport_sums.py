@@ -69,6 +69,11 @@ def row_sums(
     for k in range(density.size):
         mass += widths[k] * density[k]
         least = min(least, np.float64(density[k]).view(np.int64))
+    smallest = np.int64(least).view(np.float64)
+    if least < 0:
+        # Negative numbers stand in reverse order: found one by one, as this should not happen.
+        for k in range(density.size):
+            smallest = density[k] if density[k] < smallest else smallest
     if noisy:
         for k in range(density.size):
             # 0 log 0 = 0; what is below the normal numbers counts as nothing.
@@ -78,7 +83,7 @@ def row_sums(
         for k in range(density.size):
             along += widths[k] * (density[k] * linear[k])
     sums[MASS], sums[ENTROPY], sums[LINEAR], sums[LEAST] = (
-        area * mass, area * entropy, area * along, np.int64(least).view(np.float64),
+        area * mass, area * entropy, area * along, smallest,
     )  # fmt: skip
 
 
@@ -136,6 +141,43 @@ def advance(
 
     over_slabs(run, a.shape[0], n)
     return out
+
+
+@jit(fastmath=REORDERED)
+def _compare_rows(
+    one: np.ndarray,
+    two: np.ndarray,
+    widths: np.ndarray,
+    areas: np.ndarray,
+    first: int,
+    last: int,
+    sums: np.ndarray,
+) -> None:
+    for i in range(first, last):
+        a, b = one[i], two[i]
+        size, apart = 0.0, 0.0
+        for k in range(a.size):
+            size += widths[k] * (a[k] * a[k])
+            apart += widths[k] * ((b[k] - a[k]) * (b[k] - a[k]))
+        sums[i, 0] = areas[i] * size
+        sums[i, 1] = areas[i] * apart
+
+
+def size_and_change(
+    one: np.ndarray, two: np.ndarray, widths: np.ndarray, areas: np.ndarray
+) -> tuple[float, float]:
+    """(∫ one²)^½ and (∫ (two − one)²)^½."""
+    n = one.shape[-1]
+    a, b = one.reshape(-1, n), two.reshape(-1, n)
+    sums = np.empty((a.shape[0], 2))
+
+    def run(first: int, last: int) -> float:
+        _compare_rows(a, b, widths, areas, first, last, sums)
+        return 0.0
+
+    over_slabs(run, a.shape[0], n)
+    size, apart = sums.sum(axis=0)
+    return math.sqrt(size), math.sqrt(apart)
 
 
 def density_sums(
