@@ -50,7 +50,8 @@ class ExplicitDriftDiffusion(GridMethod):
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
         return _Problem(flow, measure, tolerance)
 
-    def init(self, problem: Any, t: float, y: Arrays) -> Arrays:
+    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
+        assert isinstance(problem, _Problem)
         if problem.frozen:
             return problem.linear_state(y["density"])
         carry = problem.state(y["density"])
@@ -65,9 +66,9 @@ class ExplicitDriftDiffusion(GridMethod):
         rho, leaving = y["density"], float(carry["leaving"])
         if h * leaving > POSITIVE:
             return Step(y, carry, limit=self.cfl / leaving, status="refused", reason="CFL bound")
-        stage = advance(rho, rho, carry["rate"], h, 1.0)
+        stage = advance(rho, rho, carry["rate"], h, 1.0, problem.room("stage"))
         psi, _ = problem.potential(stage)
-        middle = self._rate(problem, t + h, stage, psi)
+        middle = self._rate(problem, t + h, stage, psi, problem.room("rate"))
         leaving = float(middle["leaving"])
         if h * leaving > POSITIVE:
             limit = min(self.cfl / leaving, 0.9 * h)
@@ -102,8 +103,15 @@ class ExplicitDriftDiffusion(GridMethod):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
         return Step({"density": density}, after, limit=self._limit(problem, t + h, after))
 
-    def _rate(self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray) -> Arrays:
-        out = np.empty_like(rho)
+    def _rate(
+        self,
+        problem: GridProblem,
+        t: float,
+        rho: np.ndarray,
+        psi: np.ndarray,
+        out: np.ndarray | None = None,
+    ) -> Arrays:
+        out = np.empty_like(rho) if out is None else out
         box, flow = problem.box_shape, problem.flow
         leaving = drift_diffusion_tendency(
             rho.reshape(box),

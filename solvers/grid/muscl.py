@@ -52,9 +52,9 @@ class Muscl(TransportMethod):
         rate0, outflow = carry["rate"], float(carry["outflow"])
         if h * outflow > POSITIVE:
             return Step(y, carry, limit=self.cfl / outflow, status="refused", reason="CFL bound")
-        stage = advance(rho, rho, rate0, h, 1.0)
+        stage = advance(rho, rho, rate0, h, 1.0, problem.room("stage"))
         psi, _ = problem.potential(stage)
-        rate1, outflow = self.tendency(problem, t + h, stage, psi)
+        rate1, outflow = self.tendency(problem, t + h, stage, psi, problem.room("rate"))
         if h * outflow > POSITIVE:
             limit = min(self.cfl / outflow, 0.9 * h)
             return Step(y, carry, limit=limit, status="refused", reason="CFL bound at stage 2")

@@ -51,14 +51,19 @@ class MusclDiffusion(Muscl):
         return GridProblem(flow, measure, tolerance)
 
     def tendency(
-        self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray
+        self,
+        problem: GridProblem,
+        t: float,
+        rho: np.ndarray,
+        psi: np.ndarray,
+        out: np.ndarray | None = None,
     ) -> tuple[np.ndarray, float]:
         tau = problem.flow.temperature
-        phi = np.maximum(rho, EMPTY)
+        phi = np.maximum(rho, EMPTY, out=problem.room("phi"))
         np.log(phi, out=phi)
         phi *= tau
         phi += psi
-        rate, outflow = super().tendency(problem, t, rho, phi)
+        rate, outflow = super().tendency(problem, t, rho, phi, out)
         # Ripples of the shortest wave need dt·4τΣδ⁻² ≤ 2, which |v| does not show.
         ripples = tau * problem.flow.schedule(t) * _per_area(problem)
         return rate, outflow + ripples

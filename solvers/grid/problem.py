@@ -65,6 +65,7 @@ class GridProblem:
             self._fixed = self._fixed - flow.temperature * flow.energy.reference_log_volume(points)
         self._linear = self._fixed if self._fixed.any() else None
         self._square = (points**2).sum(axis=1)
+        self._rooms: Arrays = {}
         self.initial: Arrays = {"density": np.array(measure.density)}
 
     def potential(self, density: np.ndarray) -> tuple[np.ndarray, float]:
@@ -72,6 +73,12 @@ class GridProblem:
         field = self._prepared.field(density.ravel() * self.flat_volumes)
         psi = field.first_variation() + self._fixed
         return psi.reshape(density.shape), field.risk
+
+    def room(self, name: str) -> np.ndarray:
+        """An array for what a step forms and forgets: a new one each time would be paid for in page faults."""
+        if name not in self._rooms:
+            self._rooms[name] = np.empty(self.volumes.shape)
+        return self._rooms[name]
 
     @cached_property
     def frozen(self) -> bool:

@@ -58,10 +58,15 @@ class TransportMethod(GridMethod):
         return {"rate": rate, "outflow": np.array(outflow)}
 
     def tendency(
-        self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray
+        self,
+        problem: GridProblem,
+        t: float,
+        rho: np.ndarray,
+        psi: np.ndarray,
+        out: np.ndarray | None = None,
     ) -> tuple[np.ndarray, float]:
         """dρ/dt, and the largest rate at which a cell empties."""
-        out = np.empty_like(rho)
+        out = np.empty_like(rho) if out is None else out
         box = problem.box_shape
         outflow = muscl_tendency(
             rho.reshape(box),

@@ -38,24 +38,27 @@ def drift_diffusion_tendency(
 ) -> float:
     """Write dρ/dt of boxes (n0, n1, n2); return the largest rate at which a cell is left, in 1/time."""
     order = outer_first(density.shape)
-    shape = tuple(density.shape[k] for k in order)
-    rho, psi, out = (x.reshape(shape) for x in (density, potential, tendency))
+    n0, n1, n = (density.shape[k] for k in order)
+    rho, psi, out = (x.reshape(n0 * n1, n) for x in (density, potential, tendency))
     axis0, axis1, axis2 = (axes[k] for k in order)
     moving, rings = moves[list(order)], periodic[list(order)]
     diffusion = diffusion if diffusion > SMALLEST else 0.0
 
     def run(first: int, last: int) -> float:
         return float(
-            _slab(rho, psi, axis0, axis1, axis2, moving, rings, diffusion, speed, first, last, out)
-        )
+            _slab(
+                rho, psi, n1, axis0, axis1, axis2, moving, rings, diffusion, speed, first, last, out
+            )
+        )  # fmt: skip
 
-    return over_slabs(run, shape[0], shape[1] * shape[2])
+    return over_slabs(run, n0, n1 * n)
 
 
 @jit(fastmath=FUSED)
 def _slab(
-    density: np.ndarray,
-    potential: np.ndarray,
+    rho: np.ndarray,
+    psi: np.ndarray,
+    n1: int,
     axis0: np.ndarray,
     axis1: np.ndarray,
     axis2: np.ndarray,
@@ -67,53 +70,60 @@ def _slab(
     last: int,
     tendency: np.ndarray,
 ) -> float:
-    n0, n1, n = density.shape
+    # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each.
+    rows, n = rho.shape
+    n0 = rows // n1
     # Flux and backward rate through the lower faces: of axis 0 one row a j, of axis 1 the last one.
     flux_below, back_below = np.zeros((n1 + 1, n)), np.zeros((n1 + 1, n))
     row, level = np.empty(n + 2), np.empty(n + 2)
     flux, ahead, back = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
-    leaving, peak = np.zeros(n), np.zeros(n)
+    out, leaving, peak = np.empty(n), np.empty(n), np.zeros(n)
+    scale = np.empty(n + 1)
+    for k in range(n + 1):
+        scale[k] = speed * axis2[GAP, k + 1]
+    if not periodic[2]:
+        scale[0] = scale[n] = 0.0
     for i in range(first, last):
         for j in range(n1):
-            out = tendency[i, j]
+            here = i * n1 + j
             for k in range(n):
                 out[k] = leaving[k] = 0.0
             # One body for both transverse axes, and for lower and upper faces: it compiles four times faster.
             for transverse in range(2):
                 if not moves[transverse]:
                     continue
-                axis, at, count, slot, begins = axis0, i, n0, j, i == first
+                at, count, stride, slot, begins = i, n0, n1, j, i == first
+                per_width = axis0[PER_WIDTH, i]
                 if transverse == 1:
-                    axis, at, count, slot, begins = axis1, j, n1, n1, j == 0
+                    at, count, stride, slot, begins = j, n1, 1, n1, j == 0
+                    per_width = axis1[PER_WIDTH, j]
+                base = here - at * stride
                 for face in range(at if begins else at + 1, at + 2):
                     is_open = periodic[transverse] or 0 < face < count
-                    scale = speed * axis[GAP, face + 1] if is_open else 0.0
-                    low, high = (face - 1) % count, face % count
-                    i_low, i_high, j_low, j_high = low, high, j, j
-                    if transverse == 1:
-                        i_low, i_high, j_low, j_high = i, i, low, high
-                    between(
-                        density[i_low, j_low], density[i_high, j_high],
-                        potential[i_low, j_low], potential[i_high, j_high],
-                        scale, diffusion, n, flux, ahead, back,
+                    per_gap = axis0[GAP, face + 1] if transverse == 0 else axis1[GAP, face + 1]
+                    low, high = base + (face - 1) % count * stride, base + face % count * stride
+                    _across(
+                        rho, psi, low, high, speed * per_gap if is_open else 0.0, diffusion,
+                        flux, ahead, back,
                     )  # fmt: skip
                     if face == at:
                         for k in range(n):
                             flux_below[slot, k] = flux[k]
                             back_below[slot, k] = back[k]
-                _collect(
-                    flux_below[slot], back_below[slot], flux, ahead, back, axis[PER_WIDTH, at], out, leaving
-                )  # fmt: skip
+                _collect(flux_below, back_below, slot, flux, ahead, back, per_width, out, leaving)
             if moves[2]:
-                _along(
-                    density[i, j], potential[i, j], axis2, periodic[2], speed, diffusion,
-                    row, level, flux, ahead, back,
-                )  # fmt: skip
-                per_width = axis2[PER_WIDTH]
                 for k in range(n):
-                    out[k] -= (flux[k + 1] - flux[k]) * per_width[k]
+                    row[k + 1] = rho[here, k]
+                    level[k + 1] = psi[here, k]
+                row[0], row[n + 1] = row[n], row[1]
+                level[0], level[n + 1] = level[n], level[1]
+                _along(row, level, scale, diffusion, flux, ahead, back)
                 for k in range(n):
-                    leaving[k] += (ahead[k + 1] + back[k]) * per_width[k]
+                    out[k] -= (flux[k + 1] - flux[k]) * axis2[PER_WIDTH, k]
+                for k in range(n):
+                    leaving[k] += (ahead[k + 1] + back[k]) * axis2[PER_WIDTH, k]
+            for k in range(n):
+                tendency[here, k] = out[k]
             for k in range(n):
                 peak[k] = max(peak[k], leaving[k])
     largest = 0.0
@@ -159,80 +169,72 @@ def spreads(jump: np.ndarray, diffusion: float, m: int, spread: np.ndarray) -> N
 
 
 @jit(fastmath=FUSED)
-def between(
-    low: np.ndarray,
-    high: np.ndarray,
-    level_low: np.ndarray,
-    level_high: np.ndarray,
+def _across(
+    rho: np.ndarray,
+    psi: np.ndarray,
+    low: int,
+    high: int,
     scale: float,
     diffusion: float,
-    m: int,
     flux: np.ndarray,
     ahead: np.ndarray,
     back: np.ndarray,
 ) -> None:
-    """Fluxes through m faces between two lines of cells, and the rates up and down."""
+    """Fluxes through the faces between two rows, and the rates up and down; ``scale`` is ξ/δ, 0 at a wall."""
+    n = rho.shape[1]
     # Loops of their own: the compiler vectorises only if few pairs of arrays might overlap.
-    for k in range(m):
-        ahead[k] = level_high[k] - level_low[k]
-    spreads(ahead, diffusion, m, back)
-    for k in range(m):
+    for k in range(n):
+        ahead[k] = psi[high, k] - psi[low, k]
+    spreads(ahead, diffusion, n, back)
+    for k in range(n):
         jump, spread = ahead[k], back[k]
         # B(−|s|) = B(|s|) + |s|
         ahead[k] = scale * (max(-jump, 0.0) + spread)
         back[k] = scale * (max(jump, 0.0) + spread)
-    for k in range(m):
-        flux[k] = ahead[k] * low[k] - back[k] * high[k]
+    for k in range(n):
+        flux[k] = ahead[k] * rho[low, k] - back[k] * rho[high, k]
 
 
 @jit(fastmath=FUSED)
 def _along(
-    rho: np.ndarray,
-    psi: np.ndarray,
-    axis: np.ndarray,
-    periodic: bool,
-    speed: float,
-    diffusion: float,
     row: np.ndarray,
     level: np.ndarray,
+    scale: np.ndarray,
+    diffusion: float,
     flux: np.ndarray,
     ahead: np.ndarray,
     back: np.ndarray,
 ) -> None:
-    """Fluxes and rates through the n + 1 faces of one row, copied with a ghost at either end."""
-    n = rho.size
-    for k in range(n):
-        row[k + 1] = rho[k]
-        level[k + 1] = psi[k]
-    row[0], row[n + 1] = rho[n - 1], rho[0]
-    level[0], level[n + 1] = psi[n - 1], psi[0]
-    between(row, row[1:], level, level[1:], speed, diffusion, n + 1, flux, ahead, back)
-    if not periodic:
-        flux[0] = flux[n] = ahead[n] = back[0] = 0.0
-    per_gap = axis[GAP]
-    for f in range(n + 1):
-        flux[f] *= per_gap[f + 1]
-        ahead[f] *= per_gap[f + 1]
-        back[f] *= per_gap[f + 1]
+    """The same along a row that carries a ghost at either end."""
+    m = scale.size
+    for k in range(m):
+        ahead[k] = level[k + 1] - level[k]
+    spreads(ahead, diffusion, m, back)
+    for k in range(m):
+        jump, spread = ahead[k], back[k]
+        ahead[k] = scale[k] * (max(-jump, 0.0) + spread)
+        back[k] = scale[k] * (max(jump, 0.0) + spread)
+    for k in range(m):
+        flux[k] = ahead[k] * row[k] - back[k] * row[k + 1]
 
 
 @jit(fastmath=FUSED)
 def _collect(
     flux_below: np.ndarray,
     back_below: np.ndarray,
+    slot: int,
     flux: np.ndarray,
     ahead: np.ndarray,
     back: np.ndarray,
     per_width: float,
-    tendency: np.ndarray,
+    out: np.ndarray,
     leaving: np.ndarray,
 ) -> None:
     """Add one transverse axis's share; the upper faces become the next row's lower ones."""
-    n = tendency.size
-    for k in range(n):
-        tendency[k] -= (flux[k] - flux_below[k]) * per_width
-    for k in range(n):
-        leaving[k] += (ahead[k] + back_below[k]) * per_width
-    for k in range(n):
-        flux_below[k] = flux[k]
-        back_below[k] = back[k]
+    for k in range(out.size):
+        out[k] -= (flux[k] - flux_below[slot, k]) * per_width
+    for k in range(out.size):
+        leaving[k] += (ahead[k] + back_below[slot, k]) * per_width
+    for k in range(out.size):
+        flux_below[slot, k] = flux[k]
+        back_below[slot, k] = back[k]

@@ -99,10 +99,14 @@ def frozen_step(
     n0, n1, n = shape
     sums = np.empty((n0 * n1, COUNT))
 
+    # The same memory as rows.
+    start, psi, end = rho.reshape(-1, n), rates.potential.reshape(-1, n), out.reshape(-1, n)
+    spread0, spread1, spread2 = (s.reshape(-1, s.shape[-1]) for s in rates.spread)
+
     def run(first: int, last: int) -> float:
         _slab(
-            rho, *rates.spread, *rates.per_gap, *rates.per_width, rates.moves, rates.potential, h,
-            widths, areas, noisy, first, last, out, sums,
+            start, n1, spread0, spread1, spread2, *rates.per_gap, *rates.per_width, rates.moves, psi,
+            h, widths, areas, noisy, first, last, end, sums,
         )  # fmt: skip
         return 0.0
 
@@ -113,6 +117,7 @@ def frozen_step(
 @jit(fastmath=FUSED)
 def _slab(
     density: np.ndarray,
+    n1: int,
     spread0: np.ndarray,
     spread1: np.ndarray,
     spread2: np.ndarray,
@@ -133,10 +138,12 @@ def _slab(
     out: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    n0, n1, n = density.shape
-    ring = np.zeros((3, n1, n))
+    # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each.
+    rows, n = density.shape
+    n0 = rows // n1
+    ring = np.zeros((3 * n1, n))
     # Fluxes through the lower and upper faces, changing places: of axis 0 by plane, a stage each; of axis 1 by row.
-    kept0, kept1 = np.zeros((2, 2, n1, n)), np.zeros((2, n))
+    kept0, kept1 = np.zeros((4 * n1, n)), np.zeros((2, n))
     along, side = np.zeros(n + 1), np.zeros(n)
     for step in range(first - 1, last + 2):
         for stage in range(2):
@@ -144,100 +151,114 @@ def _slab(
             i = step - stage
             if i < first - 1 + stage or i > last - stage:
                 continue
-            at = i % n0
-            begins = i == first - 1 + stage
+            at, begins = i % n0, i == first - 1 + stage
+            below, above = (2 * stage + (i & 1)) * n1, (2 * stage + ((i + 1) & 1)) * n1
+            source, base = (density, at * n1) if stage == 0 else (ring, (i % 3) * n1)
+            lower = (at - 1) % n0 * n1 if stage == 0 else (i - 1) % 3 * n1
+            upper = (at + 1) % n0 * n1 if stage == 0 else (i + 1) % 3 * n1
             for j in range(n1):
-                if stage == 0:
-                    low, mid, high = (
-                        density[(i - 1) % n0, j],
-                        density[at, j],
-                        density[(i + 1) % n0, j],
-                    )
-                    to = ring[i % 3, j]
-                else:
-                    low, mid, high = ring[(i - 1) % 3, j], ring[i % 3, j], ring[(i + 1) % 3, j]
-                    to = out[at, j]
-                below, above = kept0[stage, i & 1, j], kept0[stage, (i + 1) & 1, j]
-                psi = potential[at, j]
+                here = at * n1 + j
                 if moves[0]:
                     if begins:
                         _across(
-                            spread0[at, j], potential[(at - 1) % n0, j], psi, per_gap0[at], low, mid, below
+                            spread0, here, potential, (at - 1) % n0 * n1 + j, here, per_gap0[at],
+                            source, lower + j, base + j, kept0, below + j,
                         )  # fmt: skip
                     _across(
-                        spread0[at + 1, j], psi, potential[(at + 1) % n0, j], per_gap0[at + 1], mid, high, above
+                        spread0, here + n1, potential, here, (at + 1) % n0 * n1 + j, per_gap0[at + 1],
+                        source, base + j, upper + j, kept0, above + j,
                     )  # fmt: skip
                 if moves[1]:
-                    before, behind = kept1[j & 1], kept1[(j + 1) & 1]
                     left, right = (j - 1) % n1, (j + 1) % n1
+                    face = at * (n1 + 1) + j
                     if j == 0:
-                        one = density[at, left] if stage == 0 else ring[i % 3, left]
                         _across(
-                            spread1[at, 0], potential[at, left], psi, per_gap1[0], one, mid, before
+                            spread1, face, potential, at * n1 + left, here, per_gap1[0],
+                            source, base + left, base, kept1, 0,
                         )  # fmt: skip
-                    one = density[at, right] if stage == 0 else ring[i % 3, right]
                     _across(
-                        spread1[at, j + 1], psi, potential[at, right], per_gap1[j + 1], mid, one, behind
+                        spread1, face + 1, potential, here, at * n1 + right, per_gap1[j + 1],
+                        source, base + j, base + right, kept1, (j + 1) & 1,
                     )  # fmt: skip
-                    per = per_width1[j]
                     for k in range(n):
-                        side[k] = (before[k] - behind[k]) * per
+                        side[k] = (kept1[j & 1, k] - kept1[(j + 1) & 1, k]) * per_width1[j]
                 if moves[2]:
-                    _along(spread2[at, j], psi, per_gap2, mid, along)
-                _advance(mid, below, above, per_width0[at], along, per_width2, side, h, to)
-                if stage == 1:
-                    start = density[at, j]
+                    _along(spread2, here, potential, per_gap2, source, base + j, along)
+                if stage == 0:
+                    _advance(
+                        source, base + j, kept0, below + j, above + j, per_width0[at], along,
+                        per_width2, side, h, ring, i % 3 * n1 + j,
+                    )  # fmt: skip
+                else:
+                    _advance(
+                        source, base + j, kept0, below + j, above + j, per_width0[at], along,
+                        per_width2, side, h, out, here,
+                    )  # fmt: skip
                     for k in range(n):
-                        to[k] = 0.5 * (start[k] + to[k])
-                    r = at * n1 + j
-                    row_sums(to, potential[at, j], widths, areas[r], noisy, True, sums[r])
+                        out[here, k] = 0.5 * (density[here, k] + out[here, k])
+                    row_sums(
+                        out, here, potential, widths, areas[here], noisy, True, sums
+                    )  # fmt: skip
 
 
 @jit(fastmath=FUSED)
 def _across(
     spread: np.ndarray,
-    level_low: np.ndarray,
-    level_high: np.ndarray,
+    face: int,
+    potential: np.ndarray,
+    level_low: int,
+    level_high: int,
     per_gap: float,
-    low: np.ndarray,
-    high: np.ndarray,
+    density: np.ndarray,
+    low: int,
+    high: int,
     flux: np.ndarray,
+    to: int,
 ) -> None:
     """Fluxes through the faces between two rows."""
-    for k in range(flux.size):
-        drift = (level_high[k] - level_low[k]) * per_gap
-        flux[k] = spread[k] * (low[k] - high[k]) - drift * (high[k] if drift > 0.0 else low[k])
+    for k in range(flux.shape[1]):
+        drift = (potential[level_high, k] - potential[level_low, k]) * per_gap
+        one, other = density[low, k], density[high, k]
+        flux[to, k] = spread[face, k] * (one - other) - drift * (other if drift > 0.0 else one)
 
 
 @jit(fastmath=FUSED)
 def _along(
-    spread: np.ndarray, level: np.ndarray, per_gap: np.ndarray, row: np.ndarray, flux: np.ndarray
+    spread: np.ndarray,
+    at: int,
+    level: np.ndarray,
+    per_gap: np.ndarray,
+    density: np.ndarray,
+    row: int,
+    flux: np.ndarray,
 ) -> None:
     """Fluxes through the n + 1 faces of a row; the first and the last close a ring, and are 0 at a wall."""
-    n = row.size
+    n = flux.size - 1
     for k in range(1, n):
-        drift = (level[k] - level[k - 1]) * per_gap[k]
-        flux[k] = spread[k] * (row[k - 1] - row[k]) - drift * (
-            row[k] if drift > 0.0 else row[k - 1]
-        )
+        drift = (level[at, k] - level[at, k - 1]) * per_gap[k]
+        one, other = density[row, k - 1], density[row, k]
+        flux[k] = spread[at, k] * (one - other) - drift * (other if drift > 0.0 else one)
+    one, other = density[row, n - 1], density[row, 0]
     for k in (0, n):
-        drift = (level[0] - level[n - 1]) * per_gap[k]
-        up = row[0] if drift > 0.0 else row[n - 1]
-        flux[k] = spread[k] * (row[n - 1] - row[0]) - drift * up
+        drift = (level[at, 0] - level[at, n - 1]) * per_gap[k]
+        flux[k] = spread[at, k] * (one - other) - drift * (other if drift > 0.0 else one)
 
 
 @jit(fastmath=FUSED)
 def _advance(
-    mid: np.ndarray,
-    below: np.ndarray,
-    above: np.ndarray,
+    density: np.ndarray,
+    row: int,
+    kept: np.ndarray,
+    below: int,
+    above: int,
     per_width0: float,
     along: np.ndarray,
     per_width2: np.ndarray,
     side: np.ndarray,
     h: float,
-    to: np.ndarray,
+    out: np.ndarray,
+    to: int,
 ) -> None:
-    for k in range(mid.size):
-        across = (below[k] - above[k]) * per_width0 + side[k]
-        to[k] = mid[k] + h * (across + (along[k] - along[k + 1]) * per_width2[k])
+    for k in range(side.size):
+        across = (kept[below, k] - kept[above, k]) * per_width0 + side[k]
+        out[to, k] = density[row, k] + h * (across + (along[k] - along[k + 1]) * per_width2[k])

@@ -3,7 +3,7 @@ r"""One pass over a density: the Runge–Kutta combination, and the sums that it
 .. math:: \rho' = (1-c)\,\rho_0 + c\,(\rho_1 + h\dot\rho_1), \qquad
           \int\rho',\ \int\rho'\log\rho',\ \int\varphi\,\rho',\ \min\rho'
 
-Every row is summed by itself and the rows are added exactly, so slabs and threads change no bit.
+Every row is summed by itself and the rows are added in one order, so slabs and threads change no bit.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def logarithm(x: float) -> float:
 @jit(fastmath=REORDERED)
 def row_sums(
     density: np.ndarray,
+    row: int,
     linear: np.ndarray,
     widths: np.ndarray,
     area: float,
@@ -62,29 +63,30 @@ def row_sums(
     with_linear: bool,
     sums: np.ndarray,
 ) -> None:
-    """The sums of one row into ``sums`` (COUNT,); ρ log ρ only if ``noisy``, φ only if ``with_linear``."""
+    """The sums of row ``row`` of (rows, n); ρ log ρ only if ``noisy``, φ only if ``with_linear``."""
     mass, entropy, along = 0.0, 0.0, 0.0
+    n = widths.size
     # As integers numbers ≥ 0 keep their order and a negative one is negative: a minimum that vectorises.
-    least = np.float64(density[0]).view(np.int64)
-    for k in range(density.size):
-        mass += widths[k] * density[k]
-        least = min(least, np.float64(density[k]).view(np.int64))
+    least = np.float64(density[row, 0]).view(np.int64)
+    for k in range(n):
+        mass += widths[k] * density[row, k]
+    for k in range(n):
+        least = min(least, np.float64(density[row, k]).view(np.int64))
     smallest = np.int64(least).view(np.float64)
     if least < 0:
         # Negative numbers stand in reverse order: found one by one, as this should not happen.
-        for k in range(density.size):
-            smallest = density[k] if density[k] < smallest else smallest
+        for k in range(n):
+            smallest = density[row, k] if density[row, k] < smallest else smallest
     if noisy:
-        for k in range(density.size):
+        for k in range(n):
             # 0 log 0 = 0; what is below the normal numbers counts as nothing.
-            rho = density[k]
+            rho = density[row, k]
             entropy += widths[k] * (rho * logarithm(max(rho, SUBNORMAL)))
     if with_linear:
-        for k in range(density.size):
-            along += widths[k] * (density[k] * linear[k])
-    sums[MASS], sums[ENTROPY], sums[LINEAR], sums[LEAST] = (
-        area * mass, area * entropy, area * along, smallest,
-    )  # fmt: skip
+        for k in range(n):
+            along += widths[k] * (density[row, k] * linear[row, k])
+    sums[row, MASS], sums[row, ENTROPY] = area * mass, area * entropy
+    sums[row, LINEAR], sums[row, LEAST] = area * along, smallest
 
 
 @jit(fastmath=FUSED)
@@ -100,9 +102,7 @@ def _sum_rows(
     sums: np.ndarray,
 ) -> None:
     for i in range(first, last):
-        row_sums(
-            density[i], linear[i if with_linear else 0], widths, areas[i], noisy, with_linear, sums[i]
-        )  # fmt: skip
+        row_sums(density, i, linear, widths, areas[i], noisy, with_linear, sums)
 
 
 @jit(fastmath=FUSED)
@@ -128,10 +128,15 @@ def _advance_rows(
 
 
 def advance(
-    start: np.ndarray, stage: np.ndarray, rate: np.ndarray, h: float, share: float
+    start: np.ndarray,
+    stage: np.ndarray,
+    rate: np.ndarray,
+    h: float,
+    share: float,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """(1 − share) start + share (stage + h rate), of the shape of ``start``; positive where both parts are."""
-    out = np.empty_like(start)
+    out = np.empty_like(start) if out is None else out
     n = start.shape[-1]
     a, b, c, d = (x.reshape(-1, n) for x in (start, stage, rate, out))
 
@@ -205,9 +210,6 @@ def density_sums(
 
 
 def total(sums: np.ndarray) -> tuple[float, float, float, float]:
-    """The sums of all rows (rows, COUNT), added exactly."""
-    mass, entropy, linear = (
-        math.fsum(sums[:, column]) if np.isfinite(sums[:, column]).all() else math.nan
-        for column in (MASS, ENTROPY, LINEAR)
-    )
+    """The sums of all rows (rows, COUNT), added pairwise in one order."""
+    mass, entropy, linear = np.ascontiguousarray(sums[:, :LEAST].T).sum(axis=1).tolist()
     return mass, entropy, linear, float(sums[:, LEAST].min())

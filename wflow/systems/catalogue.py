@@ -84,6 +84,8 @@ class System(ABC):
     measures: ClassVar[tuple[str, ...]] = ("grid", "particles")
     t_end: ClassVar[float] = 10.0
     t_eval: ClassVar[tuple[float, ...] | None] = None
+    random_particles: ClassVar[bool] = False
+    """Whether the particles of a start are a sample of its law, which a grid beside them is not."""
     clock: ClassVar[float] = 2.0
     """Constant factor of ξ: 2 for systems that keep Mei, Montanari & Nguyen's clock."""
     ridge_on: ClassVar[tuple[str, ...] | None] = None

@@ -128,6 +128,7 @@ class GaussianMixtureSystem(System):
     )
     measures = ("particles", "grid")
     ridge_on = ("c",)
+    random_particles = True
     clock = 1.0
     t_end = 100.0
     t_eval = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 100.0, 200.0, 400.0, 800.0)

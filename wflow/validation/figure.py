@@ -46,8 +46,9 @@ def _risk(axis: Any, report: Report) -> None:
     for (kind, solution), line in zip(report.limits.items(), ("-", "--"), strict=False):
         t, risk = solution.t, solution.risk
         if "risk" in solution.steps:
-            t = np.concatenate([t[:1], solution.steps["t"]])
-            risk = np.concatenate([risk[:1], solution.steps["risk"]])
+            t = np.concatenate([t, solution.steps["t"]])
+            order = np.argsort(t, kind="stable")
+            t, risk = t[order], np.concatenate([risk, solution.steps["risk"]])[order]
         colour = BLUE if kind == "grid" else GREEN
         axis.plot(t, risk, line, color=colour, lw=1.4, label=f"limit, {kind}")
     for i, n in enumerate(report.neurons):
@@ -85,9 +86,10 @@ def _laws(axis: Any, report: Report) -> None:
         spans = [seen]
         heights = [np.quantile(density, 0.99)]
         if report.laws.size:
-            # Of several coordinates |θ| is shown, as by law_curve.
+            # Of several coordinates the first is shown on a grid's marginal, |θ| on particles, as by law_curve.
             laws = report.laws[:, k]
-            neurons = laws[..., 0] if laws.shape[-1] == 1 else np.linalg.norm(laws, axis=-1)
+            first = laws.shape[-1] == 1 or "grid" in report.limits
+            neurons = laws[..., 0] if first else np.linalg.norm(laws, axis=-1)
             height, edges = np.histogram(neurons.ravel(), bins=40, density=True)
             axis.stairs(height, edges, fill=True, color=colour, alpha=0.3)
             spans.append(edges)

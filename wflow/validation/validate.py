@@ -98,8 +98,9 @@ def validate(
     began = time.perf_counter()
     limits: dict[str, Solution] = {}
     for kind, n in (("grid", n_grid), ("particles", n_particles)):
-        # Particles with noise are themselves a sample: they stand in only where there is no grid.
-        if kind in system.measures and not (kind == "particles" and temperature > 0 and limits):
+        # Particles with noise, or from a random start, are a sample: they stand in only where there is no grid.
+        sampled = temperature > 0 or system.random_particles
+        if kind in system.measures and not (kind == "particles" and sampled and limits):
             limits[kind] = solve(flow, system.initial(kind, n), (0.0, end), t_eval=times)
             if not limits[kind].success:
                 raise ComputationError(f"the limit on {kind} failed: {limits[kind].message}")
