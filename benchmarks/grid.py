@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Changing:
         self.dimension = dimension
         self.coordinates = ("x", "y", "z")[:dimension]
         self.bounds = np.array([(-np.inf, np.inf)] * dimension)
-        self.values = np.zeros(0)
+        self.values, self.mean = np.zeros(0), 0.0
 
     def prepare(self, points: np.ndarray) -> Changing:
         made = Changing(self.dimension)
@@ -79,17 +80,12 @@ class Changing:
         made.values, made.mean = self.values, float(self.values @ weights)
         return made
 
-    mean = 0.0
-
     @property
     def risk(self) -> float:
         return 2 * self.mean + 0.1 * self.mean**2
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         return (1 + 0.1 * self.mean) * (self.values if points is None else potential(points))
-
-    def gradient(self, points: np.ndarray | None = None) -> np.ndarray:
-        raise ArithmeticError("a grid takes no gradient")
 
     def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
         return np.zeros(points.shape[0])
@@ -139,8 +135,7 @@ def bandwidth(shape: tuple[int, ...], seconds: float) -> Row:
     parts = [slice(n * k // THREADS, n * (k + 1) // THREADS) for k in range(THREADS)]
 
     def run() -> None:
-        for done in [pool.submit(triad, a[p], b[p], c[p]) for p in parts]:
-            done.result()
+        list(pool.map(lambda p: triad(a[p], b[p], c[p]), parts))
 
     return {"bandwidth": 24 * n / fastest(run, seconds) / 1e9}
 
@@ -174,23 +169,23 @@ class Clock:
     shortest = math.inf
 
     def begin(self, seconds: float) -> None:
-        self.last, self.end = math.nan, time.perf_counter() + seconds
+        self.last, self.end, self.seconds = math.nan, math.inf, seconds
 
     def handle(self, t: float, observed: dict[str, float]) -> Any:
         from wflow.trackers import Stop
 
         now = time.perf_counter()
-        # NaN, at the start of a run, is no time.
-        if now - self.last < self.shortest:
-            self.shortest = now - self.last
+        if math.isnan(self.last):
+            self.end = now + self.seconds
+        else:
+            self.shortest = min(self.shortest, now - self.last)
         self.last = now
         return Stop("timed") if now > self.end else None
 
     def state(self) -> list[float]:
         return []
 
-    def restore(self, state: list[float]) -> None:
-        pass
+    def restore(self, state: list[float]) -> None: ...
 
 
 def whole(shape: tuple[int, ...], seconds: float) -> Row:
@@ -206,10 +201,9 @@ def whole(shape: tuple[int, ...], seconds: float) -> Row:
         ("scharfetter-gummel, changing", "scharfetter-gummel", False, TAU),
     ):
         flow, h = flow_of(len(shape), frozen, tau), 1e-5
+        options: dict[str, Any] = {"first_step": h, "max_step": h, "rtol": 1e6}
         if method == "backward-euler":
-            options: dict[str, Any] = {"method_options": {"step_size": h}}
-        else:
-            options = {"first_step": h, "max_step": h, "rtol": 1e6}
+            options = {"method_options": {"step_size": h}}
 
         clock, span = Clock(), (0.0, 1e6 * h)
         for _ in range(3):
@@ -226,9 +220,8 @@ def diffusion(shape: tuple[int, ...], seconds: float) -> Row:
 
     from wflow.solvers.grid.spectral_diffusion import diffuse
 
-    start, amount = start_of(shape), 1e-3
+    start, amount, symbol = start_of(shape), 1e-3, np.ones(shape)
     before = np.array(start.density)
-    symbol = np.ones(shape)
     for axis, n in enumerate(shape):
         root = 2 * n / 6 * np.sin(np.pi * np.arange(n) / (2 * n))
         at = [1] * len(shape)
@@ -307,25 +300,19 @@ def cold(shape: tuple[int, ...], seconds: float) -> Row:
     frozen = os.environ["WFLOW_BENCH_METHOD"] == "frozen"
     method = "scharfetter-gummel-explicit" if frozen else os.environ["WFLOW_BENCH_METHOD"]
     flow = flow_of(len(shape), frozen, 0.0 if method == "muscl" else TAU)
-    small = start_of(tuple(32 for _ in shape))
-    sol = solve(flow, small, (0, 1e-6), method=method, t_eval=[0.0])
-    assert sol.success, sol.message
+    assert solve(flow, start_of((32,) * len(shape)), (0, 1e-6), method=method).success
     return {}
 
 
-def pypde_numba(shape: tuple[int, ...], seconds: float) -> Row:
-    """See pypde."""
-    return pypde(shape, seconds, "numba")
-
-
-def pypde_jax(shape: tuple[int, ...], seconds: float) -> Row:
-    """See pypde."""
-    return pypde(shape, seconds, "jax")
-
-
 PARTS: dict[str, Callable[[tuple[int, ...], float], Row]] = {
-    f.__name__: f
-    for f in (bandwidth, kernels, whole, diffusion, pypde_numba, pypde_jax, fipy, cold)
+    "bandwidth": bandwidth,
+    "kernels": kernels,
+    "whole": whole,
+    "diffusion": diffusion,
+    "pypde_numba": partial(pypde, backend="numba"),
+    "pypde_jax": partial(pypde, backend="jax"),
+    "fipy": fipy,
+    "cold": cold,
 }
 PEERS = ("pypde_numba", "pypde_jax", "fipy")
 
@@ -334,8 +321,7 @@ def child(
     part: str, shape: tuple[int, ...], seconds: float, python: str, **extra: str
 ) -> Row | str:
     """What a process measured, or in a few words why it did not."""
-    root = str(Path(__file__).resolve().parents[1])
-    path = root if python == sys.executable else ""
+    path = str(Path(__file__).resolve().parents[1]) if python == sys.executable else ""
     env = {**os.environ, **SETTINGS, **extra, "PYTHONPATH": path}
     size = "x".join(map(str, shape))
     command = [python, __file__, "--part", part, "--size", size, "--seconds", str(seconds)]
@@ -354,9 +340,7 @@ def table(shape: tuple[int, ...], seconds: float, peer_python: str) -> None:
     """Measure and print one size."""
     cells, missing = math.prod(shape), []
     found: Row = {}
-    for part in PARTS:
-        if part == "cold":
-            continue
+    for part in [name for name in PARTS if name != "cold"]:
         row = child(part, shape, seconds, peer_python if part in PEERS else sys.executable)
         if isinstance(row, str):
             missing.append(f"{part} ({row})")
@@ -369,8 +353,7 @@ def table(shape: tuple[int, ...], seconds: float, peer_python: str) -> None:
     print(f"{'':36} {'ms':>9} {'Mcells/s':>10} {'x bound':>8}")
     for name, t in ({"bound: frozen step, memory only": bound} | found).items():
         print(f"{name:36} {1e3 * t:9.3f} {cells / t / 1e6:10.0f} {t / bound:8.1f}")
-    if missing:
-        print("left out: " + "; ".join(missing), flush=True)
+    print("left out: " + ("; ".join(missing) or "nothing"), flush=True)
 
 
 def cold_table() -> None:

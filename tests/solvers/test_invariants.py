@@ -48,7 +48,6 @@ NEEDS = {
     "muscl": {},
     "upwind": {},
     "quantiles": {},
-    "jko": {"temperature": 0.3},
     "muscl-diffusion": {"temperature": 0.3},
     "fully-implicit": {"temperature": 0.3},
     "scharfetter-gummel": {"temperature": 0.3},
@@ -72,7 +71,7 @@ def test_every_method_is_under_test():
 def test_what_a_method_declares_it_keeps(name, data):
     method = methods()[name]
     energy, start, constants = data.draw(
-        problems(method.acts_on == "particles", name in ("quantiles", "jko"))
+        problems(method.acts_on == "particles", name == "quantiles")
     )
     flow = GradientFlow(energy, **constants, **NEEDS[name])
     options = {"step_size": 0.02} if method.kind == "fixed" else None
