@@ -4,7 +4,6 @@ import math
 import subprocess
 import sys
 
-import numba
 import numpy as np
 import pytest
 
@@ -119,7 +118,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch):
     assert theta.shape[0] * 150 >= dense_blocks.LEAST_PAIRS
     answers = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(dense_blocks, "count_threads", lambda threads=threads: threads)
         prepared = features.prepare(theta)
         for _ in range(2):
             answers.append((prepared.predict(weights), prepared.gradient(node_weights)))
@@ -153,7 +152,7 @@ def test_points_and_weights_in_any_layout():
 
 
 def test_what_a_block_raises_reaches_the_caller_after_all_blocks_have_stopped(monkeypatch):
-    monkeypatch.setattr(numba, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(dense_blocks, "count_threads", lambda: 3)
     done = []
 
     def work(start, stop):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import numba
+from wflow.kernels.threads import threads as count_threads
 
 LEAST_PAIRS = 1 << 17
 """Below this many pairs of a neuron and a sample (0.2 ms) one thread does everything."""
@@ -24,7 +24,7 @@ def over_blocks(work: Callable[[int, int], None], n: int, rows: int, pairs: int)
     [(0, 2), (2, 4), (4, 5)]
     """
     blocks = [(start, min(start + rows, n)) for start in range(0, n, rows)]
-    threads = min(numba.get_num_threads(), len(blocks)) if pairs >= LEAST_PAIRS else 1
+    threads = min(count_threads(), len(blocks)) if pairs >= LEAST_PAIRS else 1
     if threads == 1:
         for start, stop in blocks:
             work(start, stop)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
+from wflow.kernels.threads import threads as count_threads
 
 CELLS_PER_SLAB = 1 << 14
 """Below this a slab is not worth handing to another thread (about 30 microseconds)."""
@@ -24,12 +24,12 @@ def over_slabs(run: Callable[[int, int], float], rows: int, row_cells: int) -> f
     >>> over_slabs(lambda first, last: float(last - first), 5, 10)
     5.0
     """
-    threads = numba.get_num_threads()
-    slabs = max(1, min(threads, rows, rows * row_cells // CELLS_PER_SLAB))
+    worth = min(rows, rows * row_cells // CELLS_PER_SLAB)
+    slabs = min(count_threads(), worth) if worth > 1 else 1
     if slabs == 1:
         return run(0, rows)
     bounds = [rows * k // slabs for k in range(slabs + 1)]
-    pool = _pool(threads - 1)
+    pool = _pool(slabs - 1)
     waiting = [pool.submit(run, bounds[k], bounds[k + 1]) for k in range(1, slabs)]
     own = run(bounds[0], bounds[1])
     return max(own, *(w.result() for w in waiting))
