@@ -70,6 +70,8 @@ class Method(ABC):
     """Power of h with which the embedded error estimate shrinks (adaptive methods)."""
     preserves: ClassVar[frozenset[str]] = frozenset()
     noisy: ClassVar[bool] = False
+    reacts: ClassVar[bool] = False
+    """Whether birth–death is solved; else a flow with reaction_rate > 0 is refused."""
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> Problem:
         """Check that the method can solve this flow from this measure, and lay out the arrays."""

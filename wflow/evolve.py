@@ -102,6 +102,11 @@ def solve(
             f"method '{chosen.name}' acts on {chosen.acts_on} and rho0 is {kind}: "
             f"choose another, e.g. '{choose_method(flow, kind)[0]}'"
         )
+    if flow.reaction_rate > 0 and not chosen.reacts:
+        raise InputError(
+            f"method '{chosen.name}' has no birth-death and reaction_rate = {flow.reaction_rate:g}: use a "
+            "grid with 'strang' or noiseless particles with 'runge-kutta', or reaction_rate = 0"
+        )
     tolerance = Tolerance(_positive("rtol", rtol), _positive("atol", atol))
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
     controller = StepController(chosen.error_order, 0.0, max_step=_positive("max_step", max_step))

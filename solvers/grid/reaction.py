@@ -30,6 +30,7 @@ class Reaction(GridMethod):
     kind = "adaptive"
     order = 2
     error_order = 2
+    reacts = True
     preserves = frozenset({"mass", "positive", "energy"})
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:

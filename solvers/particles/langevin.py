@@ -41,10 +41,6 @@ class Langevin(Method):
             raise InputError("step_size 0: nothing would move; give a positive number")
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:
-        if flow.reaction_rate > 0:
-            raise InputError(
-                "method 'langevin' has no birth-death: use a grid with 'strang', or reaction_rate = 0"
-            )
         return ParticleProblem(flow, measure, tolerance, seed)
 
     def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:

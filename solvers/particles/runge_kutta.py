@@ -41,6 +41,7 @@ class RungeKutta(Method):
     kind = "adaptive"
     order = 5
     error_order = 5
+    reacts = True
     preserves = frozenset({"mass", "positive"})
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:

@@ -56,6 +56,7 @@ NEEDS = {
     "crank-nicolson": {"temperature": 0.3},
     "reaction": {"reaction_rate": 2.0, "temperature": 0.1},
     "strang": {"reaction_rate": 2.0, "temperature": 0.1},
+    "lie": {"reaction_rate": 2.0, "temperature": 0.1},
     "runge-kutta": {"reaction_rate": 2.0},
     "langevin": {"temperature": 0.3},
 }

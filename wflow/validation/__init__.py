@@ -1,6 +1,8 @@
-"""The mean-field limit held against finite networks trained by SGD."""
+"""The mean-field limit held against finite networks trained by SGD, and methods against exact solutions."""
 
+from wflow.validation.exact import Barenblatt, GaussianWell
+from wflow.validation.orders import Orders, observed_orders
 from wflow.validation.report import Report
 from wflow.validation.validate import validate
 
-__all__ = ["Report", "validate"]
+__all__ = ["Barenblatt", "GaussianWell", "Orders", "Report", "observed_orders", "validate"]

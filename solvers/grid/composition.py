@@ -1,0 +1,87 @@
+r"""What compositions of {transport with diffusion} 𝒯 and {birth–death} ℛ share: the parts, and an embedded error.
+
+Drift and diffusion stay together (apart they break the no-flux wall). The embedded error compares the composition with
+the sum of what the parts do by themselves,
+
+.. math:: \mathcal C(h)\rho - \bigl[\mathcal R_0(h)\rho + (\mathcal T(h)\sigma - \sigma)\bigr],
+
+σ what 𝒯 started from and ℛ₀ the reaction with Ψ of the start: first order, hence a difference of O(h²) that is 0
+where one of the parts does nothing and Ψ does not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.reaction import frozen_reaction
+from wflow.solvers.method import Arrays, Step, Tolerance, get_method
+
+
+@dataclass(frozen=True)
+class Composition(GridMethod):
+    """A product of flows of the parts; ``transport`` names the grid method for drift and diffusion.
+
+    "auto" is ``muscl`` at τ = 0 and ``scharfetter-gummel`` above.
+    """
+
+    transport: str = "auto"
+
+    kind = "adaptive"
+    error_order = 2
+    reacts = True
+    preserves = frozenset({"mass", "positive", "energy"})
+
+    def part(self, flow: Any) -> GridMethod:
+        """The method of 𝒯."""
+        name = self.transport
+        if name == "auto":
+            name = "scharfetter-gummel" if flow.temperature > 0 else "muscl"
+        chosen = get_method(name)
+        if not isinstance(chosen, GridMethod) or chosen.reacts:
+            raise InputError(
+                f"transport = '{name}': name a method for drift and diffusion of densities on a grid, "
+                "such as 'muscl' or 'scharfetter-gummel'"
+            )
+        return chosen
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+        return self.part(flow).prepare(flow, measure, tolerance, seed)
+
+    def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return min(1e-3, self.part(problem.flow).first_step(problem, t, y, carry))
+
+    def transported(self, problem: GridProblem, t: float, h: float, start: np.ndarray) -> Step:
+        """𝒯(h) from ``start``."""
+        part = self.part(problem.flow)
+        y = {"density": start}
+        return part.step(problem, t, h, y, part.init(problem, t, y))
+
+    def finished(
+        self,
+        problem: GridProblem,
+        h: float,
+        before: tuple[Arrays, Arrays],
+        transport: tuple[np.ndarray, Step],
+        new: np.ndarray,
+        clock: float,
+    ) -> Step:
+        """The step to ``new`` from the state ``before``, unless F rose; ``transport``: σ and what 𝒯 made of it."""
+        (y, carry), (start, moved) = before, transport
+        after = problem.state(new)
+        if energy_rises(carry, after):
+            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
+        alone = frozen_reaction(problem, clock, y["density"], carry["potential"])
+        apart = alone + (moved.y["density"] - start)
+        tol = problem.tolerance
+        split = float((np.abs(new - apart) * problem.volumes).sum()) / (tol.atol + tol.rtol)
+        return Step({"density": new}, after, error=moved.error + split, limit=moved.limit)
+
+
+def refusal(step: Step, y: Arrays, carry: Arrays) -> Step:
+    """The refusal of a part as that of the composition."""
+    return replace(step, y=y, carry=carry)
