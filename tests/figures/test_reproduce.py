@@ -26,6 +26,8 @@ def test_the_catalogue_has_every_figure_of_the_sources() -> None:
         "mmn-2",
         "mmn-3",
         "mmn-4",
+        "mmn-gibbs",
+        "rjbv-global",
         "rjbv-mixture",
         "rve-3-spin",
     } <= set(NAMES)
@@ -139,3 +141,36 @@ def test_wrong_requests(tmp_path) -> None:
         reproduce("mmn-2", taken, size="reduced")
     assert taken.read_text() == "mine"
     assert main(["reproduce", "mmn-9", "-o", str(tmp_path)]) == 2
+
+
+def test_birth_and_death_need_full_support(made) -> None:
+    """E − E* falls at least like C/t from full support; compact support and no births stall."""
+    results = made[1]["rjbv-global"]
+    t, (full, compact, full_alone, compact_alone) = results["t"], results["excess"]
+    late = t > 1.0
+    assert np.polyfit(np.log(t[late]), np.log(full[late]), 1)[0] < -1.5
+    assert (full[late] <= results["constant"] / t[late] * (1 + 1e-12)).all()
+    assert full[-1] < 1e-4
+    assert full_alone[-1] > 5e-3
+    assert min(compact[-1], compact_alone[-1]) > 0.0135
+    # Weights move, places do not appear: the exact support of particles gives the same plateau.
+    assert compact[-1] == pytest.approx(results["excess_particles"][-1], rel=0.05)
+
+
+def test_one_gibbs_state(made) -> None:
+    """Grid, particles and Gibbs solver on one and two coordinates; the excess of energy has slope 1 in D/β."""
+    results = made[1]["mmn-gibbs"]
+    risk, particles = results["risk"], results["risk_particles"]
+    # 1,500 particles and a step of 0.02: statistics and the step leave a few per cent.
+    scale = risk.max(axis=(1, 2), keepdims=True)
+    assert (np.abs(risk - particles) / scale).max() < 0.05
+    excess = results["excess"]
+    assert (excess > -1e-12).all()
+    assert (np.diff(excess) <= 1e-12).all()
+    assert (excess[..., -1] < 0.05 * excess[..., 0]).all()
+    beta = results["beta"]
+    for d, row in enumerate(results["quadratic"]):
+        np.testing.assert_allclose(row, (d + 1) / (2 * beta), rtol=1e-10)
+    assert np.polyfit(np.log(1 / beta), np.log(results["neurons"][0]), 1)[0] == pytest.approx(
+        1.0, abs=0.05
+    )
