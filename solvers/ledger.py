@@ -3,16 +3,9 @@ r"""Where the free energy goes: the dissipation ledger of a solution.
 .. math:: \frac{dF}{dt} = -\xi\Bigl(\int|\nabla\Phi|^2\,d\rho + \alpha\,\mathrm{Var}_\rho\,\Phi\Bigr)
 
 The left side is differenced along the steps that the method took; the right side is evaluated from the saved measures
-alone, so that the two meet only if the method solves this equation. On a grid the transport share is summed over faces,
-
-.. math:: \int|\nabla\Phi|^2 d\rho \approx \sum_{faces} |f|\,J_f\,(\Phi_i - \Phi_{i+1}), \qquad
-          J = \tfrac\tau\delta\,[B(s)\rho_i - B(-s)\rho_{i+1}], \quad s = \Delta\Psi_\lambda/\tau,
-
-with the Scharfetter–Gummel flux J and :math:`B(s) = s/(e^s-1)`, each term not negative. It is second order in the cells
-and exactly what the Scharfetter–Gummel methods dissipate, up to their time step. At τ = 0 it becomes
-:math:`\frac12(\rho_i+\rho_{i+1})(\Delta\Psi_\lambda)^2/\delta`.
-Sources: docs/conventions.md for the equation; Chatard (2011), in Finite Volumes for Complex Applications VI, for the
-entropy dissipation of the Scharfetter–Gummel flux.
+alone, so that the two meet only if the method solves this equation. The same shares, without ξ, stand at every saved
+time in the solution's series ``transport_dissipation`` and ``reaction_dissipation``.
+Source: docs/conventions.md; the sums over faces are those of solvers/grid/dissipation.py.
 """
 
 from __future__ import annotations
@@ -26,6 +19,7 @@ import numpy as np
 from wflow.errors import InputError, StorageError, unknown
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure
+from wflow.solvers.grid.dissipation import shares
 from wflow.solvers.grid.problem import GridProblem
 from wflow.solvers.method import Tolerance
 from wflow.solvers.particles.problem import ParticleProblem
@@ -152,8 +146,8 @@ def ledger(solution: Any, flow: GradientFlow) -> Ledger:
             "solve on a grid"
         )
     nodes, values = _series(solution)
-    shares = _GridShares(flow, first) if on_grid else _ParticleShares(flow)
-    rows = [shares(measure) for measure in solution.measures]
+    balance = _GridShares(flow, first) if on_grid else _ParticleShares(flow)
+    rows = [balance(measure) for measure in solution.measures]
     free, transport, variance = (np.array(column) for column in zip(*rows, strict=True))
     return Ledger(
         t=t,
@@ -205,78 +199,25 @@ class _GridShares:
     def __init__(self, flow: GradientFlow, measure: GridDensity) -> None:
         self._flow = flow
         self._problem = GridProblem(flow, measure, Tolerance())
-        self._volumes = np.asarray(measure.volumes)
 
     def __call__(self, measure: Measure) -> tuple[float, float, float]:
         assert isinstance(measure, GridDensity)
-        tau, rho = self._flow.temperature, np.asarray(measure.density)
+        rho = np.asarray(measure.density)
         psi, risk = self._problem.potential(rho)
-        phi, held = psi, rho > 0
-        log = np.zeros_like(rho)
-        if tau > 0:
-            log[held] = np.log(rho[held])
-            phi = psi + tau * log
-        transport = 0.0
-        for axis in range(rho.ndim):
-            if self._flow.mobile[axis]:
-                transport += self._along(axis, measure, psi, log, held)
-        masses = rho * self._volumes
-        mass = float(masses.sum())
-        mean = float((masses * phi).sum()) / mass
-        variance = float((masses * (phi - mean) ** 2).sum())
+        flow = self._flow
+        transport, variance = shares(measure, flow.mobile, flow.temperature, rho, psi)
         return self._problem.free_energy(rho, risk), transport, variance
-
-    def _along(
-        self,
-        axis: int,
-        measure: GridDensity,
-        psi: np.ndarray,
-        log: np.ndarray,
-        held: np.ndarray,
-    ) -> float:
-        """Σ |f| J (Φ_i − Φ_{i+1}) over the faces across one axis."""
-        tau, rho = self._flow.temperature, np.asarray(measure.density)
-        widths = measure.widths[axis]
-        ahead = np.roll(widths, -1)
-        # The last face closes a ring and is left out at a wall.
-        count = widths.size if measure.periodic[axis] and widths.size > 1 else widths.size - 1
-
-        def faces(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            moved = np.moveaxis(field, axis, -1)
-            return moved[..., :count], np.roll(moved, -1, axis=-1)[..., :count]
-
-        gap = (0.5 * (widths + ahead))[:count]
-        area = np.moveaxis(self._volumes, axis, -1)[..., :count] / widths[:count]
-        low, high = faces(rho)
-        jump = np.subtract(*faces(psi)[::-1])
-        if tau == 0:
-            return float((area / gap * 0.5 * (low + high) * jump**2).sum())
-        one, other = faces(held)
-        if bool((one != other).any()):
-            return float("inf")
-        s = np.clip(np.abs(jump) / tau, 1e-100, 700.0)
-        weak = s / np.expm1(s)
-        flux = tau * weak * (low - high) + np.where(jump > 0, -jump * high, -jump * low)
-        drop = -jump - tau * np.subtract(*faces(log)[::-1])
-        return float((area / gap * flux * drop).sum())
 
 
 class _ParticleShares:
-    """F, ∫|∇Ψ_λ|²dρ and Var_ρ Ψ_λ of particles; a wall takes up the part of ∇Ψ_λ that points at it."""
+    """F, ∫|∇Ψ_λ|²dρ and Var_ρ Ψ_λ of particles."""
 
     def __init__(self, flow: GradientFlow) -> None:
         self._flow = flow
 
     def __call__(self, measure: Measure) -> tuple[float, float, float]:
-        flow = self._flow
-        problem = ParticleProblem(flow, measure, Tolerance(), 0)
+        problem = ParticleProblem(self._flow, measure, Tolerance(), 0)
         x, w = problem.initial["positions"], problem.initial["weights"]
-        field = flow.energy.prepare(x).field(w)
-        pull = -flow.mobile * (field.gradient() + flow.ridge_gradient(x))
-        blocked = ((x <= problem.low) & (pull < 0)) | ((x >= problem.high) & (pull > 0))
-        pull = np.where(blocked, 0.0, pull)
-        ridge = flow.ridge_potential(x)
-        psi = field.first_variation() + ridge
-        mean = float(w @ psi) / float(w.sum())
-        free = 0.5 * float(field.risk) + float(w @ ridge)
-        return free, float(w @ (pull**2).sum(axis=1)), float(w @ (psi - mean) ** 2)
+        transport, variance = problem.shares(x, w)
+        risk = float(self._flow.energy.prepare(x).field(w).risk)
+        return 0.5 * risk + float(w @ self._flow.ridge_potential(x)), transport, variance

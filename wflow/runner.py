@@ -33,6 +33,10 @@ QUANTITIES = {
     "mass": Quantity("1", "total mass"),
     "minimum": Quantity("1", "smallest density or weight"),
     "second_moment": Quantity("parameter^2", "integral of |theta|^2"),
+    "transport_dissipation": Quantity(
+        "loss/time", "integral of |grad Phi|^2, without the schedule"
+    ),
+    "reaction_dissipation": Quantity("loss/time", "reaction_rate * Var Phi, without the schedule"),
     "loss": Quantity("loss", "mean loss of the training samples since the last step row"),
     "t": Quantity("time", "time, t = k * step_size for SGD"),
     "h": Quantity("time", "step size"),

@@ -12,6 +12,7 @@ from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.transport import axis_geometry
 from wflow.kernels.transport_sums import density_sums
+from wflow.solvers.grid.dissipation import shares
 from wflow.solvers.method import Arrays, Method, Tolerance
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -126,8 +127,14 @@ class GridProblem:
         return {name: float(carry[name]) for name in ("risk", "free_energy", "mass", "minimum")}
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
-        masses = y["density"].ravel() * self.flat_volumes
-        return self.monitor(y, carry) | {"second_moment": float(masses @ self._square)}
+        rho, flow = y["density"], self.flow
+        psi = carry["potential"] if "potential" in carry else self.potential(rho)[0]
+        transport, variance = shares(self.grid, flow.mobile, flow.temperature, rho, psi)
+        return self.monitor(y, carry) | {
+            "second_moment": float((rho.ravel() * self.flat_volumes) @ self._square),
+            "transport_dissipation": transport,
+            "reaction_dissipation": flow.reaction_rate * variance,
+        }
 
     def fields(self, y: Arrays) -> Arrays:
         return {"density": y["density"]}

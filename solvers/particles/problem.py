@@ -71,8 +71,26 @@ class ParticleProblem:
         }
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
-        square = (y["positions"] ** 2).sum(axis=1)
-        return self.monitor(y, carry) | {"second_moment": float(y["weights"] @ square)}
+        x, w = y["positions"], y["weights"]
+        transport = variance = math.nan
+        if self.flow.temperature == 0:
+            transport, variance = self.shares(x, w)
+        return self.monitor(y, carry) | {
+            "second_moment": float(w @ (x**2).sum(axis=1)),
+            "transport_dissipation": transport,
+            "reaction_dissipation": self.flow.reaction_rate * variance,
+        }
+
+    def shares(self, x: np.ndarray, w: np.ndarray) -> tuple[float, float]:
+        """∫|∇Ψ_λ|²dρ and Var_ρ Ψ_λ; a wall takes up the part of ∇Ψ_λ that points at it."""
+        flow = self.flow
+        field = flow.energy.prepare(x).field(w)
+        pull = -flow.mobile * (field.gradient() + flow.ridge_gradient(x))
+        blocked = ((x <= self.low) & (pull < 0)) | ((x >= self.high) & (pull > 0))
+        pull = np.where(blocked, 0.0, pull)
+        psi = field.first_variation() + flow.ridge_potential(x)
+        mean = float(w @ psi) / float(w.sum())
+        return float(w @ (pull**2).sum(axis=1)), float(w @ (psi - mean) ** 2)
 
     def fields(self, y: Arrays) -> Arrays:
         return {"positions": y["positions"], "weights": y["weights"]}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wflow import GradientFlow, GridDensity, InputError, Particles, solve
+from wflow import GradientFlow, GridDensity, InputError, Particles, load, solve
 from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.solvers.ledger import ledger, slope
 from wflow.solvers.statics import solve_gibbs
@@ -215,3 +215,18 @@ def test_refusals():
         ledger(few, f)
     with pytest.raises(InputError, match=r"give the wflow\.GradientFlow"):
         ledger(few, f.energy)
+
+
+@pytest.mark.parametrize("kind", ["grid", "particles"])
+def test_the_shares_are_series_of_the_solution(kind, tmp_path):
+    """The method's own Ψ gives what the ledger finds from the saved measures, and the file keeps it."""
+    f = flow(temperature=0.2 if kind == "grid" else 0.0, reaction_rate=0.7)
+    rho = start(80) if kind == "grid" else start(80).to_particles(50)
+    path = tmp_path / "run.h5"
+    sol = solve(f, rho, (0, 1), rtol=1e-4, output=path)
+    found = ledger(sol, f)
+    for series, share in (("transport", found.transport), ("reaction", found.reaction)):
+        name = f"{series}_dissipation"
+        np.testing.assert_allclose(sol.series[name], share, rtol=1e-10)
+        np.testing.assert_array_equal(load(path).series[name], sol.series[name])
+    assert (sol.series["reaction_dissipation"] > 0).all()
