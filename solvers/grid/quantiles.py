@@ -56,6 +56,7 @@ class Quantiles(Method):
     kind = "adaptive"
     order = 5
     error_order = 5
+    reacts = True
     preserves = frozenset({"mass", "positive"})
 
     def __post_init__(self) -> None:

@@ -168,6 +168,25 @@ def test_adaptive_compositions_meet_their_tolerance(method):
     assert steps[2] > 4 * steps[0]
 
 
+def test_moving_cells():
+    """W1, because the view on the grid is first order in L1; ten bins a cell."""
+    errors = []
+    for n in (100, 200, 400):
+        table = observed_orders(
+            "quantiles",
+            TRANSPORT,
+            0.5,
+            cells=n,
+            steps=(25, 50),
+            norm="W1",
+            method_options={"cells": 10 * n},
+        )
+        # Exact in time: as good with half the steps.
+        assert table.errors[0] == pytest.approx(table.errors[1], rel=1e-3)
+        errors.append(table.errors[1])
+    assert np.log2(np.array(errors[:-1]) / errors[1:]).min() > 1.3
+
+
 def test_text_of_a_table():
     lines = str(observed_orders("upwind", TRANSPORT, 0.1, cells=20, steps=(10, 20))).splitlines()
     assert lines[0] == "upwind, L1 error against the exact solution"
@@ -180,6 +199,7 @@ def test_text_of_a_table():
         ({"method": "langevin"}, "acts on particles"),
         ({"against": "me"}, "against = 'me'"),
         ({"cells": (10, 20), "steps": (1, 2, 3)}, "2 numbers of cells and 3 of steps"),
+        ({"norm": "L2"}, "must be 'L1'"),
         ({"cells": 10, "steps": 5}, "two or more"),
         ({"cells": (10, 20), "steps": 0}, "at least 1"),
         ({"cells": (10, 20), "against": "finest"}, "one mesh"),

@@ -17,9 +17,10 @@ from wflow.validation.exact import Exact
 
 @dataclass(frozen=True)
 class Orders:
-    """A convergence table: cells an axis and steps of each run, its L1 error, and the orders between runs."""
+    """A convergence table: cells an axis and steps of each run, its error, and the orders between runs."""
 
     method: str
+    norm: str
     against: str
     cells: tuple[int, ...]
     steps: tuple[int, ...]
@@ -34,7 +35,7 @@ class Orders:
         return np.asarray(ratios / np.log(self.h[:-1] / self.h[1:]))
 
     def __str__(self) -> str:
-        lines = [f"{self.method}, L1 error against {self.against}"]
+        lines = [f"{self.method}, {self.norm} error against {self.against}"]
         lines.append(f"{'cells':>8} {'steps':>8} {'error':>10} {'order':>6}")
         orders = ["", *(f"{o:.2f}" for o in self.orders)]
         for n, k, e, o in zip(self.cells, self.steps, self.errors, orders, strict=True):
@@ -50,6 +51,7 @@ def observed_orders(
     cells: int | Sequence[int],
     steps: int | Sequence[int],
     against: str = "exact",
+    norm: str = "L1",
     method_options: Mapping[str, Any] | None = None,
 ) -> Orders:
     r"""The table of errors of a grid method as the mesh or the step, or both, are refined.
@@ -63,6 +65,7 @@ def observed_orders(
     t_end : where the solutions are compared; the run starts at 0
     cells, steps : of each run, an axis and in time; one number stands for all runs
     against : "exact", or "finest": the run with 8 times the steps of the last, which shows the order in time alone
+    norm : "L1" of the densities, or "W1", the distance that mass has to be moved, on one axis
     method_options : options of the method by name
 
     Returns
@@ -87,6 +90,8 @@ def observed_orders(
         )
     if against not in ("exact", "finest"):
         raise InputError(f"against = {against!r}: must be 'exact' or 'finest'")
+    if norm not in ("L1", "W1") or (norm == "W1" and exact.dimension > 1):
+        raise InputError(f"norm = {norm!r} on {exact.dimension} axes: must be 'L1', or 'W1' on one")
     n, k = _pairs(cells, steps)
     flow, runs = exact.flow(), list(zip(n, k, strict=True))
     ends = [march(chosen, flow, exact.law(0.0, c), t_end, s) for c, s in runs]
@@ -98,13 +103,11 @@ def observed_orders(
                 "against = 'finest' compares runs on one mesh: give one number of cells"
             )
         truths = [march(chosen, flow, exact.law(0.0, n[-1]), t_end, 8 * k[-1])] * len(n)
-    errors = [
-        float((np.abs(end.density - truth.density) * truth.volumes).sum())
-        for end, truth in zip(ends, truths, strict=True)
-    ]
+    errors = [distance(end, truth, norm) for end, truth in zip(ends, truths, strict=True)]
     fineness = n if len(set(n)) > 1 else k
     return Orders(
         chosen.name,
+        norm,
         "the exact solution" if against == "exact" else "the same with 8 times the steps",
         n,
         k,
@@ -127,6 +130,14 @@ def march(method: Method, flow: Any, start: GridDensity, t_end: float, steps: in
             )
         y, carry = step.y, step.carry
     return start.with_density(problem.fields(y)["density"])
+
+
+def distance(one: GridDensity, other: GridDensity, norm: str) -> float:
+    """∫|ρ − σ| ("L1"), or ∫|their distribution functions' difference| dx, which is W₁ on a line ("W1")."""
+    if norm == "L1":
+        return float((np.abs(one.density - other.density) * other.volumes).sum())
+    apart = np.cumsum(one.weights() - other.weights())
+    return float(np.abs(apart) @ other.widths[0])
 
 
 def _pairs(
