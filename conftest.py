@@ -1,6 +1,7 @@
 """What every test runs under. At the root, so that the doctests of wflow/ run under it too."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -10,6 +11,10 @@ os.environ["MPLBACKEND"] = "Agg"
 import numpy as np
 import pytest
 from hypothesis import settings
+
+# A shell ignores SIGINT for what it starts in the background, and children inherit that: Ctrl-C would not reach the
+# runs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the first example of a property compiles kernels. On a build server the examples are
 # the same at every run, so that a red build can be repeated; at a desk they differ, and find more.
