@@ -296,3 +296,11 @@ def test_interrupted_run_leaves_a_file_to_resume(number: int, status: int) -> No
     # The checkpoint is that of the last step, not of the last frame: nothing is computed twice.
     assert stopped.steps["t"][-1] > 0.001
     assert not Path("a.png").exists()
+
+
+def test_a_method_takes_words_as_options(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["isotropic-gaussians", "-p", "measure=grid", "-p", "n=40", "-p", "reaction_rate=1"]
+    asked += ["--method", "lie", "--t-end", "0.1", "--option", "first=reaction", "--quiet"]
+    assert main(["run", *asked, "-o", "a.h5"]) == 0
+    assert wflow.load("a.h5").attributes["method_options"]["first"] == "reaction"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from wflow.errors import InputError, StorageError, unknown
+from wflow.solvers.method import methods
 
 CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
     "method": ((str,), "a name"),
@@ -66,18 +68,20 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def method_options(texts: Sequence[str], method: str) -> dict[str, float]:
-    """Options of a method, all of which are numbers.
+def method_options(texts: Sequence[str], method: str) -> dict[str, Any]:
+    """Options of a method: words where the method takes words, numbers elsewhere.
 
-    >>> method_options(["step_size=1e-3"], "langevin")
-    {'step_size': 0.001}
+    >>> method_options(["step_size=1e-3"], "langevin"), method_options(["first=reaction"], "lie")
+    ({'step_size': 0.001}, {'first': 'reaction'})
     """
     if texts and method == "auto":
         raise InputError(f"--option {texts[0]}: name the method too, with --method")
-    values = {}
+    found = methods().get(method)
+    words = {f.name for f in fields(found) if isinstance(f.default, str)} if found else set()  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
     for name, text in pairs(texts).items():
         try:
-            values[name] = float(text)
+            values[name] = text if name in words else float(text)
         except ValueError:
             raise InputError(f"--option {name}={text}: '{text}' is not a number") from None
     return values
