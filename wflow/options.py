@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from wflow.errors import InputError, StorageError, unknown
-from wflow.solvers.method import methods
 
 CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
     "method": ((str,), "a name"),
@@ -68,23 +66,26 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def method_options(texts: Sequence[str], method: str) -> dict[str, Any]:
-    """Options of a method: words where the method takes words, numbers elsewhere.
+def method_options(texts: Sequence[str], method: str) -> dict[str, int | float | str]:
+    """Options of a method, numbers and words; the method says what it makes of them.
 
     >>> method_options(["step_size=1e-3"], "langevin"), method_options(["first=reaction"], "lie")
     ({'step_size': 0.001}, {'first': 'reaction'})
     """
     if texts and method == "auto":
         raise InputError(f"--option {texts[0]}: name the method too, with --method")
-    found = methods().get(method)
-    words = {f.name for f in fields(found) if isinstance(f.default, str)} if found else set()  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for name, text in pairs(texts).items():
+    return {name: _value(text) for name, text in pairs(texts).items()}
+
+
+def _value(text: str) -> int | float | str:
+    """The first of the three that the text can be."""
+    kinds: tuple[Callable[[str], int | float], ...] = (int, float)
+    for kind in kinds:
         try:
-            values[name] = text if name in words else float(text)
+            return kind(text)
         except ValueError:
-            raise InputError(f"--option {name}={text}: '{text}' is not a number") from None
-    return values
+            continue
+    return text
 
 
 def number(text: str) -> float:

@@ -11,6 +11,7 @@ from wflow.energies import PairEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.transport import axis_geometry
+from wflow.kernels.transport_slabs import over_slabs, recycled_empty
 from wflow.kernels.transport_sums import density_sums
 from wflow.solvers.grid.dissipation import shares
 from wflow.solvers.method import Arrays, Method, Tolerance
@@ -45,7 +46,8 @@ class GridProblem:
             )
         self.volumes = np.ascontiguousarray(measure.volumes)
         self.flat_volumes = self.volumes.ravel()
-        self.widths = np.ascontiguousarray(measure.widths[-1])
+        # Copies: a kernel is compiled once more for arrays that are read-only.
+        self.widths = np.array(measure.widths[-1])
         """Widths along the last axis, and the products of the others', one a row."""
         self.areas = np.ones(1)
         for width in measure.widths[:-1]:
@@ -71,9 +73,22 @@ class GridProblem:
 
     def potential(self, density: np.ndarray) -> tuple[np.ndarray, float]:
         """Ψ_λ − τ log vol at the centres, and the risk."""
-        field = self._prepared.field(density.ravel() * self.flat_volumes)
-        psi = field.first_variation() + self._fixed
+        field = self._prepared.field(self._masses(density.ravel()))
+        psi = field.first_variation()
+        if self._linear is not None:
+            psi = psi + self._fixed
         return psi.reshape(density.shape), field.risk
+
+    def _masses(self, density: np.ndarray) -> np.ndarray:
+        masses = recycled_empty(density.shape)
+
+        def run(first: int, last: int) -> float:
+            part = slice(first, last)
+            np.multiply(density[part], self.flat_volumes[part], out=masses[part])
+            return 0.0
+
+        over_slabs(run, density.size, 1)
+        return masses
 
     def room(self, name: str) -> np.ndarray:
         """An array for what a step forms and forgets: a new one each time would be paid for in page faults."""
@@ -111,7 +126,10 @@ class GridProblem:
     def state(self, density: np.ndarray) -> Arrays:
         """The carry that every flow method on a grid keeps: Ψ, and the scalars observed at the present density."""
         psi, risk = self.potential(density)
-        sums = self.sums(density)
+        return self.observed(psi, risk, self.sums(density))
+
+    def observed(self, psi: np.ndarray, risk: float, sums: Sums) -> Arrays:
+        """The same carry of what is known already."""
         return {"potential": psi} | self.scalars(risk, self._free(risk, sums), sums)
 
     def scalars(self, risk: float, free: float, sums: Sums) -> Arrays:

@@ -6,8 +6,9 @@ with x_q and w_i on lattices whose spacings divide each other, in 1 to 3 dimensi
 points. An axis is zero-padded, by no more than the kernel reaches, so that nothing wraps around; a periodic axis is
 not padded. Plans are made once a shape and reused.
 
-FFTW plans by estimate, in one thread and without wisdom: a measured plan depends on the clock, and its last bits differ
-from run to run.
+FFTW plans by estimate and without wisdom: a measured plan depends on the clock, and its last bits differ from run to
+run; to keep it on disk would bind the bits to a file, and to measure one for two threads takes seconds, 3 to 10 for a
+million points. Sums over lattices are made in one thread: the plan, and the bits, depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def uniform_spacing(axis: np.ndarray) -> float | None:
 class Transform:
     """Real-to-complex transforms of one shape, both ways, in buffers of their own; safe in threads."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], threads: int = 1) -> None:
         import pyfftw  # type: ignore[import-untyped]
 
         self._lock = threading.Lock()
@@ -127,7 +128,7 @@ class Transform:
         settings: dict[str, Any] = {
             "axes": tuple(range(len(shape))),
             "flags": ("FFTW_ESTIMATE", "FFTW_DESTROY_INPUT"),
-            "threads": 1,
+            "threads": threads,
         }
         with _PLANNING:
             # Wisdom that the user's own transforms left would be used by an estimate, too.

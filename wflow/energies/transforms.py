@@ -12,7 +12,8 @@ and multiplying C by a spectrum μ is
           c_k = \tfrac12(\mu_k - \mu_{n-k})\,e^{i\pi k/n},
 
 complex-linear in V, so that it can be done one axis at a time. On a ring a = μ, c = 0 and nothing is reordered. One
-transform serves every mixture of walls and rings.
+transform serves every mixture of walls and rings. Large boxes are done in as many threads as kernels may use; with
+another number of threads FFTW plans otherwise, and the last bits differ.
 Source: Makhoul, IEEE Trans. Acoust. Speech Signal Process. 28 (1980) 27.
 """
 
@@ -26,7 +27,11 @@ import numpy as np
 
 from wflow.energies.fourier import PLANS_KEPT, Transform
 from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.threads import threads as count_threads
+from wflow.kernels.transport_slabs import over_slabs, recycled_empty
 
+_LARGE = 1 << 16
+"""Cells from which threads pay."""
 Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -37,18 +42,23 @@ class EvenOperator(Transform):
     ----------
     shape : of the box; an axis that is missing has one cell
     periodic : one truth value an axis; a wall otherwise
+    threads : of the transforms
     """
 
-    def __init__(self, shape: tuple[int, int, int], periodic: tuple[bool, bool, bool]) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], periodic: tuple[bool, bool, bool], threads: int = 1
+    ) -> None:
         # FFTW plans a box of one plane faster without the axes of one cell.
         used = tuple(n for n in shape[:-1] if n > 1)
-        super().__init__((*used, shape[-1]))
+        super().__init__((*used, shape[-1]), threads)
         self._shape = shape
         self._half = (*shape[:-1], shape[-1] // 2 + 1)
         self._order = cast(
             Triple,
             tuple(_ring(n) if p else _walls(n) for n, p in zip(shape, periodic, strict=True)),
         )
+        n1 = shape[1]
+        self._rows = (self._order[0][:, None] * n1 + self._order[1]).ravel()
         self._turns = [
             None if p else np.exp(1j * np.pi / n * np.arange(n))
             for n, p in zip(shape, periodic, strict=True)
@@ -68,21 +78,47 @@ class EvenOperator(Transform):
         a, c = zip(*tables, strict=True)
         a = (a[0] * scale, a[1], a[2])
         c = (c[0] * scale, c[1], c[2])
-        out = np.empty(self._shape)
+        n0, n1, n = self._shape
+        out = recycled_empty(self._shape)
+        rows, begun, ended = n0 * n1, values.reshape(-1, n), out.reshape(-1, n)
+        sums = np.empty((2, rows))
+
+        def gather(first: int, last: int) -> float:
+            _gather(begun, self._rows, self._order[2], first, last, real, sums[0])
+            return 0.0
+
+        def multiply(first: int, last: int) -> float:
+            part = (first, last, 0, n1 // 2 + 1) if n0 > 1 else (0, 1, first, last)
+            _multiply(half, a[0], a[1], a[2], c[0], c[1], c[2], part)
+            return 0.0
+
+        def scatter(first: int, last: int) -> float:
+            _scatter(real, self._rows, self._order[2], least, first, last, ended, sums[1])
+            return 0.0
+
         with self._lock:
-            real, half = self._real.reshape(self._shape), self._complex.reshape(self._half)
-            before = _gather(values, *self._order, real)
+            real, half = self._real.reshape(-1, n), self._complex.reshape(self._half)
+            over_slabs(gather, rows, n)
             self._forward.execute()
-            _multiply(half, a[0], a[1], a[2], c[0], c[1], c[2])
+            orbits = (n0 // 2 + 1, 2 * n1 * n) if n0 > 1 else (n1 // 2 + 1, 2 * n)
+            over_slabs(multiply, *orbits)
             self._backward.execute()
-            after = _scatter(real, *self._order, least, out)
+            over_slabs(scatter, rows, n)
+        before, after = sums.sum(axis=1).tolist()
         return out, before, after
 
 
-@lru_cache(maxsize=PLANS_KEPT)
 def even_operator(shape: tuple[int, int, int], periodic: tuple[bool, bool, bool]) -> EvenOperator:
     """The operator of a box; the last ones used are kept."""
-    return EvenOperator(shape, periodic)
+    large = shape[0] * shape[1] * shape[2] >= _LARGE
+    return _operator(shape, periodic, count_threads() if large else 1)
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _operator(
+    shape: tuple[int, int, int], periodic: tuple[bool, bool, bool], threads: int
+) -> EvenOperator:
+    return EvenOperator(shape, periodic, threads)
 
 
 def _ring(n: int) -> np.ndarray:
@@ -102,47 +138,45 @@ def _tables(mu: np.ndarray, turn: np.ndarray | None) -> tuple[np.ndarray, np.nda
     return 0.5 * (mu + mirrored), 0.5 * (mu - mirrored) * turn
 
 
-@jit
+@jit(apart=True)
 def _gather(
-    values: np.ndarray, i0: np.ndarray, i1: np.ndarray, i2: np.ndarray, out: np.ndarray
-) -> float:
-    """Reorder into ``out``; the sum, row by row."""
-    n0, n1, n2 = values.shape
-    total = 0.0
-    for i in range(n0):
-        for j in range(n1):
-            row, to = values[i0[i], i1[j]], out[i, j]
-            part = 0.0
-            for k in range(n2):
-                x = row[i2[k]]
-                to[k] = x
-                part += x
-            total += part
-    return total
+    values: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    first: int,
+    last: int,
+    out: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Reorder into ``out``, and sum every row."""
+    for i in range(first, last):
+        part = 0.0
+        for k in range(columns.size):
+            x = values[rows[i], columns[k]]
+            out[i, k] = x
+            part += x
+        sums[i] = part
 
 
-@jit
+@jit(apart=True)
 def _scatter(
     values: np.ndarray,
-    i0: np.ndarray,
-    i1: np.ndarray,
-    i2: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
     least: float,
+    first: int,
+    last: int,
     out: np.ndarray,
-) -> float:
-    """Put back in order, nothing below ``least``; the sum, row by row."""
-    n0, n1, n2 = values.shape
-    total = 0.0
-    for i in range(n0):
-        for j in range(n1):
-            row, to = values[i, j], out[i0[i], i1[j]]
-            part = 0.0
-            for k in range(n2):
-                x = max(row[k], least)
-                to[i2[k]] = x
-                part += x
-            total += part
-    return total
+    sums: np.ndarray,
+) -> None:
+    """Put back in order, nothing below ``least``, and sum every row."""
+    for i in range(first, last):
+        part = 0.0
+        for k in range(columns.size):
+            x = max(values[i, k], least)
+            out[rows[i], columns[k]] = x
+            part += x
+        sums[i] = part
 
 
 @jit(fastmath=FUSED)
@@ -154,12 +188,13 @@ def _multiply(
     c0: np.ndarray,
     c1: np.ndarray,
     c2: np.ndarray,
+    part: tuple[int, int, int, int],
 ) -> None:
     """Every orbit (±k0, ±k1) of rows at once; along the last axis V_{−k} is the conjugate at −k0, −k1."""
     n0, n1, half = v.shape
-    for i in range(n0 // 2 + 1):
+    for i in range(part[0], part[1]):
         back = (n0 - i) % n0
-        for j in range(n1 // 2 + 1):
+        for j in range(part[2], part[3]):
             left = (n1 - j) % n1
             near, far = a0[i], c0[i]
             along, across = a1[j], c1[j]

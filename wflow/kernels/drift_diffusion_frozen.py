@@ -2,9 +2,13 @@ r"""Drift and diffusion in a potential that stays: both stages of a step, and it
 
 .. math:: \rho_1 = \rho_0 + hA\rho_0, \qquad \rho' = \tfrac12\rho_0 + \tfrac12(\rho_1 + hA\rho_1)
 
-A is the Scharfetter–Gummel generator; its rates are formed once. The second stage follows the first one plane behind,
-so that rates and densities come from memory once a step. Planes beside a slab are computed by both neighbours, by the
-same operations: threads change no bit.
+A is the Scharfetter–Gummel generator in its symmetric form: with the Gibbs weight :math:`\pi = e^{-\Psi/D}`
+
+.. math:: J_{i+1/2} = c_{i+1/2}\,(g_i - g_{i+1}), \qquad g = \rho/\pi, \quad c = \tfrac D\delta B(s)\,\pi_i,
+
+one number a face, and 1/π, formed once; Ψ/D may not span more than floating-point numbers hold (:func:`spans`). The
+second stage follows the first one plane behind, so that all numbers come from memory once a step. Planes beside a slab
+are computed by both neighbours, by the same operations: threads change no bit.
 """
 
 from __future__ import annotations
@@ -13,28 +17,36 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wflow.kernels.drift_diffusion import SMALLEST, outer_first, spreads
-from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.drift_diffusion import outer_first
+from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.transport import GAP, PER_WIDTH
-from wflow.kernels.transport_slabs import over_slabs
+from wflow.kernels.transport_slabs import aligned, aligned_empty, over_slabs, recycled_empty
 from wflow.kernels.transport_sums import COUNT, row_sums, total
+
+LARGEST_SPAN = 600.0
+"""Of Ψ/D: from here on π or 1/π leave the floating-point numbers."""
+_PAD = 512
+"""Numbers of room before the fluxes along a row, a page, the last of which is that through its lowest face."""
 
 
 class FrozenRates(NamedTuple):
-    r"""The generator, from one array an axis, :math:`S = \tfrac D\delta B(|s|)`, and Ψ, which all axes share.
+    """The generator of a potential that stays."""
 
-    :math:`J = S(\rho_i - \rho_{i+1}) - \tfrac1\delta\Delta\Psi\,\rho_{up}`: half as many bytes as rates up and down.
-    """
-
-    spread: tuple[np.ndarray, np.ndarray, np.ndarray]
-    """At the lower face of every cell and at the last face; empty where nothing moves."""
-    per_gap: tuple[np.ndarray, np.ndarray, np.ndarray]
-    """1/δ of the same faces, 0 at a wall."""
+    face: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """c at the upper face of every cell, 0 at walls; (rows, n)."""
+    per_weight: np.ndarray
+    """1/π, (rows, n)."""
     potential: np.ndarray
     per_width: tuple[np.ndarray, np.ndarray, np.ndarray]
     moves: np.ndarray
+    shape: tuple[int, int, int]
     leaving: float
     """The largest rate at which a cell is left, in 1/time."""
+
+
+def spans(potential: np.ndarray, diffusion: float) -> bool:
+    """Whether the Gibbs weights of this potential are numbers."""
+    return bool(np.ptp(potential) <= LARGEST_SPAN * diffusion)
 
 
 def frozen_rates(
@@ -44,43 +56,44 @@ def frozen_rates(
     periodic: np.ndarray,
     diffusion: float,
 ) -> FrozenRates:
-    """Rates for unit speed in a box (n0, n1, n2)."""
+    """Rates for unit speed in a box (n0, n1, n2), for potentials that :func:`spans` accepts."""
     order = outer_first(potential.shape)
     psi = potential.reshape(tuple(potential.shape[k] for k in order))
-    diffusion = diffusion if diffusion > SMALLEST else 0.0
+    middle = 0.5 * (float(psi.max()) + float(psi.min()))
+    per_weight = np.exp((psi - middle) / diffusion)
     leaving = np.zeros(psi.shape)
-    kept, gaps, widths = [], [], []
+    n = psi.shape[2]
+    kept, widths = [], []
     for axis, k in enumerate(order):
-        n = psi.shape[axis]
-        widths.append(np.ascontiguousarray(axes[k][PER_WIDTH, :n]))
+        count = psi.shape[axis]
+        width = np.ascontiguousarray(axes[k][PER_WIDTH, :count])
+        widths.append(width)
         if not moves[k]:
-            kept.append(np.zeros((1, 1, 1)))
-            gaps.append(np.zeros(1))
+            kept.append(np.zeros((1, 1)))
             continue
-        face = np.arange(n + 1)
-        low, high = np.take(psi, (face - 1) % n, axis), np.take(psi, face % n, axis)
-        jump = high - low
-        spread = np.empty_like(jump)
-        spreads(jump.ravel(), diffusion, jump.size, spread.ravel())
+        s = (np.roll(psi, -1, axis) - psi) / diffusion
+        size = np.abs(s)
+        # B(|s|), and B(−|s|) = B(|s|) + |s|
+        bernoulli = np.where(size > 0.0, size, 1.0) / np.where(size > 0.0, np.expm1(size), 1.0)
         shape = [1, 1, 1]
-        shape[axis] = n + 1
-        gap = axes[k][GAP, 1 : n + 2].copy()
+        shape[axis] = count
+        gap = axes[k][GAP, 2 : count + 2].copy()
         if not periodic[k]:
-            gap[0] = gap[n] = 0.0
-        per_gap = gap.reshape(shape)
-        up = (np.maximum(-jump, 0.0) + spread) * per_gap
-        down = (np.maximum(jump, 0.0) + spread) * per_gap
-        kept.append(np.ascontiguousarray(spread * per_gap))
-        gaps.append(gap)
-        shape[axis] = n
-        out = np.take(up, face[1:], axis) + np.take(down, face[:-1], axis)
-        leaving += out * widths[-1].reshape(shape)
+            gap[-1] = 0.0
+        scale = diffusion * gap.reshape(shape)
+        up = scale * (bernoulli + np.maximum(-s, 0.0))
+        down = scale * (bernoulli + np.maximum(s, 0.0))
+        leaving += (up + np.roll(down, 1, axis)) * width.reshape(shape)
+        # B(s)π_i = B(|s|) max(π_i, π_{i+1})
+        face = scale * bernoulli / np.minimum(per_weight, np.roll(per_weight, -1, axis))
+        kept.append(aligned(face.reshape(-1, n)))
     return FrozenRates(
         (kept[0], kept[1], kept[2]),
-        (gaps[0], gaps[1], gaps[2]),
-        np.ascontiguousarray(psi),
-        (widths[0], widths[1], widths[2]),
+        aligned(per_weight.reshape(-1, n)),
+        aligned(psi.reshape(-1, n)),
+        (widths[0], widths[1], aligned(widths[2])),
         moves[list(order)],
+        psi.shape,
         float(leaving.max()),
     )
 
@@ -93,20 +106,26 @@ def frozen_step(
     areas: np.ndarray,
     noisy: bool,
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """The density after a step of h (in units of ∫ξ dt), and its mass, ∫ρ log ρ, ∫Ψρ and minimum."""
-    shape: tuple[int, ...] = rates.potential.shape
-    rho, out = density.reshape(shape), np.empty(shape)
-    n0, n1, n = shape
+    """The density after a step of h (in units of ∫ξ dt), and its mass, ∫ρ log ρ, ∫Ψρ and minimum.
+
+    h = 0 leaves the density as it is.
+    """
+    n0, n1, n = rates.shape
+    start, out = density.reshape(-1, n), recycled_empty((n0 * n1, n))
     sums = np.empty((n0 * n1, COUNT))
 
-    # The same memory as rows.
-    start, psi, end = rho.reshape(-1, n), rates.potential.reshape(-1, n), out.reshape(-1, n)
-    spread0, spread1, spread2 = (s.reshape(-1, s.shape[-1]) for s in rates.spread)
+    def room(*shape: int) -> np.ndarray:
+        # Half a page off: the arrays swept are elsewhere in the cache.
+        made = aligned_empty(shape, 2048)
+        made.fill(0.0)
+        return made
 
     def run(first: int, last: int) -> float:
         _slab(
-            start, n1, spread0, spread1, spread2, *rates.per_gap, *rates.per_width, rates.moves, psi,
-            h, widths, areas, noisy, first, last, end, sums,
+            start, n1, *rates.face, rates.per_weight, *rates.per_width, rates.moves, rates.potential,
+            h, widths, areas, noisy, first, last,
+            room(2 * n1, n), room(4 * n1 + 1, n), room(2 * n1, n), room(n), room(n), room(n + _PAD),
+            out, sums,
         )  # fmt: skip
         return 0.0
 
@@ -114,16 +133,14 @@ def frozen_step(
     return out.reshape(density.shape), total(sums)
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _slab(
     density: np.ndarray,
     n1: int,
-    spread0: np.ndarray,
-    spread1: np.ndarray,
-    spread2: np.ndarray,
-    per_gap0: np.ndarray,
-    per_gap1: np.ndarray,
-    per_gap2: np.ndarray,
+    face0: np.ndarray,
+    face1: np.ndarray,
+    face2: np.ndarray,
+    per_weight: np.ndarray,
     per_width0: np.ndarray,
     per_width1: np.ndarray,
     per_width2: np.ndarray,
@@ -135,130 +152,68 @@ def _slab(
     noisy: bool,
     first: int,
     last: int,
+    ring: np.ndarray,
+    g: np.ndarray,
+    flux0: np.ndarray,
+    flux1: np.ndarray,
+    side: np.ndarray,
+    along: np.ndarray,
     out: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each.
+    widest()
+    # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each. Loops run over whole
+    # rows, ghosts aside: what is left over after the last full vector runs one by one.
     rows, n = density.shape
     n0 = rows // n1
-    ring = np.zeros((3 * n1, n))
-    # Fluxes through the lower and upper faces, changing places: of axis 0 by plane, a stage each; of axis 1 by row.
-    kept0, kept1 = np.zeros((4 * n1, n)), np.zeros((2, n))
-    along, side = np.zeros(n + 1), np.zeros(n)
-    for step in range(first - 1, last + 2):
-        for stage in range(2):
-            # Stage 1 of plane ``step``, then stage 2 of the plane before it.
+    for step in range(first - 3, last + 1):
+        for stage in range(2 if step >= first - 1 else 1):
+            # Stage 1 of plane ``step``, then stage 2 of the plane before it; at first only what they lean on.
             i = step - stage
-            if i < first - 1 + stage or i > last - stage:
-                continue
-            at, begins = i % n0, i == first - 1 + stage
-            below, above = (2 * stage + (i & 1)) * n1, (2 * stage + ((i + 1) & 1)) * n1
-            source, base = (density, at * n1) if stage == 0 else (ring, (i % 3) * n1)
-            lower = (at - 1) % n0 * n1 if stage == 0 else (i - 1) % 3 * n1
-            upper = (at + 1) % n0 * n1 if stage == 0 else (i + 1) % 3 * n1
+            whole = i >= first - 1 + stage
+            at, up = i % n0 * n1, (i + 1) % n0 * n1
+            source, base, above = (
+                (density, at, up) if stage == 0 else (ring, (i & 1) * n1, (step & 1) * n1)
+            )
+            target, to = (ring, (i & 1) * n1) if stage == 0 else (out, at)
+            half = 0.5 if stage == 1 else 0.0
+            near, far = (2 * stage + (i & 1)) * n1, (2 * stage + ((i + 1) & 1)) * n1
             for j in range(n1):
-                here = at * n1 + j
+                slot = stage * n1 + j
                 if moves[0]:
-                    if begins:
-                        _across(
-                            spread0, here, potential, (at - 1) % n0 * n1 + j, here, per_gap0[at],
-                            source, lower + j, base + j, kept0, below + j,
-                        )  # fmt: skip
-                    _across(
-                        spread0, here + n1, potential, here, (at + 1) % n0 * n1 + j, per_gap0[at + 1],
-                        source, base + j, upper + j, kept0, above + j,
-                    )  # fmt: skip
-                if moves[1]:
-                    left, right = (j - 1) % n1, (j + 1) % n1
-                    face = at * (n1 + 1) + j
-                    if j == 0:
-                        _across(
-                            spread1, face, potential, at * n1 + left, here, per_gap1[0],
-                            source, base + left, base, kept1, 0,
-                        )  # fmt: skip
-                    _across(
-                        spread1, face + 1, potential, here, at * n1 + right, per_gap1[j + 1],
-                        source, base + j, base + right, kept1, (j + 1) & 1,
-                    )  # fmt: skip
+                    per_width = per_width0[i % n0]
                     for k in range(n):
-                        side[k] = (kept1[j & 1, k] - kept1[(j + 1) & 1, k]) * per_width1[j]
-                if moves[2]:
-                    _along(spread2, here, potential, per_gap2, source, base + j, along)
-                if stage == 0:
-                    _advance(
-                        source, base + j, kept0, below + j, above + j, per_width0[at], along,
-                        per_width2, side, h, ring, i % 3 * n1 + j,
-                    )  # fmt: skip
+                        upper = source[above + j, k] * per_weight[up + j, k]
+                        flux = face0[at + j, k] * (g[near + j, k] - upper)
+                        g[far + j, k] = upper
+                        side[k] = (flux0[slot, k] - flux) * per_width
+                        flux0[slot, k] = flux
                 else:
-                    _advance(
-                        source, base + j, kept0, below + j, above + j, per_width0[at], along,
-                        per_width2, side, h, out, here,
-                    )  # fmt: skip
                     for k in range(n):
-                        out[here, k] = 0.5 * (density[here, k] + out[here, k])
+                        g[far + j, k] = source[above + j, k] * per_weight[up + j, k]
+                        side[k] = 0.0
+                if not whole:
+                    continue
+                if moves[1]:
+                    for face in range(-1 if j == 0 else j, j + 1):
+                        before, after = face % n1, (face + 1) % n1
+                        per_width = per_width1[j] if face == j else 0.0
+                        for k in range(n):
+                            flux = face1[at + before, k] * (
+                                g[near + before, k] - g[near + after, k]
+                            )
+                            side[k] += (flux1[k] - flux) * per_width
+                            flux1[k] = flux
+                if moves[2]:
+                    for k in range(n):
+                        along[k + _PAD] = face2[at + j, k] * (g[near + j, k] - g[near + j, k + 1])
+                    closing = face2[at + j, n - 1] * (g[near + j, n - 1] - g[near + j, 0])
+                    along[_PAD - 1] = along[n + _PAD - 1] = closing
+                for k in range(n):
+                    change = side[k] + (along[k + _PAD - 1] - along[k + _PAD]) * per_width2[k]
+                    reached = source[base + j, k] + h * change
+                    target[to + j, k] = half * density[at + j, k] + (1.0 - half) * reached
+                if stage == 1:
                     row_sums(
-                        out, here, potential, widths, areas[here], noisy, True, sums
+                        out, at + j, potential, widths, areas[at + j], noisy, True, sums
                     )  # fmt: skip
-
-
-@jit(fastmath=FUSED)
-def _across(
-    spread: np.ndarray,
-    face: int,
-    potential: np.ndarray,
-    level_low: int,
-    level_high: int,
-    per_gap: float,
-    density: np.ndarray,
-    low: int,
-    high: int,
-    flux: np.ndarray,
-    to: int,
-) -> None:
-    """Fluxes through the faces between two rows."""
-    for k in range(flux.shape[1]):
-        drift = (potential[level_high, k] - potential[level_low, k]) * per_gap
-        one, other = density[low, k], density[high, k]
-        flux[to, k] = spread[face, k] * (one - other) - drift * (other if drift > 0.0 else one)
-
-
-@jit(fastmath=FUSED)
-def _along(
-    spread: np.ndarray,
-    at: int,
-    level: np.ndarray,
-    per_gap: np.ndarray,
-    density: np.ndarray,
-    row: int,
-    flux: np.ndarray,
-) -> None:
-    """Fluxes through the n + 1 faces of a row; the first and the last close a ring, and are 0 at a wall."""
-    n = flux.size - 1
-    for k in range(1, n):
-        drift = (level[at, k] - level[at, k - 1]) * per_gap[k]
-        one, other = density[row, k - 1], density[row, k]
-        flux[k] = spread[at, k] * (one - other) - drift * (other if drift > 0.0 else one)
-    one, other = density[row, n - 1], density[row, 0]
-    for k in (0, n):
-        drift = (level[at, 0] - level[at, n - 1]) * per_gap[k]
-        flux[k] = spread[at, k] * (one - other) - drift * (other if drift > 0.0 else one)
-
-
-@jit(fastmath=FUSED)
-def _advance(
-    density: np.ndarray,
-    row: int,
-    kept: np.ndarray,
-    below: int,
-    above: int,
-    per_width0: float,
-    along: np.ndarray,
-    per_width2: np.ndarray,
-    side: np.ndarray,
-    h: float,
-    out: np.ndarray,
-    to: int,
-) -> None:
-    for k in range(side.size):
-        across = (kept[below, k] - kept[above, k]) * per_width0 + side[k]
-        out[to, k] = density[row, k] + h * (across + (along[k] - along[k + 1]) * per_width2[k])

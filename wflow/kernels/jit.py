@@ -20,6 +20,7 @@ from typing import Any, TypeVar, overload
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,8 +44,9 @@ def jit(func: Any = None, **options: Any) -> Any:
     """Compile a kernel at its first call; later processes find it on disk.
 
     The defaults are ``nogil=True`` (kernels run side by side in threads), ``error_model="numpy"`` (1/0 is
-    inf) and ``cache=True``. Everything else is passed on to ``numba.njit``. Signatures stay lazy: an eager
-    one would compile at import.
+    inf) and ``cache=True``. ``apart=True`` promises that no array that is written shares memory with another
+    argument: loops over many arrays then vectorise without a test for every pair. Everything else is passed on
+    to ``numba.njit``. Signatures stay lazy: an eager one would compile at import.
 
     >>> @jit(cache=False)
     ... def twice(x):
@@ -54,11 +56,13 @@ def jit(func: Any = None, **options: Any) -> Any:
     """
     if func is None:
         return lambda f: jit(f, **options)
-    cached = options.pop("cache", True)
+    cached, apart = options.pop("cache", True), options.pop("apart", False)
     settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", **options}
     if isinstance(settings.get("fastmath"), frozenset):
         settings["fastmath"] = set(settings["fastmath"])
     kernel = numba.njit(**settings)(func)
+    if apart and hasattr(kernel, "_compiler"):
+        kernel._compiler._customize_flags = _without_aliases
     folder = cache_folder() if cached else None
     new_cache: Any = _ForgivingCache
     # Without the JIT (NUMBA_DISABLE_JIT, to measure coverage) njit returns the function itself.
@@ -76,6 +80,30 @@ def jit(func: Any = None, **options: Any) -> Any:
             finally:
                 _settings.CACHE_DIR = before
     return kernel
+
+
+def _without_aliases(flags: Any) -> Any:
+    flags.noalias = True
+    return flags
+
+
+def _widest(_context: Any) -> Any:
+    """Let the kernel that calls this use the machine's widest vectors; LLVM keeps to 256 bits where there are 512.
+
+    Worth a factor of 2 in loops of arithmetic that stay in the cache. It acts on the kernel alone, not on numba.
+    """
+
+    def mark(_target: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        attributes = builder.function.attributes
+        if isinstance(attributes, set):
+            # llvmlite's own ``add`` knows no attributes with a value.
+            set.add(attributes, '"prefer-vector-width"="512"')
+        return _target.get_dummy_value()
+
+    return numba.types.none(), mark
+
+
+widest: Any = (lambda: None) if _settings.DISABLE_JIT else intrinsic(_widest)
 
 
 class _ForgivingCache(FunctionCache):

@@ -39,7 +39,7 @@ def axis_geometry(edges: np.ndarray, periodic: bool) -> np.ndarray:
     return table
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def muscl_slab(
     density: np.ndarray,
     potential: np.ndarray,
@@ -148,7 +148,7 @@ def _face_value(
     return min(max(up + half * slope, 0.0), 2.0 * up)
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _transverse(
     before: np.ndarray,
     low: np.ndarray,
@@ -183,7 +183,7 @@ def _transverse(
         flux[k] = v * value
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _along(
     row: np.ndarray,
     level: np.ndarray,
@@ -210,7 +210,7 @@ def _along(
         flux[f] = v * value
 
 
-@jit
+@jit(apart=True)
 def _padded(
     cells: np.ndarray, levels: np.ndarray, periodic: bool, row: np.ndarray, level: np.ndarray
 ) -> None:
@@ -225,7 +225,7 @@ def _padded(
     row[n + 2], row[n + 3], level[n + 1] = cells[c], cells[d], levels[c]
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _collect(
     low_flux: np.ndarray,
     low_v: np.ndarray,

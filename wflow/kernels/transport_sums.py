@@ -12,14 +12,14 @@ import math
 
 import numpy as np
 
-from wflow.kernels.jit import FUSED, REORDERED, jit
+from wflow.kernels.jit import FUSED, REORDERED, jit, widest
 from wflow.kernels.transport_slabs import over_slabs
 
 MASS, ENTROPY, LINEAR, LEAST, COUNT = 0, 1, 2, 3, 4
 """Columns of the sums of a row: ∫ρ, ∫ρ log ρ, ∫φρ, the smallest ρ."""
 
 SUBNORMAL = 2.2250738585072014e-308
-_SQRT2 = 1.4142135623730951
+_ROOT_HALF_BITS = 0x3FE6A09E667F3BCD
 # log 2 = high + low, high with 33 bits.
 _LOG2_HIGH = 6.93147180369123816490e-01
 _LOG2_LOW = 1.90821492927058770002e-10
@@ -27,29 +27,36 @@ _LOG2_LOW = 1.90821492927058770002e-10
 
 @jit(fastmath=FUSED)
 def logarithm(x: float) -> float:
-    """log x of a normal positive number, branch-free: 2^k m with m in [√½, √2), and 2 artanh((m − 1)/(m + 1)).
+    r"""log x of a normal positive number, branch-free: 2^k (1 + t) with 1 + t in [√½, √2).
 
-    The remainder of the series is below 3e-18; measured error: 1 unit in the last place away from x = 1.
+    log(1 + t) = t − t²/2 + t³P(t), P interpolating at the Chebyshev points, remainder below 4e-17; a division, as the
+    faster series of artanh needs it, costs as much as sixteen products. Measured error: 1 unit in the last place.
     """
     bits = np.float64(x).view(np.int64)
-    k = (bits >> 52) - 1023
-    m = np.int64((bits & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000).view(np.float64)
-    large = m > _SQRT2
-    m = 0.5 * m if large else m
-    n = np.float64(k) + (1.0 if large else 0.0)
-    s = (m - 1.0) / (m + 1.0)
-    q = s * s
-    p = 1.0 / 21.0
-    p = p * q + 1.0 / 19.0
-    p = p * q + 1.0 / 17.0
-    p = p * q + 1.0 / 15.0
-    p = p * q + 1.0 / 13.0
-    p = p * q + 1.0 / 11.0
-    p = p * q + 1.0 / 9.0
-    p = p * q + 1.0 / 7.0
-    p = p * q + 1.0 / 5.0
-    p = p * q + 1.0 / 3.0
-    return n * _LOG2_HIGH + (n * _LOG2_LOW + 2.0 * s * (1.0 + q * p))
+    k = (bits - _ROOT_HALF_BITS) >> 52
+    t = np.int64(bits - (k << 52)).view(np.float64) - 1.0
+    n = np.float64(k)
+    p = 0.027053075892336406
+    p = p * t - 0.05959173018943104
+    p = p * t + 0.06362025303018654
+    p = p * t - 0.05635857394607171
+    p = p * t + 0.05706613674459082
+    p = p * t - 0.06213325491398715
+    p = p * t + 0.06680348247882924
+    p = p * t - 0.07146922611081985
+    p = p * t + 0.07691741139835176
+    p = p * t - 0.08333110642999564
+    p = p * t + 0.09090921076038966
+    p = p * t - 0.10000006590426393
+    p = p * t + 0.11111111008787179
+    p = p * t - 0.12499999898432576
+    p = p * t + 0.14285714285634818
+    p = p * t - 0.16666666667365992
+    p = p * t + 0.20000000000003482
+    p = p * t - 0.24999999999998596
+    p = p * t + 0.3333333333333333
+    q = t * t
+    return n * _LOG2_HIGH + (n * _LOG2_LOW + (t + q * (t * p - 0.5)))
 
 
 @jit(fastmath=REORDERED)
@@ -64,29 +71,36 @@ def row_sums(
     sums: np.ndarray,
 ) -> None:
     """The sums of row ``row`` of (rows, n); ρ log ρ only if ``noisy``, φ only if ``with_linear``."""
-    mass, entropy, along = 0.0, 0.0, 0.0
+    widest()
     n = widths.size
+    mass, entropy, along = 0.0, 0.0, 0.0
     # As integers numbers ≥ 0 keep their order and a negative one is negative: a minimum that vectorises.
     least = np.float64(density[row, 0]).view(np.int64)
-    for k in range(n):
-        mass += widths[k] * density[row, k]
-    for k in range(n):
-        least = min(least, np.float64(density[row, k]).view(np.int64))
+    if noisy:
+        for k in range(n):
+            rho = density[row, k]
+            part = widths[k] * rho
+            mass += part
+            along += part * linear[row, k]
+            bits = np.float64(rho).view(np.int64)
+            least = bits if bits < least else least
+            # 0 log 0 = 0; what is below the normal numbers counts as nothing.
+            entropy += part * logarithm(rho if rho > SUBNORMAL else SUBNORMAL)
+    else:
+        for k in range(n):
+            part = widths[k] * density[row, k]
+            mass += part
+            along += part * linear[row, k]
+            bits = np.float64(density[row, k]).view(np.int64)
+            least = bits if bits < least else least
     smallest = np.int64(least).view(np.float64)
     if least < 0:
         # Negative numbers stand in reverse order: found one by one, as this should not happen.
         for k in range(n):
             smallest = density[row, k] if density[row, k] < smallest else smallest
-    if noisy:
-        for k in range(n):
-            # 0 log 0 = 0; what is below the normal numbers counts as nothing.
-            rho = density[row, k]
-            entropy += widths[k] * (rho * logarithm(max(rho, SUBNORMAL)))
-    if with_linear:
-        for k in range(n):
-            along += widths[k] * (density[row, k] * linear[row, k])
     sums[row, MASS], sums[row, ENTROPY] = area * mass, area * entropy
-    sums[row, LINEAR], sums[row, LEAST] = area * along, smallest
+    sums[row, LINEAR] = area * along if with_linear else 0.0
+    sums[row, LEAST] = smallest
 
 
 @jit(fastmath=FUSED)

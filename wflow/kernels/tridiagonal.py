@@ -80,7 +80,7 @@ def patankar(
     over_slabs(run, *((outer, n * inner) if outer > 1 else (inner, n)))
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _rates(
     potential: np.ndarray,
     axis: np.ndarray,
@@ -101,8 +101,8 @@ def _rates(
         for i in range(n):
             j = i + 1 if i + 1 < n else 0
             if j == 0 and not periodic:
-                up[o, i, c0:c1] = 0.0
-                down[o, i, c0:c1] = 0.0
+                for c in range(c0, c1):
+                    up[o, i, c] = down[o, i, c] = 0.0
                 continue
             scale_up = speed * per_gap[i + 2] * per_width[i]
             scale_down = speed * per_gap[i + 2] * per_width[j]
@@ -124,7 +124,7 @@ def _rates(
                     downs[c] = scale_down * max(jump, 0.0)
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _line(
     mass: np.ndarray,
     up: np.ndarray,
@@ -165,7 +165,7 @@ def _line(
                     now[c] += leaks[c] * then[c]
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _ring(
     mass: np.ndarray,
     up: np.ndarray,
@@ -220,7 +220,7 @@ def _ring(
                     now[c] += leaks[c] * then[c] + ties[c] * last[c]
 
 
-@jit(fastmath=FUSED)
+@jit(fastmath=FUSED, apart=True)
 def _weighted(
     rate0: np.ndarray,
     rate1: np.ndarray,

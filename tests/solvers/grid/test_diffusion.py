@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -201,3 +202,21 @@ def test_crank_nicolson_refuses_what_would_turn_negative():
     kept = method.step(problem, 0.0, done.limit, problem.initial, carry)
     assert kept.status == "ok"
     assert kept.y["density"].min() >= 0.0
+
+
+def test_threads_change_the_last_bits_at_most():
+    """A large box is transformed in several threads; as often as one likes to the same bits."""
+    start = GridDensity(
+        np.random.default_rng(0).random((260, 256)),
+        [np.linspace(0, 1, 261), np.linspace(0, 1, 257)],
+    )
+    found, before = [], numba.get_num_threads()
+    try:
+        for threads in (1, numba.config.NUMBA_NUM_THREADS):
+            numba.set_num_threads(threads)
+            once, again = (diffuse(start, 1e-4).density for _ in range(2))
+            assert np.array_equal(once, again)
+            found.append(once)
+    finally:
+        numba.set_num_threads(before)
+    assert found[0] == pytest.approx(found[1], rel=1e-13)

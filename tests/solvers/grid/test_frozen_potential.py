@@ -177,3 +177,38 @@ def test_a_schedule_keeps_the_order(march):
     found = np.log2(np.array(errors[:-1]) / errors[1:])
     print(errors, found)
     assert found == pytest.approx([2.0, 2.0], abs=0.15)
+
+
+@pytest.mark.parametrize("temperature, fast", [(0.2, True), (1e-3, False), (0.0, False)])
+def test_gibbs_weights_that_are_no_numbers(march, temperature, fast):
+    """The kernel of a frozen potential and the sweeps for any potential take the same path."""
+    energy = PairEnergy(lambda x: np.sin(x).sum(-1) + (x**2).sum(-1), dimension=2)
+    flow, start = GradientFlow(energy, temperature=temperature), smooth()
+    problem = get_method(METHOD).prepare(flow, start, Tolerance(), 0)
+    assert problem.frozen
+    assert problem.fast is fast
+    general = get_method(METHOD).prepare(flow, start, Tolerance(), 0)
+    general.fast = False
+    method, found = get_method(METHOD), []
+    for p in (problem, general):
+        y = dict(p.initial)
+        carry = method.init(p, 0.0, y)
+        h = 0.5 * method.first_step(p, 0.0, y, carry)
+        for k in range(5):
+            step = method.step(p, k * h, h, y, carry)
+            assert step.status == "ok"
+            y, carry = step.y, step.carry
+        found.append((y["density"], float(carry["free_energy"]), float(carry["mass"])))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-11)
+    assert found[0][1:] == pytest.approx(found[1][1:], rel=1e-12)
+    assert found[0][2] == pytest.approx(start.mass, rel=1e-13)
+
+
+def test_memory_used_again_is_nobody_elses():
+    """Steps hand out arrays whose memory comes back only when nothing refers to it."""
+    energy = PairEnergy(lambda x: np.sin(x).sum(-1), dimension=2)
+    flow = GradientFlow(energy, temperature=0.2)
+    sol = solve(flow, smooth(), (0, 0.2), method=METHOD, t_eval=np.linspace(0, 0.2, 9))
+    alone = solve(flow, smooth(), (0, 0.2), method=METHOD, t_eval=[0.1, 0.2])
+    assert np.array_equal(sol.measures[4].density, alone.measures[0].density)
+    assert np.array_equal(sol.measures[8].density, alone.measures[1].density)
