@@ -199,9 +199,11 @@ def test_text_of_a_table():
         ({"method": "langevin"}, "acts on particles"),
         ({"against": "me"}, "against = 'me'"),
         ({"cells": (10, 20), "steps": (1, 2, 3)}, "2 numbers of cells and 3 of steps"),
+        ({"t_end": -1.0}, "t_end = -1"),
         ({"norm": "L2"}, "must be 'L1'"),
         ({"cells": 10, "steps": 5}, "two or more"),
         ({"cells": (10, 20), "steps": 0}, "at least 1"),
+        ({"cells": "a"}, "cells is 'a'"),
         ({"cells": (10, 20), "against": "finest"}, "one mesh"),
         ({"cells": (200, 400), "steps": 2}, "take more steps"),
     ],
@@ -209,7 +211,7 @@ def test_text_of_a_table():
 def test_refusals(call, words):
     given = {"method": "muscl", "cells": 50, "steps": (50, 100)} | call
     with pytest.raises(InputError, match=words):
-        observed_orders(given.pop("method"), TRANSPORT, 0.5, **given)
+        observed_orders(given.pop("method"), TRANSPORT, given.pop("t_end", 0.5), **given)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,11 @@ def test_refusals(call, words):
         (lambda: GaussianWell(dimension=4), "1, 2 or 3"),
         (lambda: GaussianWell(variance=0.0), "variance = 0"),
         (lambda: GaussianWell(temperature=-1.0), "temperature"),
+        (lambda: GaussianWell(mean=(1, 2, 3), dimension=2), "one for each of 2 axes"),
+        (lambda: GaussianWell(mean=float("nan")), "finite values only"),
+        (lambda: GaussianWell(half_width=0), "half_width = 0"),
         (lambda: Barenblatt(dimension=True), "1, 2 or 3"),
+        (lambda: Barenblatt(begin=0), "begin = 0"),
     ],
 )
 def test_constants_out_of_range(make, words):

@@ -14,6 +14,7 @@ from wflow.energies.pair import PairEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow, non_negative
 from wflow.measures import GridDensity
+from wflow.measures.base import as_floats
 
 
 class Exact(Protocol):
@@ -80,16 +81,19 @@ class GaussianWell:
         half_width: float = 7.0,
         transport: bool = True,
     ) -> None:
-        if isinstance(dimension, bool) or dimension not in (1, 2, 3):
-            raise InputError(f"dimension = {dimension!r}: a grid has 1, 2 or 3 axes")
-        self.dimension = int(dimension)
+        self.dimension = _axes(dimension)
         self.temperature = non_negative("temperature", temperature)
         self.reaction_rate = non_negative("reaction_rate", reaction_rate)
         self.stiffness = non_negative("stiffness", stiffness)
-        self.mean = np.broadcast_to(np.asarray(mean, float), (self.dimension,))
-        self.variance = np.broadcast_to(np.asarray(variance, float), (self.dimension,))
-        self.center, self.half_width, self.transport = center, half_width, transport
-        for name, least in (("variance", self.variance.min()), ("stiffness", self.stiffness)):
+        self.mean = _per_axis("mean", mean, self.dimension)
+        self.variance = _per_axis("variance", variance, self.dimension)
+        self.center = float(_per_axis("center", center, 1)[0])
+        self.half_width, self.transport = non_negative("half_width", half_width), bool(transport)
+        for name, least in (
+            ("variance", self.variance.min()),
+            ("stiffness", self.stiffness),
+            ("half_width", self.half_width),
+        ):
             if not least > 0:
                 raise InputError(f"{name} = {least:g}: give a positive number")
 
@@ -121,7 +125,7 @@ class GaussianWell:
 
     def law(self, t: float, cells: int | Sequence[int]) -> GridDensity:
         """Cell averages at time t on a uniform grid, normalised to mass 1 in the box."""
-        shape = np.broadcast_to(np.asarray(cells), (self.dimension,))
+        shape = _per_axis("cells", cells, self.dimension)
         density = np.ones(())
         edges = []
         for n, m, s in zip(shape, *self.moments(t), strict=True):
@@ -157,10 +161,10 @@ class Barenblatt:
     def __init__(
         self, *, dimension: int = 1, begin: float = 1.0, half_width: float | None = None
     ) -> None:
-        if isinstance(dimension, bool) or dimension not in (1, 2, 3):
-            raise InputError(f"dimension = {dimension!r}: a grid has 1, 2 or 3 axes")
-        self.dimension = d = int(dimension)
+        self.dimension = d = _axes(dimension)
         self.begin = non_negative("begin", begin)
+        if self.begin == 0:
+            raise InputError("begin = 0: all mass is in one point there; give a positive time")
         # ∫(C − k|y|²)₊ dy = C^{d/2+1} k^{−d/2} π^{d/2}/Γ(d/2+2), k = β/2.
         self._k = 0.5 / (d + 2)
         volume = (math.pi / self._k) ** (d / 2) / float(gamma(d / 2 + 2))
@@ -187,3 +191,19 @@ class Barenblatt:
         """Cell averages at time t by Gauss's rule of order 8 an axis, of mass 1."""
         box = [(-self.half_width, self.half_width)] * self.dimension
         return GridDensity.from_function(lambda x: self.density(t, x), box, n=cells, order=8)
+
+
+def _axes(dimension: int) -> int:
+    if isinstance(dimension, bool) or dimension not in (1, 2, 3):
+        raise InputError(f"dimension = {dimension!r}: a grid has 1, 2 or 3 axes")
+    return int(dimension)
+
+
+def _per_axis(name: str, value: float | Sequence[float], dimension: int) -> np.ndarray:
+    """One number an axis; a single one stands for all."""
+    found = as_floats(name, value)
+    if found.shape not in ((), (1,), (dimension,)):
+        raise InputError(
+            f"{name} = {value!r}: give one number, or one for each of {dimension} axes"
+        )
+    return np.broadcast_to(found, (dimension,))

@@ -2,15 +2,16 @@ r"""The observed order of a method: halve the mesh and the step, and see by how 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import non_negative
 from wflow.measures import GridDensity
+from wflow.measures.base import check_count
 from wflow.solvers.method import Method, Tolerance, get_method
 from wflow.validation.exact import Exact
 
@@ -92,6 +93,8 @@ def observed_orders(
         raise InputError(f"against = {against!r}: must be 'exact' or 'finest'")
     if norm not in ("L1", "W1") or (norm == "W1" and exact.dimension > 1):
         raise InputError(f"norm = {norm!r} on {exact.dimension} axes: must be 'L1', or 'W1' on one")
+    if non_negative("t_end", t_end) == 0:
+        raise InputError("t_end = 0: nothing would move; give a positive time")
     n, k = _pairs(cells, steps)
     flow, runs = exact.flow(), list(zip(n, k, strict=True))
     ends = [march(chosen, flow, exact.law(0.0, c), t_end, s) for c, s in runs]
@@ -144,12 +147,16 @@ def _pairs(
     cells: int | Sequence[int], steps: int | Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Both as tuples of one length."""
-    n, k = ((x,) if isinstance(x, int) else tuple(int(v) for v in x) for x in (cells, steps))
+    n, k = _counts("cells", cells), _counts("steps", steps)
     runs = max(len(n), len(k))
     if {len(n), len(k)} - {1, runs} or runs < 2:
         raise InputError(
             f"{len(n)} numbers of cells and {len(k)} of steps: give two or more, as many of both or one of one"
         )
-    if min(*n, *k) < 1 or not math.isfinite(sum(n) + sum(k)):
-        raise InputError(f"cells {n} and steps {k}: give whole numbers of at least 1")
     return n * (runs // len(n)), k * (runs // len(k))
+
+
+def _counts(name: str, given: int | Sequence[int]) -> tuple[int, ...]:
+    """Whole numbers of at least 1."""
+    texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    return tuple(check_count(name, n) for n in texts)
