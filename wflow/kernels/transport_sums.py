@@ -70,35 +70,28 @@ def row_sums(
     with_linear: bool,
     sums: np.ndarray,
 ) -> None:
-    """The sums of row ``row`` of (rows, n); ρ log ρ only if ``noisy``, φ only if ``with_linear``."""
+    """The sums of row ``row`` of (rows, n); that of ρ log ρ is 0 unless ``noisy``, of φ unless ``with_linear``."""
     widest()
     n = widths.size
     mass, entropy, along = 0.0, 0.0, 0.0
     # As integers numbers ≥ 0 keep their order and a negative one is negative: a minimum that vectorises.
     least = np.float64(density[row, 0]).view(np.int64)
-    if noisy:
-        for k in range(n):
-            rho = density[row, k]
-            part = widths[k] * rho
-            mass += part
-            along += part * linear[row, k]
-            bits = np.float64(rho).view(np.int64)
-            least = bits if bits < least else least
-            # 0 log 0 = 0; what is below the normal numbers counts as nothing.
-            entropy += part * logarithm(rho if rho > SUBNORMAL else SUBNORMAL)
-    else:
-        for k in range(n):
-            part = widths[k] * density[row, k]
-            mass += part
-            along += part * linear[row, k]
-            bits = np.float64(density[row, k]).view(np.int64)
-            least = bits if bits < least else least
+    for k in range(n):
+        rho = density[row, k]
+        part = widths[k] * rho
+        mass += part
+        along += part * linear[row, k]
+        bits = np.float64(rho).view(np.int64)
+        least = bits if bits < least else least
+        # 0 log 0 = 0; what is below the normal numbers counts as nothing.
+        entropy += part * logarithm(rho if rho > SUBNORMAL else SUBNORMAL)
     smallest = np.int64(least).view(np.float64)
     if least < 0:
         # Negative numbers stand in reverse order: found one by one, as this should not happen.
         for k in range(n):
             smallest = density[row, k] if density[row, k] < smallest else smallest
-    sums[row, MASS], sums[row, ENTROPY] = area * mass, area * entropy
+    sums[row, MASS] = area * mass
+    sums[row, ENTROPY] = area * entropy if noisy else 0.0
     sums[row, LINEAR] = area * along if with_linear else 0.0
     sums[row, LEAST] = smallest
 
@@ -109,14 +102,40 @@ def _sum_rows(
     linear: np.ndarray,
     widths: np.ndarray,
     areas: np.ndarray,
-    noisy: bool,
     with_linear: bool,
     first: int,
     last: int,
     sums: np.ndarray,
 ) -> None:
     for i in range(first, last):
-        row_sums(density, i, linear, widths, areas[i], noisy, with_linear, sums)
+        row_sums(density, i, linear, widths, areas[i], True, with_linear, sums)
+
+
+@jit(fastmath=REORDERED)
+def _quiet_rows(
+    density: np.ndarray,
+    linear: np.ndarray,
+    widths: np.ndarray,
+    areas: np.ndarray,
+    with_linear: bool,
+    first: int,
+    last: int,
+    sums: np.ndarray,
+) -> None:
+    """The same without ρ log ρ, whose logarithm takes half a second to compile."""
+    n = widths.size
+    for i in range(first, last):
+        mass, along = 0.0, 0.0
+        for k in range(n):
+            part = widths[k] * density[i, k]
+            mass += part
+            along += part * linear[i, k]
+        least = density[i, 0]
+        for k in range(n):
+            least = density[i, k] if density[i, k] < least else least
+        sums[i, MASS], sums[i, ENTROPY] = areas[i] * mass, 0.0
+        sums[i, LINEAR] = areas[i] * along if with_linear else 0.0
+        sums[i, LEAST] = least
 
 
 @jit(fastmath=FUSED)
@@ -214,9 +233,10 @@ def density_sums(
     rows = density.reshape(-1, n)
     phi = rows if linear is None else linear.reshape(-1, n)
     sums = np.empty((rows.shape[0], COUNT))
+    kernel = _sum_rows if noisy else _quiet_rows
 
     def run(first: int, last: int) -> float:
-        _sum_rows(rows, phi, widths, areas, noisy, linear is not None, first, last, sums)
+        kernel(rows, phi, widths, areas, linear is not None, first, last, sums)
         return 0.0
 
     over_slabs(run, rows.shape[0], n)
