@@ -224,7 +224,7 @@ def _padded(
     for k in range(n):
         row[k + 2] = cells[k]
         level[k + 1] = levels[k]
-    a, b, c, d = _around(np.int64(0), n, periodic)
+    a, b, c, d = _around(0, n, periodic)
     row[0], row[1], level[0] = cells[a], cells[b], levels[b]
     a, b, c, d = _around(n, n, periodic)
     row[n + 2], row[n + 3], level[n + 1] = cells[c], cells[d], levels[c]
