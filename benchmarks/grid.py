@@ -5,7 +5,7 @@
 Two threads, float64, 512 x 512, 1024 x 1024 and 128 x 128 x 128 cells; d rho/dt = div(rho grad Psi + tau grad rho)
 with no-flux walls. Every part runs in a process of its own; times are the fastest of repeated calls.
 
-  kernel    one step (two Runge-Kutta stages, mass, entropy, minimum), nothing around it
+  kernel    one step (two Runge-Kutta stages or Euler's one, mass, entropy, minimum), nothing around it
   whole     from one accepted step to the next through wflow.solve: driver, trackers, monitors
   frozen    Psi = V does not depend on rho.    changing: Psi = (1 + c int V drho) V is formed anew at every stage,
             its cost included (about a copy)
@@ -156,6 +156,7 @@ def kernels(shape: tuple[int, ...], seconds: float) -> Row:
     place = (p.axes, p.moves, p.periodic)
     calls: dict[str, Callable[[], Any]] = {
         "frozen step": lambda: frozen_step(rho, rates, h, p.widths, p.areas, True),
+        "frozen Euler step": lambda: frozen_step(rho, rates, h, p.widths, p.areas, True, 1),
         "drift-diffusion tendency": lambda: drift_diffusion_tendency(rho, psi, *place, TAU, 1.0, out),
         "muscl tendency": lambda: muscl_tendency(rho, psi, *place, 1.0, 2.0, out),
     }  # fmt: skip
@@ -194,6 +195,8 @@ def whole(shape: tuple[int, ...], seconds: float) -> Row:
 
     found, start = {}, start_of(shape)
     for label, method, frozen, tau in (
+        ("Euler, frozen", "forward-euler", True, TAU),
+        ("Euler, changing", "forward-euler", False, TAU),
         ("explicit, frozen", "scharfetter-gummel-explicit", True, TAU),
         ("explicit, changing", "scharfetter-gummel-explicit", False, TAU),
         ("muscl, changing", "muscl", False, 0.0),
@@ -360,7 +363,7 @@ def cold_table() -> None:
     """Seconds from nothing to the first step."""
     print("\ncold process to the end of the first step, seconds (again, with the cache)")
     for shape in ((32,), (32, 32), (32, 32, 32)):
-        for method in ("muscl", "scharfetter-gummel", "scharfetter-gummel-explicit", "frozen"):
+        for method in ("muscl", "scharfetter-gummel", "forward-euler", "frozen"):
             with tempfile.TemporaryDirectory() as folder:
                 times = []
                 for _ in range(2):
@@ -371,17 +374,14 @@ def cold_table() -> None:
                     )  # fmt: skip
                     times.append(time.perf_counter() - start)
             note = row if isinstance(row, str) else ""
-            print(
-                f"{len(shape)} axes, {method:30} {times[0]:6.2f} ({times[1]:.2f}) {note}",
-                flush=True,
-            )
+            cold, warm = times
+            print(f"{len(shape)} axes, {method:30} {cold:6.2f} ({warm:.2f}) {note}", flush=True)
 
 
 def main() -> None:
     """Read the arguments, print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    raw = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--quick", action="store_true", help="half the time")
     parser.add_argument("--peer-python", default=sys.executable, help="Python that has the peers")
     for hidden in ("--part", "--size", "--seconds"):

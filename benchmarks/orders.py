@@ -45,6 +45,7 @@ CASES: list[Case] = [
     ("scharfetter-gummel", {}, "Ornstein-Uhlenbeck", DIFFUSION, 0.5, CELLS, HALVED),
     ("scharfetter-gummel", {}, "Ornstein-Uhlenbeck, 2-D", SQUARE, 0.5, CELLS, HALVED),
     ("scharfetter-gummel-explicit", {}, "Ornstein-Uhlenbeck", DIFFUSION, 0.5, CELLS, SMALL),
+    ("forward-euler", {}, "Ornstein-Uhlenbeck", DIFFUSION, 0.5, CELLS, SMALL),
     ("muscl-diffusion", {}, "Ornstein-Uhlenbeck", DIFFUSION, 0.5, CELLS, SMALL),
     ("crank-nicolson", {}, "Ornstein-Uhlenbeck", DIFFUSION, 0.5, CELLS, HALVED),
     ("backward-euler", {}, "Ornstein-Uhlenbeck", DIFFUSION, 0.5, CELLS, QUARTERED),

@@ -85,7 +85,7 @@ class ExplicitDriftDiffusion(GridMethod):
         return Step({"density": new}, after, limit=self._limit(problem, t + h, after))
 
     def _frozen_step(self, problem: _Problem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        # The trapezoidal rule for the clock ∫ξ dt, second order like the stages.
+        # The trapezoidal rule for the clock ∫ξ dt, second order like two stages.
         schedule = problem.flow.schedule
         clock = 0.5 * h * (schedule(t) + schedule(t + h))
         leaving = problem.rates.leaving
@@ -99,6 +99,7 @@ class ExplicitDriftDiffusion(GridMethod):
             problem.widths,
             problem.areas,
             problem.flow.temperature > 0,
+            self.order,
         )
         density = new.reshape(y["density"].shape)
         after = problem.linear_state(density, sums)

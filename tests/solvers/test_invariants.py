@@ -52,6 +52,7 @@ NEEDS = {
     "fully-implicit": {"temperature": 0.3},
     "scharfetter-gummel": {"temperature": 0.3},
     "scharfetter-gummel-explicit": {"temperature": 0.3},
+    "forward-euler": {"temperature": 0.3},
     "backward-euler": {"temperature": 0.3},
     "crank-nicolson": {"temperature": 0.3},
     "reaction": {"reaction_rate": 2.0, "temperature": 0.1},

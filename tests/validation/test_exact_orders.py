@@ -67,6 +67,7 @@ FINE, SQUARE = (25, 50, 100), (25, 100, 400)
     [
         ("scharfetter-gummel", {}, DIFFUSION, FINE, 1.9),
         ("scharfetter-gummel-explicit", {}, DIFFUSION, (100, 400, 1600), 1.9),
+        ("forward-euler", {}, DIFFUSION, (100, 400, 1600), 1.9),
         ("muscl-diffusion", {}, DIFFUSION, (100, 400, 1600), 1.85),
         ("crank-nicolson", {}, DIFFUSION, FINE, 1.9),
         ("backward-euler", {}, DIFFUSION, SQUARE, 1.9),
@@ -96,6 +97,7 @@ def test_gaussians(method, options, exact, steps, order):
         ("scharfetter-gummel", {}, 2),
         ("crank-nicolson", {}, 2),
         ("backward-euler", {}, 1),
+        ("forward-euler", {}, 1),
         ("fully-implicit", {}, 1),
     ],
 )

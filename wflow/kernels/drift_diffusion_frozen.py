@@ -2,7 +2,8 @@ r"""Drift and diffusion in a potential that stays: both stages of a step, and it
 
 .. math:: \rho_1 = \rho_0 + hA\rho_0, \qquad \rho' = \tfrac12\rho_0 + \tfrac12(\rho_1 + hA\rho_1)
 
-A is the Scharfetter–Gummel generator in its symmetric form: with the Gibbs weight :math:`\pi = e^{-\Psi/D}`
+or :math:`\rho' = \rho_1` alone. A is the Scharfetter–Gummel generator in its symmetric form: with the Gibbs weight
+:math:`\pi = e^{-\Psi/D}`
 
 .. math:: J_{i+1/2} = c_{i+1/2}\,(g_i - g_{i+1}), \qquad g = \rho/\pi, \quad c = \tfrac D\delta B(s)\,\pi_i,
 
@@ -105,10 +106,11 @@ def frozen_step(
     widths: np.ndarray,
     areas: np.ndarray,
     noisy: bool,
+    stages: int = 2,
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """The density after a step of h (in units of ∫ξ dt), and its mass, ∫ρ log ρ, ∫Ψρ and minimum.
 
-    h = 0 leaves the density as it is.
+    One stage is Euler's step ρ₁. h = 0 leaves the density as it is.
     """
     n0, n1, n = rates.shape
     start, out = density.reshape(-1, n), recycled_empty((n0 * n1, n))
@@ -123,7 +125,7 @@ def frozen_step(
     def run(first: int, last: int) -> float:
         _slab(
             start, n1, *rates.face, rates.per_weight, *rates.per_width, rates.moves, rates.potential,
-            h, widths, areas, noisy, first, last,
+            h, widths, areas, noisy, stages, first, last,
             room(2 * n1, n), room(4 * n1 + 1, n), room(2 * n1, n), room(n), room(n), room(n + _PAD),
             out, sums,
         )  # fmt: skip
@@ -150,6 +152,7 @@ def _slab(
     widths: np.ndarray,
     areas: np.ndarray,
     noisy: bool,
+    stages: int,
     first: int,
     last: int,
     ring: np.ndarray,
@@ -166,16 +169,17 @@ def _slab(
     # rows, ghosts aside: what is left over after the last full vector runs one by one.
     rows, n = density.shape
     n0 = rows // n1
-    for step in range(first - 3, last + 1):
-        for stage in range(2 if step >= first - 1 else 1):
+    for step in range(first - 1 - stages, last + stages - 1):
+        for stage in range(stages if step >= first - 1 else 1):
             # Stage 1 of plane ``step``, then stage 2 of the plane before it; at first only what they lean on.
             i = step - stage
-            whole = i >= first - 1 + stage
+            whole = i >= first + 1 - stages + stage
+            ends = stage == stages - 1
             at, up = i % n0 * n1, (i + 1) % n0 * n1
             source, base, above = (
                 (density, at, up) if stage == 0 else (ring, (i & 1) * n1, (step & 1) * n1)
             )
-            target, to = (ring, (i & 1) * n1) if stage == 0 else (out, at)
+            target, to = (out, at) if ends else (ring, (i & 1) * n1)
             half = 0.5 if stage == 1 else 0.0
             near, far = (2 * stage + (i & 1)) * n1, (2 * stage + ((i + 1) & 1)) * n1
             for j in range(n1):
@@ -213,7 +217,7 @@ def _slab(
                     change = side[k] + (along[k + _PAD - 1] - along[k + _PAD]) * per_width2[k]
                     reached = source[base + j, k] + h * change
                     target[to + j, k] = half * density[at + j, k] + (1.0 - half) * reached
-                if stage == 1:
+                if ends:
                     row_sums(
                         out, at + j, potential, widths, areas[at + j], noisy, True, sums
                     )  # fmt: skip

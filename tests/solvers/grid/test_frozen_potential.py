@@ -78,14 +78,15 @@ def test_one_sweep_against_two(box, log_diffusion):
     h = 0.9 / max(leaving, 1e-3)
     stage = density + h * rate
     expected = 0.5 * (density + stage + h * tendency(stage)[0])
-    found, sums = frozen_step(density, rates, h, np.diff(edges[2]), areas, True)
-    assert found == pytest.approx(expected, rel=1e-12, abs=1e-14)
-    masses = found * volumes
-    assert masses.sum() == pytest.approx((density * volumes).sum(), rel=1e-14)
-    logs = (masses * np.log(found)).sum()
-    assert sums == pytest.approx(
-        (masses.sum(), logs, (masses * potential).sum(), found.min()), rel=1e-12, abs=1e-14
-    )
+    for stages, wanted in ((1, stage), (2, expected)):
+        found, sums = frozen_step(density, rates, h, np.diff(edges[2]), areas, True, stages)
+        assert found == pytest.approx(wanted, rel=1e-12, abs=1e-14)
+        masses = found * volumes
+        assert masses.sum() == pytest.approx((density * volumes).sum(), rel=1e-14)
+        logs = (masses * np.log(found)).sum()
+        assert sums == pytest.approx(
+            (masses.sum(), logs, (masses * potential).sum(), found.min()), rel=1e-12, abs=1e-14
+        )
 
 
 def test_sums_of_holes_and_of_no_numbers():
@@ -112,7 +113,8 @@ def test_advance_and_norms():
     assert change == pytest.approx(math.sqrt(((b - a) ** 2 * volumes).sum()), rel=1e-14)
 
 
-def test_bits_do_not_depend_on_the_number_of_threads():
+@pytest.mark.parametrize("stages", [1, 2])
+def test_bits_do_not_depend_on_the_number_of_threads(stages):
     shape = (1, 300, 200)
     density, potential = np.random.default_rng(1).random((2, *shape))
     axes = tuple(axis_geometry(np.linspace(0, 1, n + 1), False) for n in shape)
@@ -124,7 +126,9 @@ def test_bits_do_not_depend_on_the_number_of_threads():
     try:
         for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
             numba.set_num_threads(threads)
-            new, sums = frozen_step(density, rates, 0.5 / rates.leaving, widths, areas, True)
+            new, sums = frozen_step(
+                density, rates, 0.5 / rates.leaving, widths, areas, True, stages
+            )
             found.append((new, np.array(sums)))
     finally:
         numba.set_num_threads(before)
