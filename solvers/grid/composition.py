@@ -18,7 +18,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
-from wflow.solvers.grid.reaction import frozen_reaction
+from wflow.solvers.grid.reaction import frozen_reaction, react
 from wflow.solvers.method import Arrays, Step, Tolerance, get_method
 
 
@@ -53,13 +53,34 @@ class Composition(GridMethod):
         return self.part(flow).prepare(flow, measure, tolerance, seed)
 
     def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return min(1e-3, self.part(problem.flow).first_step(problem, t, y, carry))
+        part = self.part(problem.flow)
+        return min(1e-3, part.first_step(problem, t, y, part.init(problem, t, y)))
 
     def transported(self, problem: GridProblem, t: float, h: float, start: np.ndarray) -> Step:
-        """𝒯(h) from ``start``."""
+        """𝒯(h) from ``start``; a part without an error of its own is halved to have one."""
         part = self.part(problem.flow)
         y = {"density": start}
-        return part.step(problem, t, h, y, part.init(problem, t, y))
+        carry = part.init(problem, t, y)
+        whole = part.step(problem, t, h, y, carry)
+        if part.kind != "fixed" or whole.status == "refused":
+            return whole
+        half = part.step(problem, t, 0.5 * h, y, carry)
+        if half.status == "refused":
+            return half
+        full = part.step(problem, t + 0.5 * h, 0.5 * h, half.y, half.carry)
+        if full.status == "refused":
+            return full
+        apart = np.abs(full.y["density"] - whole.y["density"])
+        tol = problem.tolerance
+        error = float((apart * problem.volumes).sum()) / (tol.atol + tol.rtol)
+        return replace(full, error=error)
+
+    def reacted(
+        self, problem: GridProblem, t: float, h: float, rho: np.ndarray, carry: Arrays
+    ) -> np.ndarray:
+        """ℛ(h) from ``rho``, whose Ψ may stand in the carry."""
+        psi = carry["potential"] if "potential" in carry else problem.potential(rho)[0]
+        return react(problem, t, h, rho, psi)[0]
 
     def finished(
         self,

@@ -35,6 +35,8 @@ HEAT = 0.03
 """The first ε relative to the range of Ψ, where τ is less."""
 READY = 0.05
 """KKT residual below which ε falls."""
+PATIENCE = 9
+"""Newton steps at one ε, after which its fall is halved, from where it began."""
 CLOSE = 1e-2
 """KKT residual below which the density that φ carries is looked at."""
 SPREAD = 0.1
@@ -42,9 +44,13 @@ SPREAD = 0.1
 LEAST_SHARE = 0.2
 """What one Newton step leaves of any density."""
 STEPS, INNER, OUTER = 60, 400, 25
-ROUGH = 0.02
+ROUGH = 0.001
 """Largest relative residual of the linear systems."""
 LEAST_DENSITY = 1e-280
+LEAST_SOFT = 1e-14
+"""Smallest D relative to the largest: a vacuum's would leave S singular."""
+NEAR, NEAR_SPREAD = 0.1, 1e-8
+"""Residual of the start below which it is hardly spread, and ε begins where it would end."""
 
 
 class Box:
@@ -190,12 +196,20 @@ def solve(problem: Convex, tolerance: float) -> Found:
     m, start, e = problem.box.volumes, problem.start, problem.internal
     mass = float(start.sum())
     mean = mass / float(m.sum())
-    rho = (1 - SPREAD) * start / m + SPREAD * mean
-    phi = np.zeros_like(rho)
-    best, at = Found(start / m, math.inf, math.inf, 0), Linear(problem, phi)
-    psi = problem.potential(rho)
+    phi = np.zeros_like(start)
+    at = Linear(problem, phi)
+    best = certify(problem, at, 0)
+    if best.residual <= tolerance:
+        return best
     last = max(e.tau, LAST * e.kappa * mean)
+    spread = SPREAD if best.residual > NEAR else NEAR_SPREAD
+    rho = (1 - spread) * start / m + spread * mean
+    psi = problem.potential(rho)
     heat = max(last, FIRST * mean if e.kappa else HEAT * float(np.ptp(psi)))
+    if best.residual <= NEAR:
+        heat = last
+    solved: tuple[float, np.ndarray, np.ndarray, np.ndarray, Linear] | None = None
+    since = 0
     for k in range(STEPS):
         warm = Internal(heat, e.kappa)
         missing = start - at.forth(rho)
@@ -205,14 +219,21 @@ def solve(problem: Convex, tolerance: float) -> Found:
             best = min(best, certify(problem, at, k), key=lambda f: f.residual)
             if best.residual <= tolerance:
                 return best
+        lost = not math.isfinite(wrong) or (wrong >= READY and k - since > PATIENCE)
+        if lost and solved is not None:
+            above, phi, rho, psi, at = solved
+            heat, since = math.sqrt(above * heat), k
+            continue
         if not math.isfinite(wrong):
             break
         if wrong < READY and heat > last and k > 0:
+            solved, since = (heat, phi, rho, psi, at), k
             falls = max(last, SHRINK * heat)
             q += (heat - falls) * (np.log(rho) + 1)
             heat = falls
             warm = Internal(heat, e.kappa)
-        at.prepare(rho, 1.0 / (m * warm.bend(rho)))
+        soft = 1.0 / (m * warm.bend(rho))
+        at.prepare(rho, np.maximum(soft, LEAST_SOFT * soft.max()))
         enough = min(ROUGH, max(0.1 * wrong, 0.1 * tolerance / wrong))
         change, d = direction(problem, at, rho, missing, m * q, enough)
         # No more mass than there is moves in one step; a density that would turn negative keeps a share.

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from wflow.errors import InputError
 from wflow.solvers.grid.composition import Composition, refusal
 from wflow.solvers.grid.problem import GridProblem
-from wflow.solvers.grid.reaction import react
 from wflow.solvers.method import Arrays, Step, register
 
 
@@ -34,12 +33,12 @@ class Lie(Composition):
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         start = y["density"]
         if self.first == "reaction":
-            start, _ = react(problem, t, h, start, carry["potential"])
+            start = self.reacted(problem, t, h, start, carry)
         moved = self.transported(problem, t, h, start)
         if moved.status == "refused":
             return refusal(moved, y, carry)
         new = moved.y["density"]
         if self.first == "transport":
-            new, _ = react(problem, t, h, new, moved.carry["potential"])
+            new = self.reacted(problem, t, h, new, moved.carry)
         clock = h * problem.flow.schedule(t + 0.5 * h)
         return self.finished(problem, h, (y, carry), (start, moved), new, clock)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from wflow.energies import PairEnergy
+from wflow.energies import LocalEnergy, PairEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.transport import axis_geometry
@@ -32,6 +32,12 @@ class GridProblem:
             raise InputError(
                 f"the grid has {measure.dimension} axes and the energy {flow.energy.dimension} coordinates "
                 f"({', '.join(flow.energy.coordinates)}): give one axis a coordinate"
+            )
+        if not measure.mass > 0:
+            raise InputError("the start has mass 0: give a density that is positive somewhere")
+        if isinstance(flow.energy, LocalEnergy) and not measure.uniform:
+            raise InputError(
+                "LocalEnergy works on uniform grids and the cells differ in width: take equal cells"
             )
         self.flow = flow
         self.grid = measure

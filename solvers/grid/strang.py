@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from wflow.solvers.grid.composition import Composition, refusal
 from wflow.solvers.grid.problem import GridProblem
-from wflow.solvers.grid.reaction import react
 from wflow.solvers.method import Arrays, Step, register
 
 
@@ -24,11 +23,10 @@ class Strang(Composition):
     order = 2
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        first, _ = react(problem, t, 0.5 * h, y["density"], carry["potential"])
+        first = self.reacted(problem, t, 0.5 * h, y["density"], carry)
         middle = self.transported(problem, t, h, first)
         if middle.status == "refused":
             return refusal(middle, y, carry)
-        rho = middle.y["density"]
-        new, _ = react(problem, t + 0.5 * h, 0.5 * h, rho, middle.carry["potential"])
+        new = self.reacted(problem, t + 0.5 * h, 0.5 * h, middle.y["density"], middle.carry)
         clock = h * problem.flow.schedule(t + 0.5 * h)
         return self.finished(problem, h, (y, carry), (first, middle), new, clock)

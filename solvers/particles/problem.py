@@ -54,7 +54,9 @@ class ParticleProblem:
         growth = np.zeros_like(weights)
         if flow.reaction_rate > 0:
             psi = field.first_variation() + flow.ridge_potential(positions)
-            mean = float(weights @ psi) / float(weights.sum())
+            total = float(weights.sum())
+            # All weights gone: a stage that leapt too far, which the driver refuses.
+            mean = float(weights @ psi) / total if total != 0 else math.nan
             growth = -flow.reaction_rate * speed * (psi - mean) * weights
         return velocity, growth, field.risk
 

@@ -16,7 +16,7 @@ import numpy as np
 from wflow.kernels.exponential import exponential_and_less_one
 from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.transport import GAP, PER_WIDTH
-from wflow.kernels.transport_slabs import aligned_empty, over_slabs
+from wflow.kernels.transport_slabs import aligned_zeros, over_slabs
 from wflow.kernels.transport_sums import COUNT, row_sums, total
 
 SMALLEST = 1e-290
@@ -97,9 +97,7 @@ def _sweep(
     with_linear = measure is not None and measure[2] is not None
 
     def room(*shape: int) -> np.ndarray:
-        made = aligned_empty(shape)
-        made.fill(0.0)
-        return made
+        return aligned_zeros(shape)
 
     def run(first: int, last: int) -> float:
         peak = room(n)

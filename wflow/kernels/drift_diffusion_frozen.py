@@ -21,7 +21,7 @@ import numpy as np
 from wflow.kernels.drift_diffusion import outer_first
 from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.transport import GAP, PER_WIDTH
-from wflow.kernels.transport_slabs import aligned, aligned_empty, over_slabs, recycled_empty
+from wflow.kernels.transport_slabs import aligned, aligned_zeros, over_slabs, recycled_empty
 from wflow.kernels.transport_sums import COUNT, row_sums, total
 
 LARGEST_SPAN = 600.0
@@ -118,9 +118,7 @@ def frozen_step(
 
     def room(*shape: int) -> np.ndarray:
         # Half a page off: the arrays swept are elsewhere in the cache.
-        made = aligned_empty(shape, 2048)
-        made.fill(0.0)
-        return made
+        return aligned_zeros(shape, 2048)
 
     def run(first: int, last: int) -> float:
         _slab(

@@ -67,6 +67,18 @@ def aligned_empty(shape: tuple[int, ...], shift: int = 0) -> np.ndarray:
     return room[first : first + size].reshape(shape)
 
 
+def aligned_zeros(shape: tuple[int, ...], shift: int = 0) -> np.ndarray:
+    """The same, of zeros; ``fill`` would hand the interpreter to the other thread and wait 0.2 ms to get it back.
+
+    >>> float(aligned_zeros((3, 5), 2048).sum())
+    0.0
+    """
+    size = math.prod(shape)
+    room = np.zeros(size + _PAGE // 8)
+    first = (shift - room.ctypes.data) % _PAGE // 8
+    return room[first : first + size].reshape(shape)
+
+
 def aligned(values: np.ndarray) -> np.ndarray:
     """A copy that begins with a page."""
     made = aligned_empty(values.shape)

@@ -2,6 +2,7 @@ r"""The observed order of a method: halve the mesh and the step, and see by how 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,13 @@ def observed_orders(
         raise InputError(
             f"method '{chosen.name}' acts on {chosen.acts_on}: orders are measured on grids"
         )
+    flow = exact.flow()
+    alone = not getattr(exact, "transport", True)
+    if (flow.reaction_rate > 0 and not chosen.reacts) or alone != (chosen.name == "reaction"):
+        raise InputError(
+            f"method '{chosen.name}' solves another equation than this flow's, reaction_rate = "
+            f"{flow.reaction_rate:g}{', transport off' if alone else ''}: its error would not fall"
+        )
     if against not in ("exact", "finest"):
         raise InputError(f"against = {against!r}: must be 'exact' or 'finest'")
     if norm not in ("L1", "W1") or (norm == "W1" and exact.dimension > 1):
@@ -96,7 +104,7 @@ def observed_orders(
     if non_negative("t_end", t_end) == 0:
         raise InputError("t_end = 0: nothing would move; give a positive time")
     n, k = _pairs(cells, steps)
-    flow, runs = exact.flow(), list(zip(n, k, strict=True))
+    runs = list(zip(n, k, strict=True))
     ends = [march(chosen, flow, exact.law(0.0, c), t_end, s) for c, s in runs]
     if against == "exact":
         truths = [exact.law(t_end, c) for c in n]
@@ -107,7 +115,6 @@ def observed_orders(
             )
         truths = [march(chosen, flow, exact.law(0.0, n[-1]), t_end, 8 * k[-1])] * len(n)
     errors = [distance(end, truth, norm) for end, truth in zip(ends, truths, strict=True)]
-    fineness = n if len(set(n)) > 1 else k
     return Orders(
         chosen.name,
         norm,
@@ -115,7 +122,7 @@ def observed_orders(
         n,
         k,
         np.array(errors),
-        1.0 / np.array(fineness),
+        1.0 / np.array(n if len(set(n)) > 1 else k),
     )
 
 
@@ -153,6 +160,11 @@ def _pairs(
         raise InputError(
             f"{len(n)} numbers of cells and {len(k)} of steps: give two or more, as many of both or one of one"
         )
+    fineness = n if len(n) > 1 else k
+    if len(n) > 1 and len(set(n)) == 1:
+        fineness = k * (runs // len(k))
+    if any(b <= a for a, b in itertools.pairwise(fineness)):
+        raise InputError(f"cells {n} and steps {k}: each run must be finer than the one before")
     return n * (runs // len(n)), k * (runs // len(k))
 
 
