@@ -36,7 +36,7 @@ HEAT = 0.03
 READY = 0.05
 """KKT residual below which ε falls."""
 PATIENCE = 9
-"""Newton steps at one ε, after which its fall is halved, from where it began."""
+"""Newton steps at one ε, after which the method is lost: it begins anew with closer systems, then halves ε's fall."""
 CLOSE = 1e-2
 """KKT residual below which the density that φ carries is looked at."""
 SPREAD = 0.1
@@ -44,8 +44,9 @@ SPREAD = 0.1
 LEAST_SHARE = 0.2
 """What one Newton step leaves of any density."""
 STEPS, INNER, OUTER = 60, 400, 25
-ROUGH = 0.001
-"""Largest relative residual of the linear systems."""
+ROUGH, CAREFUL = 0.02, 0.001
+"""Largest relative residual of the linear systems: at first with an interaction, whose every product
+solves one; and otherwise, or where Newton's method was lost."""
 LEAST_DENSITY = 1e-280
 LEAST_SOFT = 1e-14
 """Smallest D relative to the largest: a vacuum's would leave S singular."""
@@ -193,23 +194,29 @@ class Linear:
 
 def solve(problem: Convex, tolerance: float) -> Found:
     """Newton steps on the KKT system until the residual is at most ``tolerance``; the best state met otherwise."""
+    best = certify(problem, Linear(problem, np.zeros_like(problem.start)), 0)
+    quick = CAREFUL if problem.interaction is None else ROUGH
+    ways = [(True, quick)] if best.residual <= NEAR else []
+    for near, rough in dict.fromkeys([*ways, (False, quick), (False, CAREFUL)]):
+        if best.residual > tolerance:
+            best = newton(problem, tolerance, best, near, rough)
+    return best
+
+
+def newton(problem: Convex, tolerance: float, best: Found, near: bool, rough: float) -> Found:
+    """The same from φ = 0, linear systems to ``rough``; where the start is ``near`` its end, at the last ε at once."""
     m, start, e = problem.box.volumes, problem.start, problem.internal
     mass = float(start.sum())
     mean = mass / float(m.sum())
-    phi = np.zeros_like(start)
-    at = Linear(problem, phi)
-    best = certify(problem, at, 0)
-    if best.residual <= tolerance:
-        return best
     last = max(e.tau, LAST * e.kappa * mean)
-    spread = SPREAD if best.residual > NEAR else NEAR_SPREAD
+    spread = NEAR_SPREAD if near else SPREAD
     rho = (1 - spread) * start / m + spread * mean
-    psi = problem.potential(rho)
+    phi = np.zeros_like(rho)
+    at, psi = Linear(problem, phi), problem.potential(rho)
     heat = max(last, FIRST * mean if e.kappa else HEAT * float(np.ptp(psi)))
-    if best.residual <= NEAR:
+    if near:
         heat = last
-    solved: tuple[float, np.ndarray, np.ndarray, np.ndarray, Linear] | None = None
-    since = 0
+    solved, since = (heat, phi, rho, psi, at), 0
     for k in range(STEPS):
         warm = Internal(heat, e.kappa)
         missing = start - at.forth(rho)
@@ -219,13 +226,12 @@ def solve(problem: Convex, tolerance: float) -> Found:
             best = min(best, certify(problem, at, k), key=lambda f: f.residual)
             if best.residual <= tolerance:
                 return best
-        lost = not math.isfinite(wrong) or (wrong >= READY and k - since > PATIENCE)
-        if lost and solved is not None:
+        if not math.isfinite(wrong) or (wrong >= READY and k - since > PATIENCE):
             above, phi, rho, psi, at = solved
+            if above == heat or rough > CAREFUL:
+                break
             heat, since = math.sqrt(above * heat), k
             continue
-        if not math.isfinite(wrong):
-            break
         if wrong < READY and heat > last and k > 0:
             solved, since = (heat, phi, rho, psi, at), k
             falls = max(last, SHRINK * heat)
@@ -234,7 +240,7 @@ def solve(problem: Convex, tolerance: float) -> Found:
             warm = Internal(heat, e.kappa)
         soft = 1.0 / (m * warm.bend(rho))
         at.prepare(rho, np.maximum(soft, LEAST_SOFT * soft.max()))
-        enough = min(ROUGH, max(0.1 * wrong, 0.1 * tolerance / wrong))
+        enough = min(rough, max(0.1 * wrong, 0.1 * tolerance / wrong))
         change, d = direction(problem, at, rho, missing, m * q, enough)
         # No more mass than there is moves in one step; a density that would turn negative keeps a share.
         step = min(1.0, mass / max(float(m @ np.abs(change)), LEAST_DENSITY))

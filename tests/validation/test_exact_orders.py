@@ -208,6 +208,10 @@ def test_text_of_a_table():
         ({"cells": "a"}, "cells is 'a'"),
         ({"cells": (10, 20), "against": "finest"}, "one mesh"),
         ({"cells": (200, 400), "steps": 2}, "take more steps"),
+        ({"method": "reaction"}, "transport off|another equation"),
+        ({"steps": (100, 50)}, "finer than the one before"),
+        ({"cells": (50, 50), "steps": (50, 50)}, "finer than the one before"),
+        ({"cells": (100, 50)}, "finer than the one before"),
     ],
 )
 def test_refusals(call, words):
@@ -236,6 +240,8 @@ def test_constants_out_of_range(make, words):
 
 def test_methods_without_birth_and_death_say_so():
     flow, start = BOTH.flow(), BOTH.law(0, 20)
+    with pytest.raises(InputError, match="another equation than this flow's, reaction_rate = 1"):
+        observed_orders("muscl", BOTH, 0.5, cells=50, steps=(10, 20))
     with pytest.raises(InputError, match="no birth-death and reaction_rate = 1"):
         solve(flow, start, (0, 1), method="crank-nicolson")
     with pytest.raises(InputError, match="first = 'death'"):
