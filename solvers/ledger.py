@@ -19,6 +19,7 @@ import numpy as np
 from wflow.errors import InputError, StorageError, unknown
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure
+from wflow.solution import Solution
 from wflow.solvers.grid.dissipation import shares
 from wflow.solvers.grid.problem import GridProblem
 from wflow.solvers.method import Tolerance
@@ -110,7 +111,7 @@ class Ledger:
         return figure
 
 
-def ledger(solution: Any, flow: GradientFlow) -> Ledger:
+def ledger(solution: Solution, flow: GradientFlow) -> Ledger:
     r"""F, dF/dt and both shares of its dissipation at every saved time of a solution.
 
     .. math:: \frac{dF}{dt} = -\xi\Bigl(\int|\nabla\Phi|^2\,d\rho + \alpha\,\mathrm{Var}_\rho\,\Phi\Bigr)
@@ -123,7 +124,7 @@ def ledger(solution: Any, flow: GradientFlow) -> Ledger:
     Raises
     ------
     InputError
-        for particles with noise, which have no entropy, fewer than 3 values of F, or another dimension
+        for another flow, particles with noise, which have no entropy, or fewer than 3 values of F
 
     >>> import wflow
     >>> from wflow.energies import PairEnergy
@@ -135,7 +136,13 @@ def ledger(solution: Any, flow: GradientFlow) -> Ledger:
     """
     if not isinstance(flow, GradientFlow):
         raise InputError(f"flow is a {type(flow).__name__}: give the wflow.GradientFlow solved")
-    t = np.asarray(solution.t)
+    if not isinstance(solution, Solution):
+        raise InputError(f"solution is a {type(solution).__name__}: give what wflow.solve returned")
+    if solution.attributes.get("fingerprint") not in (None, flow.fingerprint()):
+        raise InputError(
+            "this flow is not the one that was solved (fingerprints differ): give that one"
+        )
+    t = solution.t
     if t.size == 0:
         raise InputError("no frame was saved, so there is no ledger: carry the run on first")
     first = solution.measures[0]
@@ -159,7 +166,7 @@ def ledger(solution: Any, flow: GradientFlow) -> Ledger:
     )
 
 
-def _series(solution: Any) -> tuple[np.ndarray, np.ndarray]:
+def _series(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
     """Times and free energies of the steps, with the start; of the frames where steps are few."""
     t, free = np.asarray(solution.t), np.asarray(solution.series.get("free_energy", []))
     steps = solution.steps

@@ -20,6 +20,7 @@ LONGEST_FILE = 400
 LAYERS: list[list[str]] = [
     [
         "wflow.errors",
+        "wflow.checks",
         "wflow.streams",
         "wflow.fingerprint",
         "wflow.options",
@@ -29,7 +30,13 @@ LAYERS: list[list[str]] = [
     ["wflow.energies", "wflow.measures"],
     ["wflow.flow"],
     ["wflow.solvers"],
-    ["wflow.solution", "wflow.storage", "wflow.plotting", "wflow.solvers.statics"],
+    [
+        "wflow.solution",
+        "wflow.storage",
+        "wflow.plotting",
+        "wflow.solvers.ledger",
+        "wflow.solvers.statics",
+    ],
     [
         "wflow.compiling",
         "wflow.controller",
@@ -56,7 +63,7 @@ APART = [
             f"wflow.{other}",
             "a kernel takes arrays and imports nothing else of ours",
         )
-        for other in ("errors", "streams", "fingerprint", "parameters")
+        for other in ("errors", "checks", "streams", "fingerprint", "parameters")
     ),
 ]
 RUNS_DATA_AS_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

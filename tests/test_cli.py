@@ -185,6 +185,7 @@ def test_resume_extends_a_run() -> None:
     [
         (["-p", "n=3"], "-p"),
         (["--method", "muscl"], "--method"),
+        (["--option", "cfl=0.1"], "--option"),
         (["--rtol", "1e-3"], "--rtol"),
         (["--seed", "0"], "--seed"),
         (["--overwrite"], "--overwrite"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import positive
 from wflow.controller import StepController
 from wflow.driver import own_clock
 from wflow.errors import InputError
@@ -107,9 +108,11 @@ def solve(
             f"method '{chosen.name}' has no birth-death and reaction_rate = {flow.reaction_rate:g}: use a "
             "grid with 'strang' or noiseless particles with 'runge-kutta', or reaction_rate = 0"
         )
-    tolerance = Tolerance(_positive("rtol", rtol), _positive("atol", atol))
+    tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
-    controller = StepController(chosen.error_order, 0.0, max_step=_positive("max_step", max_step))
+    controller = StepController(
+        chosen.error_order, 0.0, max_step=positive("max_step", max_step, finite=False)
+    )
     step = getattr(chosen, "step_size", None)
     if step is not None:
         if first_step is not None or max_step < math.inf:
@@ -119,7 +122,7 @@ def solve(
             )
         controller.h = step
     elif first_step is not None:
-        controller.h = _positive("first_step", first_step)
+        controller.h = positive("first_step", first_step)
     times = check_times(t_eval, span)
     if own_clock(chosen):
         times = on_clock(times, span, controller.h)
@@ -189,11 +192,3 @@ def on_clock(times: np.ndarray, span: tuple[float, float], tick: float) -> np.nd
     return np.asarray(
         span[0] + np.unique(np.minimum(np.rint((times - span[0]) / tick), last)) * tick
     )
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"{name} = {value!r}: give a positive number")
-    if not value > 0:
-        raise InputError(f"{name} = {value}: must be positive")
-    return float(value)

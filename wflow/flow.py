@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from wflow.checks import non_negative
 from wflow.energies.base import Energy
 from wflow.errors import InputError
 from wflow.fingerprint import of_function
@@ -176,12 +177,3 @@ def entropy(masses: np.ndarray, density: np.ndarray, log_volume: np.ndarray) -> 
     """∫ ρ (log ρ − log vol) over cells, 0 log 0 = 0."""
     inside = density > 0
     return float(masses[inside] @ (np.log(density[inside]) - log_volume[inside]))
-
-
-def non_negative(name: str, value: object) -> float:
-    """Check and return a finite number ≥ 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"{name} = {value!r}: expected a number >= 0")
-    if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"{name} = {value:g}: must be finite and not negative; 0 switches it off")
-    return float(value)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wflow.errors import InputError
-from wflow.flow import non_negative
+from wflow.checks import positive
 from wflow.solvers.grid.problem import GridMethod, GridProblem
 from wflow.solvers.grid.splitting import implicit, moving_axes, rates
 from wflow.solvers.method import Arrays, Step, register
@@ -31,8 +30,7 @@ class BackwardEuler(GridMethod):
     preserves = frozenset({"mass", "positive"})
 
     def __post_init__(self) -> None:
-        if non_negative("step_size", self.step_size) == 0:
-            raise InputError("step_size 0: nothing would move; give a positive number")
+        positive("step_size", self.step_size)
 
     def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
         return self.step_size

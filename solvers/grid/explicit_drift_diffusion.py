@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import non_negative
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.kernels.drift_diffusion import drift_diffusion_stage
 from wflow.kernels.drift_diffusion_frozen import FrozenRates, frozen_rates, frozen_step, spans
 from wflow.kernels.transport_slabs import recycled_empty

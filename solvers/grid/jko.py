@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from wflow.checks import check_count, positive
 from wflow.energies.local import LocalEnergy
 from wflow.errors import InputError
-from wflow.flow import GradientFlow, non_negative
+from wflow.flow import GradientFlow
 from wflow.solvers.grid.jko_newton import minimise
 from wflow.solvers.grid.quantiles import spread
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
@@ -320,12 +321,9 @@ class Jko(Method):
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:
-        if non_negative("step_size", self.step_size) == 0:
-            raise InputError("step_size 0: nothing would move; give a positive number")
-        if isinstance(self.parts, bool) or not isinstance(self.parts, int) or self.parts < 1:
-            raise InputError(f"parts = {self.parts!r}: give a whole number of at least 1")
-        if non_negative("tolerance", self.tolerance) == 0:
-            raise InputError("tolerance 0 is below rounding: give a number such as 1e-10")
+        positive("step_size", self.step_size)
+        object.__setattr__(self, "parts", check_count("parts", self.parts, 1))
+        positive("tolerance", self.tolerance)
 
     def prepare(
         self, flow: Any, measure: Any, tolerance: Tolerance, seed: int

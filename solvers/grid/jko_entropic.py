@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import positive
 from wflow.energies.local import LocalEnergy
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.solvers.grid.jko_dual import Internal
 from wflow.solvers.grid.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
@@ -59,10 +59,9 @@ class JkoEntropic(GridMethod):
 
     def __post_init__(self) -> None:
         for name in ("step_size", "tolerance"):
-            if non_negative(name, getattr(self, name)) == 0:
-                raise InputError(f"{name} 0: give a positive number")
-        if self.blur is not None and non_negative("blur", self.blur) == 0:
-            raise InputError("blur 0: give a positive length, or use 'jko-linearised'")
+            positive(name, getattr(self, name))
+        if self.blur is not None:
+            positive("blur", self.blur)
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
         problem = GridProblem(flow, measure, tolerance)

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import positive
 from wflow.energies.local import LocalEnergy
 from wflow.errors import InputError
-from wflow.flow import GradientFlow, non_negative
+from wflow.flow import GradientFlow
 from wflow.solvers.grid.jko_dual import Box, Convex, Internal, solve
 from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, Tolerance, register
@@ -93,10 +94,8 @@ class JkoLinearised(GridMethod):
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:
-        if non_negative("step_size", self.step_size) == 0:
-            raise InputError("step_size 0: nothing would move; give a positive number")
-        if non_negative("tolerance", self.tolerance) == 0:
-            raise InputError("tolerance 0 is below rounding: give a number such as 1e-6")
+        positive("step_size", self.step_size)
+        positive("tolerance", self.tolerance)
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> JkoProblem:
         if flow.temperature == 0 and not isinstance(flow.energy, LocalEnergy):

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wflow.checks import non_negative
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.kernels.transport_sums import advance
 from wflow.solvers.grid.problem import GridProblem, energy_rises
 from wflow.solvers.grid.transport import POSITIVE, TransportMethod, stiffness

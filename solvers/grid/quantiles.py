@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.errors import InputError
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
@@ -60,8 +61,7 @@ class Quantiles(Method):
     preserves = frozenset({"mass", "positive"})
 
     def __post_init__(self) -> None:
-        if isinstance(self.cells, bool) or not isinstance(self.cells, int) or self.cells < 2:
-            raise InputError(f"cells = {self.cells!r}: give a whole number of at least 2")
+        object.__setattr__(self, "cells", check_count("cells", self.cells, 2))
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> QuantileProblem:
         if flow.temperature > 0:

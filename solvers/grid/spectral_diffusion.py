@@ -20,9 +20,9 @@ from typing import cast
 
 import numpy as np
 
+from wflow.checks import non_negative
 from wflow.energies.transforms import even_operator
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.measures import GridDensity
 
 GONE = 80.0
@@ -46,7 +46,7 @@ def diffuse(measure: GridDensity, amount: float | Sequence[float]) -> GridDensit
     Raises
     ------
     InputError
-        for a graded grid, and an amount that is negative, not finite or of another length
+        for particles, a graded grid, and an amount that is negative, not finite or of another length
 
     Source: the discrete heat kernel; the transform after Makhoul (1980), see :mod:`wflow.energies.transforms`.
 
@@ -54,6 +54,8 @@ def diffuse(measure: GridDensity, amount: float | Sequence[float]) -> GridDensit
     >>> diffuse(rho, 10.0).density.round(6).tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
+    if not isinstance(measure, GridDensity):
+        raise InputError(f"measure is a {type(measure).__name__}: give a GridDensity")
     if not measure.uniform:
         raise InputError(
             "diffuse on a graded grid: cosines are no eigenvectors there; use method 'crank-nicolson' or "

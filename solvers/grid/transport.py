@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import non_negative
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.kernels.transport import muscl_tendency
 from wflow.kernels.transport_sums import size_and_change
 from wflow.solvers.grid.problem import GridMethod, GridProblem

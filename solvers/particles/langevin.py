@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
-from wflow.flow import non_negative
+from wflow.checks import positive
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.streams import stream
@@ -37,8 +36,7 @@ class Langevin(Method):
     noisy = True
 
     def __post_init__(self) -> None:
-        if non_negative("step_size", self.step_size) == 0:
-            raise InputError("step_size 0: nothing would move; give a positive number")
+        positive("step_size", self.step_size)
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:
         return ParticleProblem(flow, measure, tolerance, seed)

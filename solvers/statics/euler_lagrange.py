@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import non_negative
 from wflow.errors import ComputationError, InputError
-from wflow.flow import non_negative
 from wflow.measures import Particles
 from wflow.measures.base import as_floats, check_not_negative
 

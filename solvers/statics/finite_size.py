@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.measures import Measure
-from wflow.measures.base import check_count
 from wflow.solvers.statics.objective import law_of, require_square_loss, self_interaction
 
 

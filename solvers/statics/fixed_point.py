@@ -110,7 +110,7 @@ class FixedPoint:
         if not all(map(np.array_equal, start.edges, self.grid.edges)):
             raise InputError("start has the right shape and other edges: put it on the same grid")
         if abs(start.mass - 1.0) > ROUNDING:
-            raise InputError(f"start has mass {start.mass:.9g}: divide its density by the mass")
+            raise InputError(f"the density has mass {start.mass:.9g}: divide it by that")
         return np.array(start.weights())
 
     def cooling(self, start: Point) -> list[float]:

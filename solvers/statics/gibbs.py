@@ -23,10 +23,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from wflow.checks import check_count, non_negative
 from wflow.errors import InputError
-from wflow.flow import GradientFlow, non_negative
+from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure
-from wflow.measures.base import check_count
 from wflow.solvers.statics.fixed_point import Anderson, FixedPoint, Point
 
 GibbsMethod = Literal["newton", "anderson", "picard"]

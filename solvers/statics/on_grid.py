@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count, non_negative
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.measures import GridDensity, Measure, Particles, TensorGrid
-from wflow.measures.base import as_floats, check_count
+from wflow.measures.base import as_floats
 from wflow.solvers.statics.low_rank import NOT_CONVEX, pivoted_cholesky
 from wflow.solvers.statics.minimiser import Minimiser
 from wflow.solvers.statics.objective import Objective, ObjectiveAtPoints, law_of

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from wflow.checks import check_count, non_negative
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.measures import Measure, Particles
-from wflow.measures.base import as_floats, check_count
+from wflow.measures.base import as_floats
 from wflow.solvers.statics.minimiser import Minimiser
 from wflow.solvers.statics.objective import Objective
 from wflow.solvers.statics.on_grid import minimise_at

@@ -167,14 +167,14 @@ def test_square_of_a_teacher():
 @pytest.mark.parametrize(
     "make,message",
     [
-        (lambda: GaussianKernel(-1.0), "variance -1: it must be positive"),
-        (lambda: GaussianKernel("a"), "variance 'a': give a positive number"),
-        (lambda: GaussianKernel(1.0, 0), "dimension 0: give a whole number"),
+        (lambda: GaussianKernel(-1.0), "variance = -1: must be positive"),
+        (lambda: GaussianKernel("a"), "variance = 'a': give a positive number"),
+        (lambda: GaussianKernel(1.0, 0), "dimension = 0: give a whole number"),
         (lambda: ArcCosineKernel(2, "cube"), "unknown inputs 'cube'"),
         (lambda: ErfKernel(2).sums([[1.0]], [[1.0]], [1.0]), r"expected \(n, 2\)"),
         (lambda: ErfKernel(1).sums([[1.0]], [[1.0]], [1.0, 2.0]), r"charges of shape \(2,\)"),
         (lambda: KernelSum(ErfKernel(1), [[np.nan]], [1.0]), "not finite"),
-        (lambda: GaussianSum([[0.0]], [1.0], 0.0), "variance 0"),
+        (lambda: GaussianSum([[0.0]], [1.0], 0.0), "variance = 0"),
     ],
 )
 def test_bad_input_is_one_clear_line(make, message):

@@ -166,8 +166,8 @@ def test_more_points_than_a_block_are_summed_the_same_by_any_number_of_threads(m
     "make, names",
     [
         (lambda: SphereRbfKernel(1, 1.0), "d = 1"),
-        (lambda: SphereRbfKernel(3, -1.0), "kappa -1"),
-        (lambda: SphereRbfKernel(3, np.inf), "kappa inf"),
+        (lambda: SphereRbfKernel(3, -1.0), "kappa = -1"),
+        (lambda: SphereRbfKernel(3, np.inf), "kappa = inf"),
         (lambda: SphereRbfKernel(3, 1.0).sums(np.ones((2, 3)), np.ones((4, 3)), [1.0]), "charges"),
         (lambda: CubicForm(np.ones((2, 3, 2))), r"\(2, 3, 2\)"),
         (lambda: CubicForm(np.full((2, 2, 2), np.nan)), "NaN"),

@@ -292,7 +292,7 @@ def test_what_every_distance_refuses(distance: Callable[..., float]) -> None:
         (lambda: wasserstein_2(PLANE, PLANE), "exact on 1 coordinate.*use sliced_wasserstein_2"),
         (lambda: wasserstein_2(CIRCLE, LINE), "the axis is periodic"),
         (lambda: bounded_lipschitz(PLANE, PLANE), "works on 1 coordinate"),
-        (lambda: sliced_wasserstein_2(PLANE, PLANE, n_projections=0), "n_projections is 0"),
+        (lambda: sliced_wasserstein_2(PLANE, PLANE, n_projections=0), "n_projections = 0"),
         (lambda: maximum_mean_discrepancy(LINE, LINE, bandwidth=0.0), "bandwidth is 0"),
         (lambda: maximum_mean_discrepancy(LINE, LINE, bandwidth=np.nan), "bandwidth is nan"),
         (lambda: maximum_mean_discrepancy(LINE, LINE, kernel="gausian"), "did you mean 'gaussian'"),

@@ -213,7 +213,7 @@ def test_equality_and_one_line() -> None:
         (lambda: Particles([0.1]).to_grid([(0, 1)] * 2, 4), "2 axes for 1 coordinates"),
         (lambda: Particles([0.1]).to_grid([(0, 1)]), "as bounds and n, or as edges"),
         (lambda: Particles(np.zeros((1, 4))).to_grid([(0, 1)] * 4, 4), "at most 3"),
-        (lambda: Particles.from_quantile(lambda u: u, 0), "n is 0"),
+        (lambda: Particles.from_quantile(lambda u: u, 0), "n = 0"),
         (lambda: Particles.from_quantile(lambda u: u / 0 if u is None else u[0], 5), "ppf gives shape"),
         (lambda: Particles.from_quantile(lambda u: np.full(u.shape, np.inf), 5), "is inf"),
         (lambda: Particles([[0.0, 1.0]]).quantile(0.5), "need 1 coordinate"),

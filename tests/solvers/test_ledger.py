@@ -215,6 +215,10 @@ def test_refusals():
         ledger(few, f)
     with pytest.raises(InputError, match=r"give the wflow\.GradientFlow"):
         ledger(few, f.energy)
+    with pytest.raises(InputError, match="fingerprints differ"):
+        ledger(few, flow(temperature=0.2))
+    with pytest.raises(InputError, match="solution is a NoneType"):
+        ledger(None, f)
 
 
 @pytest.mark.parametrize("kind", ["grid", "particles"])

@@ -205,7 +205,7 @@ def test_text_of_a_table():
         ({"norm": "L2"}, "must be 'L1'"),
         ({"cells": 10, "steps": 5}, "two or more"),
         ({"cells": (10, 20), "steps": 0}, "at least 1"),
-        ({"cells": "a"}, "cells is 'a'"),
+        ({"cells": "a"}, "cells = 'a'"),
         ({"cells": (10, 20), "against": "finest"}, "one mesh"),
         ({"cells": (200, 400), "steps": 2}, "take more steps"),
         ({"method": "reaction"}, "transport off|another equation"),
@@ -230,7 +230,12 @@ def test_refusals(call, words):
         (lambda: GaussianWell(mean=float("nan")), "finite values only"),
         (lambda: GaussianWell(half_width=0), "half_width = 0"),
         (lambda: Barenblatt(dimension=True), "1, 2 or 3"),
+        (lambda: GaussianWell(mean=9.0).law(0, 10), "holds 0% of the law"),
+        (lambda: GaussianWell().law(-1, 10), "t = -1"),
         (lambda: Barenblatt(begin=0), "begin = 0"),
+        (lambda: Barenblatt(half_width="a"), "half_width = 'a'"),
+        (lambda: Barenblatt(half_width=1.0).law(0, 10), "take a wider one"),
+        (lambda: Barenblatt().radius(-5), "t = -5"),
     ],
 )
 def test_constants_out_of_range(make, words):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count, positive
 from wflow.energies.features import as_points, as_vector, digest
 from wflow.errors import InputError
 
@@ -65,24 +66,6 @@ class Kernel(ABC):
         return as_points(at, self.dimension), points, as_vector("charges", charges, len(points))
 
 
-def positive(name: str, value: Any) -> float:
-    """The value as a positive finite float."""
-    try:
-        v = float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} {value!r}: give a positive number") from None
-    if not (math.isfinite(v) and v > 0):
-        raise InputError(f"{name} {v:g}: it must be positive and finite")
-    return v
-
-
-def whole(name: str, value: Any) -> int:
-    """The value as an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name} {value!r}: give a whole number of at least 1")
-    return int(value)
-
-
 def numbered(letter: str, count: int) -> tuple[str, ...]:
     """Names of coordinates: y, or y1, y2, …"""
     return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))
@@ -114,7 +97,7 @@ class GaussianKernel(Kernel):
 
     def __init__(self, variance: float, dimension: int = 1, amplitude: float | None = None) -> None:
         self.variance = positive("variance", variance)
-        self.dimension = whole("dimension", dimension)
+        self.dimension = check_count("dimension", dimension)
         self.coordinates = numbered("y", self.dimension)
         if amplitude is None:
             amplitude = (2 * math.pi * self.variance) ** (-self.dimension / 2)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.energies.features import as_points, digest
-from wflow.energies.kernels import Kernel, numbered, whole
+from wflow.energies.kernels import Kernel, numbered
 from wflow.energies.product_kernel import one_plus_square
 
 
@@ -30,7 +31,7 @@ class ProbitKernel(Kernel):
     """
 
     def __init__(self, dimension: int, offset: bool = True) -> None:
-        self.inputs = whole("dimension", dimension)
+        self.inputs = check_count("dimension", dimension)
         self.offset = bool(offset)
         self.coordinates = ("b",) * self.offset + numbered("w", self.inputs)
         self.dimension = len(self.coordinates)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.energies.features import as_points, digest
-from wflow.energies.kernels import Kernel, numbered, whole
+from wflow.energies.kernels import Kernel, numbered
 
 
 class ProductKernel(Kernel):
@@ -18,7 +19,7 @@ class ProductKernel(Kernel):
     """What the map's values are multiplied by."""
 
     def __init__(self, dimension: int) -> None:
-        self.dimension = whole("dimension", dimension)
+        self.dimension = check_count("dimension", dimension)
         self.coordinates = numbered("w", self.dimension)
 
     @abstractmethod

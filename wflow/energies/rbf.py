@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import positive
 from wflow.energies.features import digest
 from wflow.errors import InputError
 
@@ -61,12 +62,7 @@ class RbfFeatures:
         if (kappa is None) == (variance is None):
             raise InputError("bumps need one of kappa and variance = 1/kappa; give exactly one")
         name, given = ("kappa", kappa) if kappa is not None else ("variance", variance)
-        try:
-            width = float(given)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            raise InputError(f"{name} {given!r}: expected a positive number") from None
-        if not (0.0 < width < np.inf):
-            raise InputError(f"{name} {width:g}: must be positive and finite")
+        width = positive(name, given)
         self.kappa = width if kappa is not None else 1.0 / width
         try:
             x = np.array(nodes, dtype=np.float64, order="C")

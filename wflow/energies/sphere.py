@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import positive
 from wflow.energies.features import as_points, digest
-from wflow.energies.kernels import Kernel, numbered, positive
+from wflow.energies.kernels import Kernel, numbered
 from wflow.errors import InputError
 
 BLOCK_ENTRIES = 1 << 15

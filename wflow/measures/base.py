@@ -173,15 +173,6 @@ def check_names(names: Sequence[str] | None, dimension: int) -> tuple[str, ...]:
     return given
 
 
-def check_count(what: str, n: Any) -> int:
-    """A whole number of at least 1."""
-    if isinstance(n, bool) or not isinstance(n, int | np.integer):
-        raise InputError(f"{what} is {n!r}: give a whole number of at least 1")
-    if n < 1:
-        raise InputError(f"{what} is {n}: give a whole number of at least 1")
-    return int(n)
-
-
 def check_seed(seed: Any) -> int:
     """A whole number in [0, 2^63), so that it fits any file."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.errors import ComputationError, InputError, unknown
-from wflow.measures.base import FloatArray, Measure, as_floats, check_count, check_seed
+from wflow.measures.base import FloatArray, Measure, as_floats, check_seed
 from wflow.measures.quantiles import QuantileTable, squared_distance
 from wflow.streams import stream
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.errors import InputError
 from wflow.measures.base import (
     FloatArray,
     Measure,
     as_floats,
-    check_count,
     check_not_negative,
     check_seed,
     position,

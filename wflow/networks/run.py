@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count, non_negative, positive
 from wflow.controller import StepController
 from wflow.errors import InputError
 from wflow.evolve import check_times, on_clock
-from wflow.flow import non_negative
 from wflow.measures import Particles
 from wflow.measures.base import check_seed
 from wflow.runner import Settings, execute
@@ -83,7 +82,7 @@ def sgd(
         system = get(system)
     model = system.network()
     seed = check_seed(seed)
-    epsilon = check_step_size(system.sgd["step_size"] if step_size is None else step_size)
+    epsilon = positive("step_size", system.sgd["step_size"] if step_size is None else step_size)
     count = round(system.t_end / epsilon) if n_steps is None else check_count("n_steps", n_steps)
     n = (
         system.sgd.get("n_neurons", 800)
@@ -201,19 +200,3 @@ def rebuild(stored: StoredRun) -> tuple[NetworkProblem, StochasticGradient]:
         float(about.get("decay", 0.0)),
         None,
     )
-
-
-def check_step_size(value: Any) -> float:
-    """Check and return ε."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"step_size = {value!r}: give a positive number")
-    if not 0 < value < math.inf:
-        raise InputError(f"step_size = {value}: must be positive and finite")
-    return float(value)
-
-
-def check_count(name: str, value: Any) -> int:
-    """Check and return a whole number ≥ 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name} = {value!r}: give a whole number >= 1")
-    return int(value)

@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from scipy.special import gamma, ndtr
 
+from wflow.checks import non_negative, positive
 from wflow.energies.local import LocalEnergy
 from wflow.energies.pair import PairEnergy
 from wflow.errors import InputError
-from wflow.flow import GradientFlow, non_negative
+from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
 from wflow.measures.base import as_floats
 
@@ -27,6 +28,10 @@ class Exact(Protocol):
 
     def law(self, t: float, cells: int | Sequence[int]) -> GridDensity:
         """The cell averages at time t."""
+
+
+INSIDE = 0.99
+"""Least share of a Gaussian in its box."""
 
 
 class GaussianWell:
@@ -84,18 +89,13 @@ class GaussianWell:
         self.dimension = _axes(dimension)
         self.temperature = non_negative("temperature", temperature)
         self.reaction_rate = non_negative("reaction_rate", reaction_rate)
-        self.stiffness = non_negative("stiffness", stiffness)
+        self.stiffness = positive("stiffness", stiffness)
         self.mean = _per_axis("mean", mean, self.dimension)
         self.variance = _per_axis("variance", variance, self.dimension)
         self.center = float(_per_axis("center", center, 1)[0])
-        self.half_width, self.transport = non_negative("half_width", half_width), bool(transport)
-        for name, least in (
-            ("variance", self.variance.min()),
-            ("stiffness", self.stiffness),
-            ("half_width", self.half_width),
-        ):
-            if not least > 0:
-                raise InputError(f"{name} = {least:g}: give a positive number")
+        self.half_width, self.transport = positive("half_width", half_width), bool(transport)
+        for variance in self.variance:
+            positive("variance", variance)
 
     def flow(self) -> GradientFlow:
         """The equation, its well as a :class:`~wflow.energies.PairEnergy` without interaction."""
@@ -109,6 +109,7 @@ class GaussianWell:
 
     def moments(self, t: float) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of each axis at time t, (D,) each."""
+        t = non_negative("t", t)
         k, tau, alpha = self.stiffness, self.temperature, self.reaction_rate
         s0, off = self.variance, self.mean - self.center
         if not self.transport:
@@ -133,6 +134,11 @@ class GaussianWell:
             z = (at - m) / math.sqrt(s)
             # Both tails from their own side: a difference of numbers near 1 would lose the upper one.
             mass = np.where(z[:-1] > 0, ndtr(-z[:-1]) - ndtr(-z[1:]), ndtr(z[1:]) - ndtr(z[:-1]))
+            if mass.sum() < INSIDE:
+                raise InputError(
+                    f"half_width = {self.half_width:g}: the box holds {mass.sum():.0%} of the law at t = {t:g}; "
+                    "take a wider one"
+                )
             density = np.multiply.outer(density, mass / mass.sum() / np.diff(at))
             edges.append(at)
         return GridDensity(density, edges)
@@ -162,14 +168,15 @@ class Barenblatt:
         self, *, dimension: int = 1, begin: float = 1.0, half_width: float | None = None
     ) -> None:
         self.dimension = d = _axes(dimension)
-        self.begin = non_negative("begin", begin)
-        if self.begin == 0:
-            raise InputError("begin = 0: all mass is in one point there; give a positive time")
+        # At 0 all mass is in one point.
+        self.begin = positive("begin", begin)
         # ∫(C − k|y|²)₊ dy = C^{d/2+1} k^{−d/2} π^{d/2}/Γ(d/2+2), k = β/2.
         self._k = 0.5 / (d + 2)
         volume = (math.pi / self._k) ** (d / 2) / float(gamma(d / 2 + 2))
         self.height = volume ** (-1 / (d / 2 + 1))
-        self.half_width = 1.5 * self.radius(1.0) if half_width is None else half_width
+        self.half_width = (
+            1.5 * self.radius(1.0) if half_width is None else positive("half_width", half_width)
+        )
 
     def flow(self) -> GradientFlow:
         """The equation."""
@@ -177,18 +184,21 @@ class Barenblatt:
 
     def radius(self, t: float) -> float:
         """Where the density ends."""
-        return float(
-            math.sqrt(self.height / self._k) * (t + self.begin) ** (1 / (self.dimension + 2))
-        )
+        time = non_negative("t", t) + self.begin
+        return float(math.sqrt(self.height / self._k) * time ** (1 / (self.dimension + 2)))
 
     def density(self, t: float, points: np.ndarray) -> np.ndarray:
         """ρ at points (…, d)."""
-        d, time = self.dimension, t + self.begin
+        d, time = self.dimension, non_negative("t", t) + self.begin
         scaled = (np.asarray(points) ** 2).sum(-1) * time ** (-2 / (d + 2))
         return np.asarray(time ** (-d / (d + 2)) * np.maximum(self.height - self._k * scaled, 0.0))
 
     def law(self, t: float, cells: int | Sequence[int]) -> GridDensity:
         """Cell averages at time t by Gauss's rule of order 8 an axis, of mass 1."""
+        if self.radius(t) > self.half_width:
+            raise InputError(
+                f"half_width = {self.half_width:g}: the law reaches {self.radius(t):.3g} at t = {t:g}; take a wider one"
+            )
         box = [(-self.half_width, self.half_width)] * self.dimension
         return GridDensity.from_function(lambda x: self.density(t, x), box, n=cells, order=8)
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count, positive
 from wflow.errors import InputError
-from wflow.flow import non_negative
 from wflow.measures import GridDensity
-from wflow.measures.base import check_count
 from wflow.solvers.method import Method, Tolerance, get_method
 from wflow.validation.exact import Exact
 
@@ -101,8 +100,7 @@ def observed_orders(
         raise InputError(f"against = {against!r}: must be 'exact' or 'finest'")
     if norm not in ("L1", "W1") or (norm == "W1" and exact.dimension > 1):
         raise InputError(f"norm = {norm!r} on {exact.dimension} axes: must be 'L1', or 'W1' on one")
-    if non_negative("t_end", t_end) == 0:
-        raise InputError("t_end = 0: nothing would move; give a positive time")
+    positive("t_end", t_end)
     n, k = _pairs(cells, steps)
     runs = list(zip(n, k, strict=True))
     ends = [march(chosen, flow, exact.law(0.0, c), t_end, s) for c, s in runs]

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from wflow.checks import check_count, positive
 from wflow.errors import ComputationError, InputError
 from wflow.evolve import check_times, on_clock, solve
 from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
-from wflow.networks.run import check_count, check_step_size
 from wflow.solution import Solution
 from wflow.storage.labelled import check_free
 from wflow.systems import System, get
@@ -77,7 +77,7 @@ def validate(
     )
     if step_sizes is None:
         step_sizes = [system.sgd["step_size"]]
-    epsilons = _each("step_sizes", step_sizes, check_step_size)
+    epsilons = _each("step_sizes", step_sizes, lambda value: positive("step_size", value))
     batch = check_count(
         "batch_size", system.sgd.get("batch_size", 1) if batch_size is None else batch_size
     )

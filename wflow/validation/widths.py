@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.energies.base import Energy
 from wflow.errors import ComputationError, InputError
 from wflow.evolve import solve
 from wflow.measures import Particles
 from wflow.networks import sgd
-from wflow.networks.run import check_count
 from wflow.systems import get
 from wflow.validation.validate import Halt
 

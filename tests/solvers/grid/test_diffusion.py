@@ -112,6 +112,7 @@ def test_it_is_what_the_implicit_method_converges_to():
 
 REFUSALS = [
     (lambda r: diffuse(GridDensity([1.0, 1.0], [[0.0, 1.0, 3.0]]), 0.1), "graded"),
+    (lambda r: diffuse(r.to_particles(2), 0.1), "give a GridDensity"),
     (lambda r: diffuse(r, -1.0), "amount = -1"),
     (lambda r: diffuse(r, math.nan), "amount = nan"),
     (lambda r: diffuse(r, [0.1, 0.1]), "2 entries for 1 axes"),

@@ -76,5 +76,5 @@ def test_where_newton_finds_nothing():
 
 
 def test_bad_step():
-    with pytest.raises(InputError, match="positive number"):
+    with pytest.raises(InputError, match="step_size = 0: must be positive"):
         get_method("fully-implicit", {"step_size": 0.0})

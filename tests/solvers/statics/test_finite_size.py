@@ -108,7 +108,7 @@ def test_least_risk_of_finite_networks(gaussians, n):
 @pytest.mark.parametrize(
     "measure, n, words",
     [
-        (Particles([[1.0]]), 0, "n is 0"),
+        (Particles([[1.0]]), 0, "n = 0"),
         (Particles([[1.0]], [0.5]), 2, "mass 0.5"),
         (Particles([[1.0, 2.0]]), 2, "2 coordinates and the energy 1"),
         (np.ones((3, 1)), 2, "measure is a ndarray"),
