@@ -135,6 +135,8 @@ class OneGibbsState(Figure):
             axis.plot([], [], "-", color=GREY, label="1-D grid")
             axis.plot([], [], "--", color=GREY, label="2-D grid")
         left.plot([], [], "o", color=GREY, ms=2.5, label="Langevin particles")
+        for (mean, spread), colour in zip(STARTS, COLOURS, strict=True):
+            middle.plot([], [], color=colour, label=f"start N({mean:g}, {spread:g}²)")
         left.set(xlabel="time t", ylabel="risk R [loss]; grey: the Gibbs state's")
         middle.set(xlabel="time t", ylabel="F(ρ_t) − F(ρ*)  [loss]; three starts")
         over = 1 / results["beta"]
@@ -149,6 +151,8 @@ class OneGibbsState(Figure):
         ends = np.array([over.min(), 3 * over.max()])
         right.loglog(ends, ends / 2, ":", color="black", lw=1, label="D/2β")
         right.set(xlabel="D/β  [loss]", ylabel="E(ρ*) − inf E  [loss]")
+        # Over less than a decade, minor ticks would be labelled, one over the other.
+        right.xaxis.set_minor_formatter("")
         for axis in (left, middle, right):
             axis.grid(alpha=0.3)
             axis.legend(fontsize=7, frameon=False)
