@@ -178,8 +178,7 @@ def test_wrong_request(name: str) -> None:
     message = str(refusal.value)
     assert words in message
     assert "\n" not in message
-    # The longest lists every method.
-    assert len(message) < 400
+    assert len(message) < 300
 
 
 @pytest.mark.parametrize("method", ["auto", "langevin"])

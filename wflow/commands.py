@@ -220,8 +220,8 @@ def _check_resume(arguments: Any, output: Path) -> None:
     if arguments.overwrite:
         raise InputError("--resume with --overwrite: one goes on, the other begins anew; choose")
     held = {"-p": arguments.parameters, "--method": arguments.method}
-    held |= {"--option": arguments.method_options, "--rtol": arguments.rtol}
-    held |= {"--seed": arguments.seed}
+    held |= {"--option": arguments.method_options}
+    held |= {"--rtol": arguments.rtol, "--seed": arguments.seed}
     for option, value in held.items():
         if value not in (None, []):
             raise InputError(f"--resume with {option}: the file holds it; leave {option} out")

@@ -5,6 +5,9 @@ Every message is one line that names the thing, its value, what is allowed and t
 
 from __future__ import annotations
 
+LISTED = 230
+"""Most characters of names in one message."""
+
 
 class InputError(ValueError):
     """The request is wrong: a value outside its range, a wrong shape, an unknown name."""
@@ -25,9 +28,11 @@ def unknown(kind: str, name: object, known: object, remedy: str = "") -> InputEr
     unknown method 'muscle': did you mean 'muscl'? Known: muscl, upwind.
     """
     import difflib
+    import textwrap
 
     names = sorted(str(n) for n in known)  # type: ignore[attr-defined]
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
     tail = f" {remedy}" if remedy else ""
-    return InputError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}.{tail}")
+    listed = textwrap.shorten(", ".join(names), LISTED, placeholder=" …")
+    return InputError(f"unknown {kind} '{name}':{hint} Known: {listed}.{tail}")

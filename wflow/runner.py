@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.checks import check_count
 from wflow.compiling import compile_seconds
 from wflow.controller import StepController
 from wflow.driver import State, advance, own_clock
@@ -57,11 +58,10 @@ class Settings:
     compiled_before: float = field(default_factory=compile_seconds)
 
     def __post_init__(self) -> None:
-        every, most = self.checkpoint_every, self.max_steps
+        every = self.checkpoint_every
         if isinstance(every, bool) or not isinstance(every, int | float) or not every >= 0:
             raise InputError(f"checkpoint_every = {every!r}: give seconds >= 0")
-        if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
-            raise InputError(f"max_steps = {most!r}: give a whole number >= 1")
+        check_count("max_steps", self.max_steps)
 
 
 class RunRecorder:

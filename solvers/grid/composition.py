@@ -64,23 +64,20 @@ class Composition(GridMethod):
         whole = part.step(problem, t, h, y, carry)
         if part.kind != "fixed" or whole.status == "refused":
             return whole
-        half = part.step(problem, t, 0.5 * h, y, carry)
-        if half.status == "refused":
-            return half
-        full = part.step(problem, t + 0.5 * h, 0.5 * h, half.y, half.carry)
-        if full.status == "refused":
-            return full
-        apart = np.abs(full.y["density"] - whole.y["density"])
-        tol = problem.tolerance
-        error = float((apart * problem.volumes).sum()) / (tol.atol + tol.rtol)
-        return replace(full, error=error)
+        halves = part.step(problem, t, 0.5 * h, y, carry)
+        if halves.status != "refused":
+            halves = part.step(problem, t + 0.5 * h, 0.5 * h, halves.y, halves.carry)
+        if halves.status == "refused":
+            return halves
+        apart = halves.y["density"] - whole.y["density"]
+        return replace(halves, error=problem.error(apart * problem.volumes))
 
     def reacted(
         self, problem: GridProblem, t: float, h: float, rho: np.ndarray, carry: Arrays
     ) -> np.ndarray:
         """ℛ(h) from ``rho``, whose Ψ may stand in the carry."""
         psi = carry["potential"] if "potential" in carry else problem.potential(rho)[0]
-        return react(problem, t, h, rho, psi)[0]
+        return react(problem, t, h, rho, psi)
 
     def finished(
         self,
@@ -98,8 +95,7 @@ class Composition(GridMethod):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
         alone = frozen_reaction(problem, clock, y["density"], carry["potential"])
         apart = alone + (moved.y["density"] - start)
-        tol = problem.tolerance
-        split = float((np.abs(new - apart) * problem.volumes).sum()) / (tol.atol + tol.rtol)
+        split = problem.error((new - apart) * problem.volumes)
         return Step({"density": new}, after, error=moved.error + split, limit=moved.limit)
 
 

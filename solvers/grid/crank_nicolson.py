@@ -67,8 +67,7 @@ class CrankNicolson(GridMethod):
         after = problem.state(density)
         if energy_rises(carry, after):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
-        tol = problem.tolerance
-        error = float(np.abs(mass - stage).sum()) / (tol.atol + tol.rtol)
+        error = problem.error(mass - stage)
         limit = _limit(problem, _sweep(problem, t + h, after["potential"]))
         return Step({"density": density}, after, error=error, limit=limit)
 

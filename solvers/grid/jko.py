@@ -28,6 +28,7 @@ from wflow.energies.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.solvers.grid.jko_newton import minimise
+from wflow.solvers.grid.problem import check_mass
 from wflow.solvers.grid.quantiles import spread
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 
@@ -322,7 +323,7 @@ class Jko(Method):
 
     def __post_init__(self) -> None:
         positive("step_size", self.step_size)
-        object.__setattr__(self, "parts", check_count("parts", self.parts, 1))
+        object.__setattr__(self, "parts", check_count("parts", self.parts))
         positive("tolerance", self.tolerance)
 
     def prepare(
@@ -357,13 +358,12 @@ def _cells(measure: Any, parts: int, level: bool) -> tuple[np.ndarray, np.ndarra
 
     An empty stretch between two others holds ``LEAST_MASS`` where cells have a density, so that it can close.
     """
+    check_mass(measure)
     edges, masses = measure.edges[0], np.array(measure.weights())
     if np.count_nonzero(masses) == 1:
         # One cell alone could neither tilt nor be told from its walls.
         parts = max(parts, 2)
     total = float(masses.sum())
-    if not total > 0:
-        raise InputError("the start has mass 0: give a density that is positive somewhere")
     cut = np.linspace(edges[:-1], edges[1:], parts, endpoint=False, axis=1).ravel()
     edges, masses = np.append(cut, edges[-1]), np.repeat(masses / parts, parts)
     if not level:

@@ -213,9 +213,8 @@ def newton(problem: Convex, tolerance: float, best: Found, near: bool, rough: fl
     rho = (1 - spread) * start / m + spread * mean
     phi = np.zeros_like(rho)
     at, psi = Linear(problem, phi), problem.potential(rho)
-    heat = max(last, FIRST * mean if e.kappa else HEAT * float(np.ptp(psi)))
-    if near:
-        heat = last
+    far = FIRST * mean if e.kappa else HEAT * float(np.ptp(psi))
+    heat = last if near else max(last, far)
     solved, since = (heat, phi, rho, psi, at), 0
     for k in range(STEPS):
         warm = Internal(heat, e.kappa)

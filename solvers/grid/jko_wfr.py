@@ -40,7 +40,7 @@ class JkoWfr(JkoLinearised):
             return moved
         solved = {k: moved.carry[k] for k in SOLVED}
         rho = moved.y["density"]
-        new, _ = react(problem, t, h, rho, moved.carry["potential"])
+        new = react(problem, t, h, rho, moved.carry["potential"])
         change = float((np.abs(new - rho) * problem.volumes).sum())
         if change <= AT_REST * float(moved.carry["mass"]):
             return moved
@@ -60,8 +60,8 @@ def _reacted(problem: Any, t: float, h: float, start: Step, parts: int) -> Step 
     now, part = start, h / parts
     for k in range(parts):
         rho = now.y["density"]
-        new, _ = react(problem, t + k * part, part, rho, now.carry["potential"])
-        after = problem.state(np.asarray(new))
+        new = react(problem, t + k * part, part, rho, now.carry["potential"])
+        after = problem.state(new)
         if energy_rises(now.carry, after):
             return None
         now = Step({"density": new}, after)

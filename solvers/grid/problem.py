@@ -33,8 +33,7 @@ class GridProblem:
                 f"the grid has {measure.dimension} axes and the energy {flow.energy.dimension} coordinates "
                 f"({', '.join(flow.energy.coordinates)}): give one axis a coordinate"
             )
-        if not measure.mass > 0:
-            raise InputError("the start has mass 0: give a density that is positive somewhere")
+        check_mass(measure)
         if isinstance(flow.energy, LocalEnergy) and not measure.uniform:
             raise InputError(
                 "LocalEnergy works on uniform grids and the cells differ in width: take equal cells"
@@ -119,6 +118,10 @@ class GridProblem:
         """F of cell averages whose risk is known."""
         return self._free(risk, self.sums(density))
 
+    def error(self, masses: np.ndarray) -> float:
+        """The L1 norm of a difference of ``masses`` over the tolerance: an embedded error is met at 1."""
+        return float(np.abs(masses).sum()) / (self.tolerance.atol + self.tolerance.rtol)
+
     def fixed_part(self, density: np.ndarray) -> float:
         """∫φρ, φ the ridge less τ log vol."""
         if self._linear is None:
@@ -174,6 +177,12 @@ class GridMethod(Method):
 
     def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
         return problem.state(y["density"])
+
+
+def check_mass(measure: Any) -> None:
+    """Refuse a start without mass."""
+    if not measure.mass > 0:
+        raise InputError("the start has mass 0: give a density that is positive somewhere")
 
 
 def energy_rises(before: Arrays, after: Arrays) -> bool:

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.grid.splitting import implicit, mean_rates, moving_axes, rates
 from wflow.solvers.method import Arrays, Step, register
@@ -54,6 +52,5 @@ class ScharfetterGummel(GridMethod):
         after = problem.state(density)
         if energy_rises(carry, after):
             return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
-        tol = problem.tolerance
-        error = float(np.abs(mass - stage).sum()) / (tol.atol + tol.rtol)
+        error = problem.error(mass - stage)
         return Step({"density": density}, after, error=error)

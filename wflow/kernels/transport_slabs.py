@@ -55,39 +55,37 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return _pools[key]
 
 
-def aligned_empty(shape: tuple[int, ...], shift: int = 0) -> np.ndarray:
-    """A new float64 array that begins ``shift`` bytes after a page does.
-
-    >>> aligned_empty((3, 5)).ctypes.data % 4096
-    0
-    """
-    size = math.prod(shape)
-    room = np.empty(size + _PAGE // 8)
+def _on_page(room: np.ndarray, shape: tuple[int, ...], shift: int = 0) -> np.ndarray:
+    """A part of ``room``, which is a page longer, that begins ``shift`` bytes after a page does."""
     first = (shift - room.ctypes.data) % _PAGE // 8
-    return room[first : first + size].reshape(shape)
+    return room[first : first + math.prod(shape)].reshape(shape)
 
 
 def aligned_zeros(shape: tuple[int, ...], shift: int = 0) -> np.ndarray:
-    """The same, of zeros; ``fill`` would hand the interpreter to the other thread and wait 0.2 ms to get it back.
+    """A new float64 array of zeros that begins ``shift`` bytes after a page does.
 
-    >>> float(aligned_zeros((3, 5), 2048).sum())
-    0.0
+    ``fill`` would give the interpreter to the other thread once more and wait 0.2 ms to get it back.
+
+    >>> a = aligned_zeros((3, 5), 2048)
+    >>> a.ctypes.data % 4096, float(a.sum())
+    (2048, 0.0)
     """
-    size = math.prod(shape)
-    room = np.zeros(size + _PAGE // 8)
-    first = (shift - room.ctypes.data) % _PAGE // 8
-    return room[first : first + size].reshape(shape)
+    return _on_page(np.zeros(math.prod(shape) + _PAGE // 8), shape, shift)
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
-    """A copy that begins with a page."""
-    made = aligned_empty(values.shape)
+    """A copy that begins with a page.
+
+    >>> aligned(np.ones((3, 5))).ctypes.data % 4096
+    0
+    """
+    made = _on_page(np.empty(values.size + _PAGE // 8), values.shape)
     made[...] = values
     return made
 
 
 def recycled_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """As ``aligned_empty``, in memory that no array uses any more: page faults of fresh memory cost half a step.
+    """A float64 array that begins with a page, in memory that none uses any more: fresh pages cost half a step.
 
     Of the last size asked for the memory of up to eight arrays is kept.
 
@@ -108,8 +106,7 @@ def recycled_empty(shape: tuple[int, ...]) -> np.ndarray:
             room = np.empty(size)
             if len(_kept) < _KEPT:
                 _kept.append(room)
-        first = -room.ctypes.data % _PAGE // 8
-        return room[first : first + math.prod(shape)].reshape(shape)
+        return _on_page(room, shape)
 
 
 def _references(arrays: list[np.ndarray]) -> list[int]:

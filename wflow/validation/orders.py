@@ -101,7 +101,7 @@ def observed_orders(
     if norm not in ("L1", "W1") or (norm == "W1" and exact.dimension > 1):
         raise InputError(f"norm = {norm!r} on {exact.dimension} axes: must be 'L1', or 'W1' on one")
     positive("t_end", t_end)
-    n, k = _pairs(cells, steps)
+    n, k, fineness = _pairs(cells, steps)
     runs = list(zip(n, k, strict=True))
     ends = [march(chosen, flow, exact.law(0.0, c), t_end, s) for c, s in runs]
     if against == "exact":
@@ -120,7 +120,7 @@ def observed_orders(
         n,
         k,
         np.array(errors),
-        1.0 / np.array(n if len(set(n)) > 1 else k),
+        1.0 / np.array(fineness),
     )
 
 
@@ -150,20 +150,19 @@ def distance(one: GridDensity, other: GridDensity, norm: str) -> float:
 
 def _pairs(
     cells: int | Sequence[int], steps: int | Sequence[int]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Both as tuples of one length."""
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Both as tuples of one length, and the one that is refined: cells where they differ, steps otherwise."""
     n, k = _counts("cells", cells), _counts("steps", steps)
     runs = max(len(n), len(k))
     if {len(n), len(k)} - {1, runs} or runs < 2:
         raise InputError(
             f"{len(n)} numbers of cells and {len(k)} of steps: give two or more, as many of both or one of one"
         )
-    fineness = n if len(n) > 1 else k
-    if len(n) > 1 and len(set(n)) == 1:
-        fineness = k * (runs // len(k))
+    n, k = n * (runs // len(n)), k * (runs // len(k))
+    fineness = n if len(set(n)) > 1 else k
     if any(b <= a for a, b in itertools.pairwise(fineness)):
         raise InputError(f"cells {n} and steps {k}: each run must be finer than the one before")
-    return n * (runs // len(n)), k * (runs // len(k))
+    return n, k, fineness
 
 
 def _counts(name: str, given: int | Sequence[int]) -> tuple[int, ...]:
