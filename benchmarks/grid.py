@@ -142,10 +142,10 @@ def bandwidth(shape: tuple[int, ...], seconds: float) -> Row:
 
 def kernels(shape: tuple[int, ...], seconds: float) -> Row:
     """The kernels alone, in seconds a call."""
-    from wflow.kernels.drift_diffusion import drift_diffusion_tendency
-    from wflow.kernels.drift_diffusion_frozen import frozen_rates, frozen_step
-    from wflow.kernels.transport import muscl_tendency
-    from wflow.solvers.grid.problem import GridProblem
+    from wflow.kernels.grid.drift_diffusion import drift_diffusion_tendency
+    from wflow.kernels.grid.drift_diffusion_frozen import frozen_rates, frozen_step
+    from wflow.kernels.grid.muscl import muscl_tendency
+    from wflow.solvers.grid.parts.problem import GridProblem
     from wflow.solvers.method import Tolerance
 
     p = GridProblem(flow_of(len(shape), True), start_of(shape), Tolerance())
@@ -173,7 +173,7 @@ class Clock:
         self.last, self.end, self.seconds = math.nan, math.inf, seconds
 
     def handle(self, t: float, observed: dict[str, float]) -> Any:
-        from wflow.trackers import Stop
+        from wflow.run.trackers import Stop
 
         now = time.perf_counter()
         if math.isnan(self.last):
@@ -221,7 +221,7 @@ def diffusion(shape: tuple[int, ...], seconds: float) -> Row:
     """The heat semigroup by cosines, ours and scipy's."""
     from scipy import fft
 
-    from wflow.solvers.grid.spectral_diffusion import diffuse
+    from wflow.measures.heat import diffuse
 
     start, amount, symbol = start_of(shape), 1e-3, np.ones(shape)
     before = np.array(start.density)

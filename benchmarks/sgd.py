@@ -62,8 +62,8 @@ def with_wflow(
     x: np.ndarray, y: np.ndarray, w: np.ndarray
 ) -> tuple[Runner, Callable[[], np.ndarray]]:
     """Blocks of steps as matrix products."""
-    from wflow.energies.activations import piecewise_linear
-    from wflow.kernels.sgd import sgd
+    from wflow.energies.features.activations import piecewise_linear
+    from wflow.kernels.sgd.blocked import sgd
 
     sigma = piecewise_linear([(LOW, BOTTOM), (HIGH, BOTTOM + SLOPE * (HIGH - LOW))])
     charges = np.ones(NEURONS)

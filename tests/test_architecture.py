@@ -18,52 +18,32 @@ LONGEST_FILE = 400
 # From the ground up; a module imports from its own row and from the rows before it. The longest
 # name that fits counts, so that one file can stand elsewhere than the rest of its folder.
 LAYERS: list[list[str]] = [
-    [
-        "wflow.errors",
-        "wflow.checks",
-        "wflow.streams",
-        "wflow.fingerprint",
-        "wflow.options",
-        "wflow.parameters",
-        "wflow.kernels",
-    ],
+    ["wflow.errors", "wflow.kernels"],
+    ["wflow.tools"],
     ["wflow.energies", "wflow.measures"],
     ["wflow.flow"],
     ["wflow.solvers"],
-    [
-        "wflow.solution",
-        "wflow.storage",
-        "wflow.plotting",
-        "wflow.solvers.ledger",
-        "wflow.solvers.statics",
-    ],
-    [
-        "wflow.compiling",
-        "wflow.controller",
-        "wflow.trackers",
-        "wflow.driver",
-        "wflow.runner",
-        "wflow.evolve",
-    ],
+    ["wflow.results", "wflow.storage", "wflow.solvers.statics"],
+    ["wflow.run", "wflow.trackers"],
     ["wflow.systems", "wflow.networks"],
-    ["wflow.restart"],
+    ["wflow.run.resume"],
     ["wflow.validation"],
     ["wflow.figures"],
-    ["wflow.commands", "wflow.cli", "wflow.__main__", "wflow"],
+    ["wflow.cli", "wflow.__main__", "wflow"],
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 
 # What a module leaves alone although the order of the layers would allow it.
 APART = [
     ("wflow.storage", "wflow.solvers", "storage knows Solution, not methods"),
-    ("wflow.plotting", "wflow.solvers", "plotting knows Solution, not methods"),
+    ("wflow.results.plotting", "wflow.solvers", "plotting knows Solution, not methods"),
     *(
         (
             "wflow.kernels",
             f"wflow.{other}",
             "a kernel takes arrays and imports nothing else of ours",
         )
-        for other in ("errors", "checks", "streams", "fingerprint", "parameters")
+        for other in ("errors", "tools")
     ),
 ]
 RUNS_DATA_AS_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

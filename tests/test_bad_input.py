@@ -17,7 +17,7 @@ import pytest
 
 import wflow
 from wflow import GradientFlow, GridDensity, InputError, Particles, StorageError
-from wflow.cli import main
+from wflow.cli.main import main
 from wflow.energies import FeatureEnergy, PairEnergy
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import wflow
-from wflow.cli import main
+from wflow.cli.main import main
 
 SMALL = ["isotropic-gaussians", "-p", "n=24", "--t-end", "0.2"]
 

@@ -13,7 +13,7 @@ import xarray
 import wflow
 from wflow import GradientFlow, GridDensity, InputError, Particles
 from wflow.energies import PairEnergy
-from wflow.trackers import SteadyState
+from wflow.run.trackers import SteadyState
 
 
 def well(temperature: float = 0.0) -> GradientFlow:

@@ -58,7 +58,7 @@ def test_import_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("command", [["--version"], ["--help"], ["run", "--help"]])
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     loaded, seconds = loaded_by(
-        f"import wflow.cli\ntry:\n    wflow.cli.main({command!r})\nexcept SystemExit:\n    pass"
+        f"import wflow.cli.main\ntry:\n    wflow.cli.main.main({command!r})\nexcept SystemExit:\n    pass"
     )
     print(f"wflow {' '.join(command)}: {seconds:.2f} s")
     assert not loaded

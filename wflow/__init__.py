@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wflow import energies, figures, networks, solvers, systems, trackers, validation
     from wflow.errors import ComputationError, InputError, StorageError
-    from wflow.evolve import solve
     from wflow.figures.catalogue import reproduce
     from wflow.flow import GradientFlow
     from wflow.measures import GridDensity, Particles
-    from wflow.restart import load, resume
-    from wflow.solution import Solution
+    from wflow.results.solution import Solution
+    from wflow.run.resume import load, resume
+    from wflow.run.solve import solve
     from wflow.validation.validate import validate
 
 _HOME = {
@@ -32,11 +32,11 @@ _HOME = {
     "GradientFlow": "flow",
     "GridDensity": "measures",
     "Particles": "measures",
-    "Solution": "solution",
-    "solve": "evolve",
-    "load": "restart",
+    "Solution": "results.solution",
+    "solve": "run.solve",
+    "load": "run.resume",
     "reproduce": "figures",
-    "resume": "restart",
+    "resume": "run.resume",
     "validate": "validation",
 }
 _MODULES = (

@@ -1,5 +1,5 @@
 """``python -m wflow``."""
 
-from wflow.cli import main
+from wflow.cli.main import main
 
 raise SystemExit(main())

@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from wflow.checks import non_negative
 from wflow.energies.base import Energy
 from wflow.errors import InputError
-from wflow.fingerprint import of_function
+from wflow.tools.checks import non_negative
+from wflow.tools.fingerprint import of_function
 
 Schedule = float | Callable[[float], float]
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wflow.checks import positive
-from wflow.solvers.grid.problem import GridMethod, GridProblem
-from wflow.solvers.grid.splitting import implicit, moving_axes, rates
+from wflow.solvers.grid.parts.axis_by_axis import implicit, moving_axes, rates
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, register
+from wflow.tools.checks import positive
 
 
 @register

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
-from wflow.solvers.grid.splitting import (
+from wflow.solvers.grid.parts.axis_by_axis import (
     Rates,
     from_lines,
     implicit,
@@ -31,6 +30,7 @@ from wflow.solvers.grid.splitting import (
     rates,
     to_lines,
 )
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, register
 
 POSITIVE = 0.9999

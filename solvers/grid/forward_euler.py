@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from wflow.kernels.transport_slabs import recycled_empty
-from wflow.solvers.grid.explicit_drift_diffusion import POSITIVE, ExplicitDriftDiffusion
-from wflow.solvers.grid.problem import energy_rises
+from wflow.solvers.grid.parts.problem import energy_rises
+from wflow.solvers.grid.scharfetter_gummel_explicit import POSITIVE, ExplicitDriftDiffusion
 from wflow.solvers.method import Arrays, Step, register
 
 

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wflow.checks import positive
-from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
-from wflow.solvers.grid.splitting import implicit, moving_axes, rates
+from wflow.solvers.grid.parts.axis_by_axis import implicit, moving_axes, rates
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, register
+from wflow.tools.checks import positive
 
 CLOSE, LOOSE = 1e-12, 1e-9
 """‖m − T(m)‖₁ aimed at, and accepted where rounding stops Newton's method, relative to the mass."""

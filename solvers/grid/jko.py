@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from wflow.checks import check_count, positive
-from wflow.energies.local import LocalEnergy
+from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.solvers.grid.jko_newton import minimise
-from wflow.solvers.grid.problem import check_mass
+from wflow.solvers.grid.parts.problem import check_mass
+from wflow.solvers.grid.parts.projected_newton import minimise
 from wflow.solvers.grid.quantiles import spread
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.tools.checks import check_count, positive
 
 LEAST_MASS = 1e-9
 """Share of the mass below which neighbouring cells are one: a lighter one becomes too thin for its edges' digits."""

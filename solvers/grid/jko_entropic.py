@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import positive
-from wflow.energies.local import LocalEnergy
+from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
-from wflow.solvers.grid.jko_dual import Internal
-from wflow.solvers.grid.problem import GridMethod, GridProblem
+from wflow.solvers.grid.parts.linearised_movement import Internal
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
+from wflow.tools.checks import positive
 
 ITERATIONS = 500
 DEPTH, GROWN, LEAST_SHARE = 6, 10.0, 1e-3

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import positive
-from wflow.energies.local import LocalEnergy
+from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.solvers.grid.jko_dual import Box, Convex, Internal, solve
-from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.parts.linearised_movement import Box, Convex, Internal, solve
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, Tolerance, register
+from wflow.tools.checks import positive
 
 LOOSE = 1e-4
 """Residual above which a step is taken in two halves."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wflow.solvers.grid.jko_linearised import JkoLinearised, JkoProblem
-from wflow.solvers.grid.problem import energy_rises
+from wflow.solvers.grid.parts.problem import energy_rises
 from wflow.solvers.grid.reaction import react
 from wflow.solvers.method import Arrays, Step, register
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wflow.errors import InputError
-from wflow.solvers.grid.composition import Composition, refusal
-from wflow.solvers.grid.problem import GridProblem
+from wflow.solvers.grid.parts.operator_splitting import Composition, refusal
+from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
 

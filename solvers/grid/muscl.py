@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wflow.checks import non_negative
 from wflow.errors import InputError
-from wflow.kernels.transport_sums import advance
-from wflow.solvers.grid.problem import GridProblem, energy_rises
-from wflow.solvers.grid.transport import POSITIVE, TransportMethod, stiffness
+from wflow.kernels.grid.sums import advance
+from wflow.solvers.grid.parts.explicit_transport import POSITIVE, TransportMethod, stiffness
+from wflow.solvers.grid.parts.problem import GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, register
+from wflow.tools.checks import non_negative
 
 STABLE, TOO_STIFF, FORGET = 1.7, 2.2, 0.98
 """dt·L aimed at, dt·L refused, and the memory of L a step."""

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.kernels.transport import GAP, PER_WIDTH
+from wflow.kernels.grid.muscl import GAP, PER_WIDTH
 from wflow.solvers.grid.muscl import Muscl
-from wflow.solvers.grid.problem import GridProblem
+from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Tolerance, register
 
 EMPTY = 1e-300

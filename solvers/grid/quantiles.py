@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.errors import InputError
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.particles.runge_kutta import RungeKutta
+from wflow.tools.checks import check_count
 
 _PAIR = RungeKutta()
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 
 

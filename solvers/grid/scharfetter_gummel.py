@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wflow.solvers.grid.problem import GridMethod, GridProblem, energy_rises
-from wflow.solvers.grid.splitting import implicit, mean_rates, moving_axes, rates
+from wflow.solvers.grid.parts.axis_by_axis import implicit, mean_rates, moving_axes, rates
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, register
 
 

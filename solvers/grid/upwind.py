@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wflow.kernels.transport_sums import advance
-from wflow.solvers.grid.problem import GridProblem, energy_rises
-from wflow.solvers.grid.transport import POSITIVE, TransportMethod, stiffness
+from wflow.kernels.grid.sums import advance
+from wflow.solvers.grid.parts.explicit_transport import POSITIVE, TransportMethod, stiffness
+from wflow.solvers.grid.parts.problem import GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, register
 
 STABLE, TOO_STIFF, FORGET = 1.5, 2.2, 0.98

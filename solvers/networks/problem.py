@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features import FeatureEnergy
+from wflow.energies.features.energy import FeatureEnergy
 from wflow.errors import InputError
-from wflow.kernels.sgd import sgd, sgd_plain
+from wflow.kernels.sgd.blocked import sgd, sgd_plain
 from wflow.solvers.method import Arrays
 
 

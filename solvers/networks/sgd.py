@@ -17,7 +17,7 @@ import numpy as np
 
 from wflow.solvers.method import Arrays, Method, Step, register
 from wflow.solvers.networks.problem import NetworkProblem
-from wflow.streams import stream
+from wflow.tools.streams import stream
 
 STREAM_STEPS = 1024
 """SGD steps a block of the sample stream holds, fewer where a block would pass ``STREAM_ENTRIES`` numbers."""

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import positive
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
-from wflow.streams import stream
+from wflow.tools.checks import positive
+from wflow.tools.streams import stream
 
 
 @register

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import non_negative
 from wflow.errors import ComputationError, InputError
 from wflow.measures import Particles
 from wflow.measures.base import as_floats, check_not_negative
+from wflow.tools.checks import non_negative
 
 SMALLEST, LARGEST, COUNT = 1e-14, 1.0, 141
 """The L-curve's λ, relative to the largest eigenvalue of K."""

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.measures import Measure
 from wflow.solvers.statics.objective import law_of, require_square_loss, self_interaction
+from wflow.tools.checks import check_count
 
 
 def expected_excess(energy: Any, measure: Measure, n: int = 1) -> float:

@@ -26,7 +26,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, TensorGrid
-from wflow.solvers.grid.problem import GridProblem
+from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Tolerance
 from wflow.solvers.statics.objective import ROUNDING
 

@@ -23,11 +23,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from wflow.checks import check_count, non_negative
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure
 from wflow.solvers.statics.fixed_point import Anderson, FixedPoint, Point
+from wflow.tools.checks import check_count, non_negative
 
 GibbsMethod = Literal["newton", "anderson", "picard"]
 STALLED = {"newton": 12, "anderson": 60, "picard": 60}
@@ -73,7 +73,7 @@ class GibbsState:
         InputError
             for a path that ends in no picture format
         """
-        from wflow.plotting import BLUE, GREY, ORANGE, new_figure, save_figure
+        from wflow.results.plotting import BLUE, GREY, ORANGE, new_figure, save_figure
 
         figure, (left, right) = new_figure(2)
         figure.suptitle(f"τ = {self.temperature:g}, F = {self.free_energy:.8g}", fontsize=11)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Energy, Field
-from wflow.energies.local import LocalEnergy
+from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure

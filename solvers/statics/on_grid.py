@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count, non_negative
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles, TensorGrid
 from wflow.measures.base import as_floats
@@ -23,6 +22,7 @@ from wflow.solvers.statics.low_rank import NOT_CONVEX, pivoted_cholesky
 from wflow.solvers.statics.minimiser import Minimiser
 from wflow.solvers.statics.objective import Objective, ObjectiveAtPoints, law_of
 from wflow.solvers.statics.simplex import SimplexMinimum, minimise_on_simplex
+from wflow.tools.checks import check_count, non_negative
 
 FEW = 200
 """Up to so many points the whole of U is cheaper than its diagonal."""

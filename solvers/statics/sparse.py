@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from wflow.checks import check_count, non_negative
 from wflow.errors import InputError
 from wflow.measures import Measure, Particles
 from wflow.measures.base import as_floats
@@ -29,6 +28,7 @@ from wflow.solvers.statics.minimiser import Minimiser
 from wflow.solvers.statics.objective import Objective
 from wflow.solvers.statics.on_grid import minimise_at
 from wflow.solvers.statics.search import lower_bound, lowest_points, search_points
+from wflow.tools.checks import check_count, non_negative
 
 NO_WEIGHT = 1e-9
 """Atoms that carry less are dropped."""

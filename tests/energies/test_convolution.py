@@ -8,13 +8,13 @@ from autograd import elementwise_grad
 from autograd import numpy as anp
 
 from wflow import GridDensity
-from wflow.energies.bump import BumpFeatures, ConvolutionFeatures, bump_peak
-from wflow.energies.convolution import ConvolutionEnergy
-from wflow.energies.features import FeatureEnergy
-from wflow.energies.fourier import Lattice, LatticeConvolution, strides
-from wflow.energies.kernel_energy import KernelEnergy
-from wflow.energies.kernels import GaussianKernel
-from wflow.energies.pair import PairEnergy
+from wflow.energies.features.bump import BumpFeatures, ConvolutionFeatures, bump_peak
+from wflow.energies.features.energy import FeatureEnergy
+from wflow.energies.grid.convolution import ConvolutionEnergy
+from wflow.energies.grid.lattice import Lattice, LatticeConvolution, strides
+from wflow.energies.pairs.closed import KernelEnergy
+from wflow.energies.pairs.functions import PairEnergy
+from wflow.energies.pairs.gaussian import GaussianKernel
 from wflow.errors import InputError
 
 RNG = np.random.default_rng(7)
@@ -235,7 +235,7 @@ def test_transforms_are_the_same_bits_whatever_others_plan_and_in_threads():
     # A user who measures plans leaves wisdom behind; a new plan of ours must not take it up.
     pyfftw.builders.rfft(pyfftw.empty_aligned(size), planner_effort="FFTW_MEASURE")
     wisdom = sorted(pyfftw.export_wisdom()[0].splitlines())
-    from wflow.energies.fourier import Transform
+    from wflow.energies.grid.lattice import Transform
 
     fast._transform = Transform(size)
     assert sorted(pyfftw.export_wisdom()[0].splitlines()) == wisdom

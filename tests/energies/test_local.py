@@ -6,9 +6,9 @@ from autograd import grad
 from autograd import numpy as anp
 
 from wflow import GradientFlow, GridDensity
-from wflow.energies.bump import ConvolutionFeatures
-from wflow.energies.features import FeatureEnergy
-from wflow.energies.local import LocalEnergy
+from wflow.energies.features.bump import ConvolutionFeatures
+from wflow.energies.features.energy import FeatureEnergy
+from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 
 RNG = np.random.default_rng(3)

@@ -6,7 +6,7 @@ import pytest
 from autograd import grad
 
 from wflow.energies import FeatureEnergy, rbf
-from wflow.energies.rbf import RbfFeatures
+from wflow.energies.features.rbf import RbfFeatures
 from wflow.errors import InputError
 
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import hyp0f1, ive
 
-from wflow.energies.rbf import RbfFeatures
-from wflow.energies.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget, log_bessel
+from wflow.energies.features.rbf import RbfFeatures
+from wflow.energies.pairs.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget, log_bessel
 from wflow.errors import InputError
-from wflow.streams import stream
+from wflow.tools.streams import stream
 
 
 def sphere_quadrature(m=80):

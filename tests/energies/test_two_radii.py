@@ -11,8 +11,8 @@ from scipy.special import erf, eval_genlaguerre, gammaln
 from scipy.stats import multivariate_normal, norm
 
 from wflow.energies import RadialFeatures, radial_nodes
-from wflow.energies.two_radii import TwoRadiiFeatures, laguerre_modes, two_radii_energy
-from wflow.energies.two_radii_pairs import RampsOnGaussians
+from wflow.energies.features.two_radii import TwoRadiiFeatures, laguerre_modes, two_radii_energy
+from wflow.energies.pairs.ramps import RampsOnGaussians
 from wflow.errors import InputError
 
 SCALES = (1.5, 0.5)
@@ -133,7 +133,7 @@ def test_the_risk_is_that_of_the_two_angle_form(sizes):
         for i in range(3):
             for j in range(3):
                 cov = s**2 * r1[i] * r1[j] * c1[:, None] + r2[i] * r2[j] * c2
-                from wflow.kernels.two_radii_pairs import ramp_pairs
+                from wflow.kernels.pairs.ramps import ramp_pairs
 
                 flat = cov.ravel()
                 sums = np.zeros((flat.size, 3))
@@ -286,7 +286,7 @@ def test_pairs_agree_with_quadrature_in_two_dimensions():
 
 @pytest.mark.parametrize("rho", [-0.999999, -0.9, -0.3, 0.2, 0.7, 0.93, 0.9999])
 def test_a_pair_agrees_with_scipy(rho):
-    from wflow.kernels.two_radii_pairs import ramp_pairs
+    from wflow.kernels.pairs.ramps import ramp_pairs
 
     for h, k in ((0.3, -0.4), (1.5, 1.4), (-2.0, 0.5), (0.0, 0.0)):
         sums = np.zeros((1, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wflow.cli import main
+from wflow.cli.main import main
 from wflow.errors import InputError, StorageError
 from wflow.figures import figures, get_figure, reproduce
 

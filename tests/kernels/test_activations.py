@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wflow.energies.activations import BUILT_IN, Activation, get_activation, piecewise_linear
+from wflow.energies.features.activations import (
+    BUILT_IN,
+    Activation,
+    get_activation,
+    piecewise_linear,
+)
 from wflow.errors import InputError
 from wflow.kernels.exponential import exponential
 from wflow.kernels.jit import FUSED, jit

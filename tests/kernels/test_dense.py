@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from wflow.energies import dense as energies
-from wflow.energies.activations import BUILT_IN, get_activation
-from wflow.energies.dense import DenseFeatures
+from wflow.energies.features.activations import BUILT_IN, get_activation
+from wflow.energies.features.dense import DenseFeatures
 from wflow.kernels import dense_blocks
-from wflow.kernels.dense import as_floats, block_rows
 from wflow.kernels.exponential import decaying_exponential
+from wflow.kernels.features.dense import as_floats, block_rows
 from wflow.kernels.tile import PANEL
 
 

@@ -18,7 +18,7 @@ KERNELS = Path(wrapper.__file__).parent
 USES_MAPS = """
 import numpy as np
 from wflow.kernels.jit import jit
-from wflow.kernels.activations import map_from_scalars, relu
+from wflow.kernels.features.activations import map_from_scalars, relu
 
 @jit
 def total(activation, z, params, value, slope):

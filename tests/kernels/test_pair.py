@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from wflow.kernels import pair_maps
-from wflow.kernels.pair import gaussian_sums
 from wflow.kernels.pair_blocks import run_in_blocks
 from wflow.kernels.pair_math import arc_cosine, power_of_half
-from wflow.kernels.pair_products import product_sums
+from wflow.kernels.pairs.gaussian import gaussian_sums
+from wflow.kernels.pairs.products import product_sums
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])

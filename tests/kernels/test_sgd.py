@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wflow.energies.activations import Activation, get_activation, piecewise_linear
-from wflow.kernels.sgd import block_size, sgd
-from wflow.kernels.sgd_plain import sgd_plain
+from wflow.energies.features.activations import Activation, get_activation, piecewise_linear
+from wflow.kernels.sgd.blocked import block_size, sgd
+from wflow.kernels.sgd.plain import sgd_plain
 
 TANH = get_activation("tanh")
 RAMP = piecewise_linear([(0.5, -2.5), (1.5, 7.5)])

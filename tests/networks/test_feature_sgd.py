@@ -11,7 +11,7 @@ from wflow.energies import DenseFeatures, FeatureEnergy, get_activation
 from wflow.errors import InputError
 from wflow.solvers.networks.problem import DenseProblem, FeatureProblem, network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
-from wflow.streams import stream
+from wflow.tools.streams import stream
 
 D, N = 3, 7
 

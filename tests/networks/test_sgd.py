@@ -13,8 +13,8 @@ from wflow.energies import FeatureEnergy, get_activation
 from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.networks import sgd
-from wflow.streams import stream
 from wflow.systems.catalogue import System
+from wflow.tools.streams import stream
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(30, 4))

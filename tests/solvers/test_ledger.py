@@ -5,7 +5,7 @@ import pytest
 
 from wflow import GradientFlow, GridDensity, InputError, Particles, load, solve
 from wflow.energies import FeatureEnergy, PairEnergy
-from wflow.solvers.ledger import ledger, slope
+from wflow.results.ledger import ledger, slope
 from wflow.solvers.statics import solve_gibbs
 
 TIMES = [0.1, 0.2, 0.3, 0.4]

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from wflow.storage import RunWriter
-from wflow.storage.steady import SteadyFile, uninterrupted
+from wflow.storage.raw_file import SteadyFile, uninterrupted
 
 
 class Impatient(SteadyFile):

@@ -8,8 +8,8 @@ import pytest
 
 from wflow.storage import RunWriter
 from wflow.storage.checkpoint import read_newest
+from wflow.storage.raw_file import SteadyFile
 from wflow.storage.reader import stored_run
-from wflow.storage.steady import SteadyFile
 
 FRAMES = 6
 POWER_CUTS = 120

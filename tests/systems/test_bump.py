@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import wflow
-from wflow.energies.features import FeatureEnergy
-from wflow.energies.pair import PairEnergy
+from wflow.energies.features.energy import FeatureEnergy
+from wflow.energies.pairs.functions import PairEnergy
 from wflow.errors import InputError
 
 

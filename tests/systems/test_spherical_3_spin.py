@@ -7,11 +7,11 @@ import pytest
 
 import wflow
 from wflow.energies import FeatureEnergy
-from wflow.energies.rbf import RbfFeatures
+from wflow.energies.features.rbf import RbfFeatures
 from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.networks import sgd
-from wflow.systems.radial import frames
+from wflow.systems.shared.radial_gaussians import frames
 
 
 def get(**parameters):

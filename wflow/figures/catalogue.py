@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from wflow.errors import InputError, StorageError, unknown
-from wflow.plotting import save_figure
-from wflow.storage.labelled import Labelled, check_free, write_labelled
+from wflow.results.labelled import Labelled, check_free, write_labelled
+from wflow.results.plotting import save_figure
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.evolve import solve
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
-from wflow.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
-from wflow.storage.labelled import Labelled
+from wflow.results.labelled import Labelled
+from wflow.results.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.run.solve import solve
 from wflow.systems import get
 
 COLOURS = (BLUE, ORANGE, GREEN)

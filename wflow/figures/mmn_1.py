@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.evolve import solve
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
-from wflow.plotting import BLUE, GREY, new_figure
-from wflow.storage.labelled import Labelled
+from wflow.results.labelled import Labelled
+from wflow.results.plotting import BLUE, GREY, new_figure
+from wflow.run.solve import solve
 from wflow.systems import get
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.networks import sgd
-from wflow.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.results.labelled import Labelled
+from wflow.results.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
 from wflow.solvers.statics import minimise_on_grid
-from wflow.storage.labelled import Labelled
 from wflow.systems import get
 
 TOP = 50.0

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.evolve import solve
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.networks import sgd
-from wflow.plotting import BLUE, GREEN, ORANGE, new_figure
-from wflow.storage.labelled import Labelled
+from wflow.results.labelled import Labelled
+from wflow.results.plotting import BLUE, GREEN, ORANGE, new_figure
+from wflow.run.solve import solve
 from wflow.systems import get
 
 COLOURS = (BLUE, ORANGE, GREEN)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.evolve import solve
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
-from wflow.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.results.labelled import Labelled
+from wflow.results.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.run.solve import solve
 from wflow.solvers.statics import minimise_on_grid
-from wflow.storage.labelled import Labelled
 from wflow.systems import get
 
 CASES = (("full", 1.0), ("compact", 1.0), ("full", 0.0), ("compact", 0.0))

@@ -137,7 +137,7 @@ def cache_folder() -> Path | None:
     else:
         user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         bases = [here / "__pycache__", Path(user) / "wflow"]
-    name = _PREFIX + source_hash(sorted(here.glob("*.py")))
+    name = _PREFIX + source_hash(sorted(here.rglob("*.py")))
     for base in bases:
         folder = base / name
         is_new = not folder.is_dir()

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.errors import ComputationError, InputError, unknown
 from wflow.measures.base import FloatArray, Measure, as_floats, check_seed
 from wflow.measures.quantiles import QuantileTable, squared_distance
-from wflow.streams import stream
+from wflow.tools.checks import check_count
+from wflow.tools.streams import stream
 
 # Doubles in one block of a kernel matrix: 16 MB, and a few temporaries of that size.
 BLOCK = 2**21

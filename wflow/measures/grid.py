@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.errors import InputError
 from wflow.measures.base import (
     FloatArray,
@@ -22,7 +21,8 @@ from wflow.measures.base import (
 )
 from wflow.measures.quantiles import QuantileTable
 from wflow.measures.tensor_grid import TensorGrid
-from wflow.streams import stream
+from wflow.tools.checks import check_count
+from wflow.tools.streams import stream
 
 if TYPE_CHECKING:
     from wflow.measures.particles import Particles

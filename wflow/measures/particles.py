@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.errors import InputError
 from wflow.measures.base import (
     FloatArray,
@@ -23,7 +22,8 @@ from wflow.measures.deposit import deposit
 from wflow.measures.grid import GridDensity, draw
 from wflow.measures.quantiles import QuantileTable
 from wflow.measures.tensor_grid import TensorGrid, axes_of
-from wflow.streams import stream
+from wflow.tools.checks import check_count
+from wflow.tools.streams import stream
 
 
 class Particles(Measure):

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.errors import InputError
 from wflow.measures.base import FloatArray
+from wflow.tools.checks import check_count
 
 
 class QuantileTable:

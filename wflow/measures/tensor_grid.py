@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.errors import InputError
 from wflow.measures.base import FloatArray, as_floats, check_names, read_only
+from wflow.tools.checks import check_count
 
 
 class TensorGrid:

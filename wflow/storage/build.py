@@ -19,7 +19,7 @@ from wflow.storage.attributes import write_attributes
 from wflow.storage.checkpoint import Checkpoint, create_slots, write_slot
 from wflow.storage.disk import HDF5_FORMAT
 from wflow.storage.layout import COORDINATE, FieldSpec, Layout, Quantity
-from wflow.storage.steady import SteadyFile
+from wflow.storage.raw_file import SteadyFile
 
 FORMAT = "wflow-run"
 FORMAT_VERSION = 1

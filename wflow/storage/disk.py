@@ -19,7 +19,7 @@ from pathlib import Path
 import h5py
 
 from wflow.errors import StorageError
-from wflow.storage.steady import SteadyFile
+from wflow.storage.raw_file import SteadyFile
 
 HDF5_FORMAT = ("v108", "v108")
 """The oldest format whose metadata bear checksums, and the newest that every reader since 2008 opens."""

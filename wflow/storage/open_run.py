@@ -15,8 +15,8 @@ from wflow.storage import disk as disks
 from wflow.storage.build import Content, build
 from wflow.storage.checkpoint import Checkpoint, read_newest
 from wflow.storage.layout import Layout
+from wflow.storage.raw_file import SteadyFile, uninterrupted
 from wflow.storage.reader import check_format, reading, stored_run
-from wflow.storage.steady import SteadyFile, uninterrupted
 
 FIRST_STEP_ROOM = 4096
 

@@ -27,8 +27,8 @@ from wflow.storage.checkpoint import (
 )
 from wflow.storage.layout import Layout
 from wflow.storage.open_run import FIRST_STEP_ROOM, OpenRun
+from wflow.storage.raw_file import SteadyFile, uninterrupted
 from wflow.storage.reader import OUR_OWN, StoredRun, check_signature, reading, stored_run
-from wflow.storage.steady import SteadyFile, uninterrupted
 
 SET_BY_US = frozenset({*OUR_OWN, "status", "message", "stats", "json_attributes"})
 STATUSES = ("done", "failed", "interrupted")

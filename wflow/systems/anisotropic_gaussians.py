@@ -5,8 +5,8 @@ r"""Two anisotropic Gaussians told apart by ReLU neurons with offsets and output
           \sigma_*(x;\theta) = a\,(\langle w, x\rangle + b)_+
 
 Rotations of the first s₀ inputs and of the others leave the data alone, so a law of neurons that they leave alone
-reduces to one of (a, b, r₁, r₂), r₁ = |w_{1…s₀}|, r₂ = |w_{s₀+1…d}| (:mod:`wflow.energies.two_radii`). At d = ∞ the
-ratio s₀/d is kept, r₁ and r₂ start at κ√(s₀/d) and κ√(1 − s₀/d), and the law stays one particle.
+reduces to one of (a, b, r₁, r₂), r₁ = |w_{1…s₀}|, r₂ = |w_{s₀+1…d}| (:mod:`wflow.energies.features.two_radii`). At d = ∞
+the ratio s₀/d is kept, r₁ and r₂ start at κ√(s₀/d) and κ√(1 − s₀/d), and the law stays one particle.
 
 a ∂_aΨ = (b ∂_b + r·∂_r)Ψ = Ψ, as a ReLU is homogeneous: a² − b² − |w|² of every neuron is conserved. One sample a step
 adds noise to w that the flow lacks: |w₂|² grows by 4 ε ξ² E[(y−f)² a² 1(⟨w,x⟩+b>0) |x₂|²], about (d − s₀) ε ξ² times
@@ -24,14 +24,14 @@ from functools import partial
 import numpy as np
 
 from wflow.energies import Activation, FeatureEnergy, get_activation
-from wflow.energies.two_radii import two_radii_energy
-from wflow.energies.two_radii_pairs import RampsOnGaussians
+from wflow.energies.features.two_radii import two_radii_energy
+from wflow.energies.pairs.ramps import RampsOnGaussians
 from wflow.errors import InputError
 from wflow.flow import Schedule
 from wflow.measures import Measure, Particles
-from wflow.parameters import Parameter
-from wflow.streams import stream
 from wflow.systems.catalogue import System, system
+from wflow.tools.parameters import Parameter
+from wflow.tools.streams import stream
 
 S0 = 60
 """The published number of inputs whose scale tells the class."""

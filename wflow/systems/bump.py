@@ -17,14 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.energies.bump import BumpFeatures, ConvolutionFeatures
-from wflow.energies.features import FeatureEnergy
-from wflow.energies.local import LocalEnergy
+from wflow.energies.features.bump import BumpFeatures, ConvolutionFeatures
+from wflow.energies.features.energy import FeatureEnergy
+from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
-from wflow.parameters import Parameter
-from wflow.streams import stream
 from wflow.systems.catalogue import FeatureNetwork, System, system
+from wflow.tools.parameters import Parameter
+from wflow.tools.streams import stream
 
 CELLS = {1: 256, 2: 64}
 NODES = {1: 512, 2: 128}

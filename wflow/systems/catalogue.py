@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.energies.features import FeatureMap
+from wflow.energies.features.energy import FeatureMap
 from wflow.errors import InputError, unknown
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
-from wflow.parameters import Parameter, read_parameters
+from wflow.tools.parameters import Parameter, read_parameters
 
 FLOW_PARAMETERS = (
     Parameter("temperature", 0.0, "noise tau = 1/beta; 0 is noiseless", low=0),

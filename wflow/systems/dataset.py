@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from wflow.errors import InputError, unknown
-from wflow.parameters import Parameter
 from wflow.systems.catalogue import system
-from wflow.systems.data import NETWORK_PARAMETERS, DataSystem, standardise
+from wflow.systems.shared.data import NETWORK_PARAMETERS, DataSystem, standardise
+from wflow.tools.parameters import Parameter
 
 
 @system

@@ -6,7 +6,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.systems.catalogue import system
-from wflow.systems.data import (
+from wflow.systems.shared.data import (
     NETWORK_PARAMETERS,
     DataSystem,
     labels_to_targets,

@@ -25,15 +25,15 @@ import numpy as np
 
 from wflow.energies import FeatureEnergy
 from wflow.energies.base import Energy
-from wflow.energies.features import FeatureMap, PreparedFeatures, digest
-from wflow.energies.kernel_energy import KernelEnergy
-from wflow.energies.kernels import GaussianKernel, GaussianSum
-from wflow.energies.rbf import RbfFeatures
+from wflow.energies.features.energy import FeatureMap, PreparedFeatures, digest
+from wflow.energies.features.rbf import RbfFeatures
+from wflow.energies.pairs.closed import KernelEnergy
+from wflow.energies.pairs.gaussian import GaussianKernel, GaussianSum
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
-from wflow.parameters import Parameter
-from wflow.streams import stream
 from wflow.systems.catalogue import System, system
+from wflow.tools.parameters import Parameter
+from wflow.tools.streams import stream
 
 PLACES, VARIANCES, CHARGES = (-2.0, 0.0, 2.0), (0.5, 1.0, 0.5), (1.0, -2.0, 1.0)
 CELLS = {1: 128, 2: 48}

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.parameters import Parameter
 from wflow.systems.catalogue import system
-from wflow.systems.data import (
+from wflow.systems.shared.data import (
     NETWORK_PARAMETERS,
     DataSystem,
     labels_to_targets,
     standardise,
     task_parameter,
 )
+from wflow.tools.parameters import Parameter
 
 
 @system

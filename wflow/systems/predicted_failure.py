@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wflow.parameters import Parameter
 from wflow.systems.catalogue import system
-from wflow.systems.radial import RadialGaussians, shared_parameters
+from wflow.systems.shared.radial_gaussians import RadialGaussians, shared_parameters
+from wflow.tools.parameters import Parameter
 
 
 @system

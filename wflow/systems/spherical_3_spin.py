@@ -3,7 +3,7 @@ r"""A random cubic polynomial on a sphere, learnt by bumps or sigmoids that carr
 .. math:: f_*(x) = \frac1d\sum_{ijk} a_{ijk}x_i x_j x_k, \quad a_{ijk} \sim N(0,1), \quad
           x \sim \mathrm{Unif}\,S^{d-1}(\sqrt d), \qquad \sigma_*(x;(c,y)) = c\,\varphi(x;y)
 
-with bumps φ = e^{−κ|x−y|²/2}, whose risk is known in closed form (:mod:`wflow.energies.sphere`), or sigmoids
+with bumps φ = e^{−κ|x−y|²/2}, whose risk is known in closed form (:mod:`wflow.energies.pairs.sphere`), or sigmoids
 φ = 1/(1 + e^{−⟨w,x⟩−b}), whose risk is a mean over sampled nodes. Free charges may change sign, and with it the
 direction in which a unit is drawn; fixed ones leave the flow in a bad stationary state.
 """
@@ -17,14 +17,14 @@ import numpy as np
 
 from wflow.energies import FeatureEnergy, get_activation
 from wflow.energies.base import Energy
-from wflow.energies.rbf import RbfFeatures
-from wflow.energies.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget
+from wflow.energies.features.rbf import RbfFeatures
+from wflow.energies.pairs.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget
 from wflow.measures import Measure, Particles
-from wflow.parameters import Parameter
-from wflow.streams import stream
 from wflow.systems.catalogue import System, system
-from wflow.systems.data import LIMIT_SEED
-from wflow.systems.radial import frames
+from wflow.systems.shared.data import LIMIT_SEED
+from wflow.systems.shared.radial_gaussians import frames
+from wflow.tools.parameters import Parameter
+from wflow.tools.streams import stream
 
 
 @system
@@ -92,7 +92,7 @@ class SphericalThreeSpin(System):
     def energy(self) -> Energy:
         form = self.form()
         if self.unit == "rbf":
-            from wflow.energies.kernel_energy import KernelEnergy
+            from wflow.energies.pairs.closed import KernelEnergy
 
             return KernelEnergy(
                 SphereRbfKernel(self.d, self.width()),

@@ -12,8 +12,8 @@ f* = Σ_{k≤M}, have g = n and m = 1. Their gradient descent is the flow of thi
 so this system's clock is 1/n there. Seen as averages, the same paths have target f*/n, n times the speed, and R less
 by n². A ReLU takes g into its inputs, g relu(⟨w, x⟩) = relu(⟨w, gx⟩): the network sees them on the sphere of radius g.
 
-All means are arc-cosine kernels, K(w, w') = E relu relu (:class:`wflow.energies.arc_cosine.ArcCosineKernel`). As a
-relu is homogeneous of degree one, the flow without ridge and noise conserves a_i² − |w_i|² of every neuron.
+All means are arc-cosine kernels, K(w, w') = E relu relu (:class:`wflow.energies.pairs.arc_cosine.ArcCosineKernel`).
+As a relu is homogeneous of degree one, the flow without ridge and noise conserves a_i² − |w_i|² of every neuron.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from functools import cached_property
 import numpy as np
 
 from wflow.energies import Activation, get_activation
-from wflow.energies.arc_cosine import ArcCosineKernel
-from wflow.energies.kernel_energy import KernelEnergy
-from wflow.energies.kernels import KernelSum
+from wflow.energies.pairs.arc_cosine import ArcCosineKernel
+from wflow.energies.pairs.closed import KernelEnergy
+from wflow.energies.pairs.gaussian import KernelSum
 from wflow.flow import Schedule
 from wflow.measures import Measure, Particles
-from wflow.parameters import Parameter
-from wflow.streams import stream
 from wflow.systems.catalogue import System, system
+from wflow.tools.parameters import Parameter
+from wflow.tools.streams import stream
 
 
 @system

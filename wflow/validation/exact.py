@@ -9,13 +9,13 @@ from typing import Protocol
 import numpy as np
 from scipy.special import gamma, ndtr
 
-from wflow.checks import non_negative, positive
-from wflow.energies.local import LocalEnergy
-from wflow.energies.pair import PairEnergy
+from wflow.energies.grid.local import LocalEnergy
+from wflow.energies.pairs.functions import PairEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
 from wflow.measures.base import as_floats
+from wflow.tools.checks import non_negative, positive
 
 
 class Exact(Protocol):

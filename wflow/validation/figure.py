@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.plotting import BLUE, GREEN, GREY, law_curve, new_figure, save_figure
+from wflow.results.plotting import BLUE, GREEN, GREY, law_curve, new_figure, save_figure
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count, positive
 from wflow.errors import InputError
 from wflow.measures import GridDensity
 from wflow.solvers.method import Method, Tolerance, get_method
+from wflow.tools.checks import check_count, positive
 from wflow.validation.exact import Exact
 
 

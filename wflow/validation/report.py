@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.solution import Solution
-from wflow.storage.labelled import Labelled, write_labelled
+from wflow.results.labelled import Labelled, write_labelled
+from wflow.results.solution import Solution
 
 
 @dataclass

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from wflow.checks import check_count, positive
 from wflow.errors import ComputationError, InputError
-from wflow.evolve import check_times, on_clock, solve
 from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
-from wflow.solution import Solution
-from wflow.storage.labelled import check_free
+from wflow.results.labelled import check_free
+from wflow.results.solution import Solution
+from wflow.run.solve import check_times, on_clock, solve
+from wflow.run.trackers import Fail
 from wflow.systems import System, get
-from wflow.trackers import Fail
+from wflow.tools.checks import check_count, positive
 from wflow.validation.report import Report
 
 T = TypeVar("T")

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from wflow.checks import check_count
 from wflow.energies.base import Energy
 from wflow.errors import ComputationError, InputError
-from wflow.evolve import solve
 from wflow.measures import Particles
 from wflow.networks import sgd
+from wflow.run.solve import solve
 from wflow.systems import get
+from wflow.tools.checks import check_count
 from wflow.validation.validate import Halt
 
 KINDS = ("free", "fixed", "random centres", "free at T", "fixed at T", "SGD at T")

@@ -13,8 +13,8 @@ from scipy.special import erf
 
 from wflow import GradientFlow, GridDensity, InputError, solve
 from wflow.energies import FeatureEnergy, PairEnergy
+from wflow.measures.heat import diffuse
 from wflow.solvers import Tolerance, get_method
-from wflow.solvers.grid.spectral_diffusion import diffuse
 from wflow.solvers.statics import solve_gibbs
 
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from wflow import GradientFlow, GridDensity, solve
 from wflow.energies import FeatureEnergy, PairEnergy
-from wflow.kernels.drift_diffusion import drift_diffusion_tendency, spreads
-from wflow.kernels.drift_diffusion_frozen import frozen_rates, frozen_step
+from wflow.kernels.grid.drift_diffusion import drift_diffusion_tendency, spreads
+from wflow.kernels.grid.drift_diffusion_frozen import frozen_rates, frozen_step
+from wflow.kernels.grid.muscl import axis_geometry
+from wflow.kernels.grid.sums import advance, density_sums, logarithm, size_and_change
 from wflow.kernels.jit import jit
-from wflow.kernels.transport import axis_geometry
-from wflow.kernels.transport_sums import advance, density_sums, logarithm, size_and_change
 from wflow.solvers import Tolerance, get_method
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from wflow import GradientFlow, GridDensity, InputError, solve
 from wflow.energies import ConvolutionEnergy, FeatureEnergy, LocalEnergy, PairEnergy
 from wflow.solvers import Tolerance, get_method
-from wflow.solvers.grid.jko_dual import Convex, Linear, direction
-from wflow.solvers.grid.jko_dual import solve as solve_step
 from wflow.solvers.grid.jko_linearised import JkoProblem
+from wflow.solvers.grid.parts.linearised_movement import Convex, Linear, direction
+from wflow.solvers.grid.parts.linearised_movement import solve as solve_step
 
 
 @st.composite

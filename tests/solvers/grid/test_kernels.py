@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wflow.kernels.transport import axis_geometry, muscl_tendency
-from wflow.kernels.tridiagonal import exchange, patankar, scharfetter_gummel_rates
+from wflow.kernels.grid.muscl import axis_geometry, muscl_tendency
+from wflow.kernels.grid.tridiagonal import exchange, patankar, scharfetter_gummel_rates
 
 SPEED = 1.7
 

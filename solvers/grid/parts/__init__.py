@@ -1,0 +1,1 @@
+"""What several grid methods stand on."""

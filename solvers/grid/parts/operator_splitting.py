@@ -1,0 +1,104 @@
+r"""What compositions of {transport with diffusion} 𝒯 and {birth–death} ℛ share: the parts, and an embedded error.
+
+Drift and diffusion stay together (apart they break the no-flux wall). The embedded error compares the composition with
+the sum of what the parts do by themselves,
+
+.. math:: \mathcal C(h)\rho - \bigl[\mathcal R_0(h)\rho + (\mathcal T(h)\sigma - \sigma)\bigr],
+
+σ what 𝒯 started from and ℛ₀ the reaction with Ψ of the start: first order, hence a difference of O(h²) that is 0
+where one of the parts does nothing and Ψ does not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.reaction import frozen_reaction, react
+from wflow.solvers.method import Arrays, Step, Tolerance, get_method
+
+
+@dataclass(frozen=True)
+class Composition(GridMethod):
+    """A product of flows of the parts; ``transport`` names the grid method for drift and diffusion.
+
+    "auto" is ``muscl`` at τ = 0 and ``scharfetter-gummel`` above.
+    """
+
+    transport: str = "auto"
+
+    kind = "adaptive"
+    error_order = 2
+    reacts = True
+    preserves = frozenset({"mass", "positive", "energy"})
+
+    def part(self, flow: Any) -> GridMethod:
+        """The method of 𝒯."""
+        name = self.transport
+        if name == "auto":
+            name = "scharfetter-gummel" if flow.temperature > 0 else "muscl"
+        chosen = get_method(name)
+        if not isinstance(chosen, GridMethod) or chosen.reacts:
+            raise InputError(
+                f"transport = '{name}': name a method for drift and diffusion of densities on a grid, "
+                "such as 'muscl' or 'scharfetter-gummel'"
+            )
+        return chosen
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+        return self.part(flow).prepare(flow, measure, tolerance, seed)
+
+    def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        part = self.part(problem.flow)
+        return min(1e-3, part.first_step(problem, t, y, part.init(problem, t, y)))
+
+    def transported(self, problem: GridProblem, t: float, h: float, start: np.ndarray) -> Step:
+        """𝒯(h) from ``start``; a part without an error of its own is halved to have one."""
+        part = self.part(problem.flow)
+        y = {"density": start}
+        carry = part.init(problem, t, y)
+        whole = part.step(problem, t, h, y, carry)
+        if part.kind != "fixed" or whole.status == "refused":
+            return whole
+        halves = part.step(problem, t, 0.5 * h, y, carry)
+        if halves.status != "refused":
+            halves = part.step(problem, t + 0.5 * h, 0.5 * h, halves.y, halves.carry)
+        if halves.status == "refused":
+            return halves
+        apart = halves.y["density"] - whole.y["density"]
+        return replace(halves, error=problem.error(apart * problem.volumes))
+
+    def reacted(
+        self, problem: GridProblem, t: float, h: float, rho: np.ndarray, carry: Arrays
+    ) -> np.ndarray:
+        """ℛ(h) from ``rho``, whose Ψ may stand in the carry."""
+        psi = carry["potential"] if "potential" in carry else problem.potential(rho)[0]
+        return react(problem, t, h, rho, psi)
+
+    def finished(
+        self,
+        problem: GridProblem,
+        h: float,
+        before: tuple[Arrays, Arrays],
+        transport: tuple[np.ndarray, Step],
+        new: np.ndarray,
+        clock: float,
+    ) -> Step:
+        """The step to ``new`` from the state ``before``, unless F rose; ``transport``: σ and what 𝒯 made of it."""
+        (y, carry), (start, moved) = before, transport
+        after = problem.state(new)
+        if energy_rises(carry, after):
+            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
+        alone = frozen_reaction(problem, clock, y["density"], carry["potential"])
+        apart = alone + (moved.y["density"] - start)
+        split = problem.error((new - apart) * problem.volumes)
+        return Step({"density": new}, after, error=moved.error + split, limit=moved.limit)
+
+
+def refusal(step: Step, y: Arrays, carry: Arrays) -> Step:
+    """The refusal of a part as that of the composition."""
+    return replace(step, y=y, carry=carry)

@@ -1,0 +1,191 @@
+"""A flow on a grid, as the finite-volume methods see it: cell averages, face differences of Ψ, never ∇Ψ."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+
+from wflow.energies import LocalEnergy, PairEnergy
+from wflow.errors import InputError
+from wflow.flow import GradientFlow
+from wflow.kernels.grid.muscl import axis_geometry
+from wflow.kernels.grid.sums import density_sums
+from wflow.kernels.transport_slabs import over_slabs, recycled_empty
+from wflow.solvers.grid.parts.dissipation import shares
+from wflow.solvers.method import Arrays, Method, Tolerance
+
+Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
+Sums = tuple[float, float, float, float]
+"""∫ρ, ∫ρ log ρ, ∫φρ with Φ's fixed part φ, min ρ."""
+
+
+class GridProblem:
+    """The energy's features at the cell centres, cached, and the observations of a density.
+
+    ``potential`` is Ψ_λ − τ log vol, so that Φ = potential + τ log ρ on a reduced state too.
+    """
+
+    def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance) -> None:
+        if flow.energy.dimension != measure.dimension:
+            raise InputError(
+                f"the grid has {measure.dimension} axes and the energy {flow.energy.dimension} coordinates "
+                f"({', '.join(flow.energy.coordinates)}): give one axis a coordinate"
+            )
+        check_mass(measure)
+        if isinstance(flow.energy, LocalEnergy) and not measure.uniform:
+            raise InputError(
+                "LocalEnergy works on uniform grids and the cells differ in width: take equal cells"
+            )
+        self.flow = flow
+        self.grid = measure
+        self.tolerance = tolerance
+        points = measure.points()
+        low = np.array([e[0] for e in measure.edges])
+        if (low < flow.energy.bounds[:, 0]).any() or (
+            np.array([e[-1] for e in measure.edges]) > flow.energy.bounds[:, 1]
+        ).any():
+            raise InputError(
+                f"the grid leaves the energy's domain {flow.energy.bounds.tolist()}: move its bounds inside"
+            )
+        self.volumes = np.ascontiguousarray(measure.volumes)
+        self.flat_volumes = self.volumes.ravel()
+        # Copies: a kernel is compiled once more for arrays that are read-only.
+        self.widths = np.array(measure.widths[-1])
+        """Widths along the last axis, and the products of the others', one a row."""
+        self.areas = np.ones(1)
+        for width in measure.widths[:-1]:
+            self.areas = np.multiply.outer(self.areas, width).ravel()
+        missing = 3 - measure.dimension
+        self.box_shape: tuple[int, int, int] = (*(1,) * missing, *measure.shape)
+        """The grid's shape with leading axes of one cell, as the kernels take it."""
+        ends = [np.array([0.0, 1.0])] * missing + list(measure.edges)
+        self.periodic = np.array([False] * missing + list(measure.periodic))
+        self.axes = cast(Axes, tuple(map(axis_geometry, ends, self.periodic.tolist())))
+        mobile = getattr(flow, "mobile", None)
+        mobile = np.ones(measure.dimension) if mobile is None else np.asarray(mobile)
+        self.moves = np.array([False] * missing + [bool(m) for m in mobile])
+        self.moves &= np.array(self.box_shape) > 1
+        self._prepared = flow.energy.prepare(points)
+        self._fixed = flow.ridge_potential(points)
+        if flow.temperature > 0:
+            self._fixed = self._fixed - flow.temperature * flow.energy.reference_log_volume(points)
+        self._linear = self._fixed if self._fixed.any() else None
+        self._square = (points**2).sum(axis=1)
+        self._rooms: Arrays = {}
+        self.initial: Arrays = {"density": np.array(measure.density)}
+
+    def potential(self, density: np.ndarray) -> tuple[np.ndarray, float]:
+        """Ψ_λ − τ log vol at the centres, and the risk."""
+        field = self._prepared.field(self._masses(density.ravel()))
+        psi = field.first_variation()
+        if self._linear is not None:
+            psi = psi + self._fixed
+        return psi.reshape(density.shape), field.risk
+
+    def _masses(self, density: np.ndarray) -> np.ndarray:
+        masses = recycled_empty(density.shape)
+
+        def run(first: int, last: int) -> float:
+            part = slice(first, last)
+            np.multiply(density[part], self.flat_volumes[part], out=masses[part])
+            return 0.0
+
+        over_slabs(run, density.size, 1)
+        return masses
+
+    def room(self, name: str) -> np.ndarray:
+        """An array for what a step forms and forgets: a new one each time would be paid for in page faults."""
+        if name not in self._rooms:
+            self._rooms[name] = np.empty(self.volumes.shape)
+        return self._rooms[name]
+
+    @cached_property
+    def frozen(self) -> bool:
+        """Whether Ψ is the same at every ρ: known of potentials and kernels, where Ψ is affine in ρ."""
+        if not isinstance(self.flow.energy, PairEnergy):
+            return False
+        one, two = np.random.default_rng(0).random((2, *self.volumes.shape))
+        return bool(np.array_equal(self.potential(one)[0], self.potential(two)[0]))
+
+    def sums(self, density: np.ndarray) -> Sums:
+        """What the observations need, in one pass."""
+        noisy = self.flow.temperature > 0
+        return density_sums(density, self._linear, self.widths, self.areas, noisy)
+
+    def free_energy(self, density: np.ndarray, risk: float) -> float:
+        """F of cell averages whose risk is known."""
+        return self._free(risk, self.sums(density))
+
+    def error(self, masses: np.ndarray) -> float:
+        """The L1 norm of a difference of ``masses`` over the tolerance: an embedded error is met at 1."""
+        return float(np.abs(masses).sum()) / (self.tolerance.atol + self.tolerance.rtol)
+
+    def fixed_part(self, density: np.ndarray) -> float:
+        """∫φρ, φ the ridge less τ log vol."""
+        if self._linear is None:
+            return 0.0
+        return density_sums(density, self._linear, self.widths, self.areas, False)[2]
+
+    def _free(self, risk: float, sums: Sums) -> float:
+        _, entropy, linear, _ = sums
+        return 0.5 * risk + linear + self.flow.temperature * entropy
+
+    def state(self, density: np.ndarray) -> Arrays:
+        """The carry that every flow method on a grid keeps: Ψ, and the scalars observed at the present density."""
+        psi, risk = self.potential(density)
+        return self.observed(psi, risk, self.sums(density))
+
+    def observed(self, psi: np.ndarray, risk: float, sums: Sums) -> Arrays:
+        """The same carry of what is known already."""
+        return {"potential": psi} | self.scalars(risk, self._free(risk, sums), sums)
+
+    def scalars(self, risk: float, free: float, sums: Sums) -> Arrays:
+        """What is observed of a step, as a carry."""
+        mass, _, _, least = sums
+        seen = {"risk": risk, "free_energy": free, "mass": mass, "minimum": least}
+        return {name: np.array(value) for name, value in seen.items()}
+
+    def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
+        if "mass" not in carry:
+            mass, _, _, least = self.sums(y["density"])
+            carry = carry | {"mass": np.array(mass), "minimum": np.array(least)}
+        return {name: float(carry[name]) for name in ("risk", "free_energy", "mass", "minimum")}
+
+    def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
+        rho, flow = y["density"], self.flow
+        psi = carry["potential"] if "potential" in carry else self.potential(rho)[0]
+        transport, variance = shares(self.grid, flow.mobile, flow.temperature, rho, psi)
+        return self.monitor(y, carry) | {
+            "second_moment": float((rho.ravel() * self.flat_volumes) @ self._square),
+            "transport_dissipation": transport,
+            "reaction_dissipation": flow.reaction_rate * variance,
+        }
+
+    def fields(self, y: Arrays) -> Arrays:
+        return {"density": y["density"]}
+
+
+class GridMethod(Method):
+    """What the flow methods on a grid share: the problem they prepare and the carry they start from."""
+
+    acts_on = "grid"
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+        return GridProblem(flow, measure, tolerance)
+
+    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
+        return problem.state(y["density"])
+
+
+def check_mass(measure: Any) -> None:
+    """Refuse a start without mass."""
+    if not measure.mass > 0:
+        raise InputError("the start has mass 0: give a density that is positive somewhere")
+
+
+def energy_rises(before: Arrays, after: Arrays) -> bool:
+    """Whether the free energy rose by more than rounding (1e-12 of its size)."""
+    old, new = float(before["free_energy"]), float(after["free_energy"])
+    return not new <= old + 1e-12 * max(abs(old), abs(new)) + 1e-15

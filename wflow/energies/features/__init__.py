@@ -1,0 +1,1 @@
+"""Energies from features at weighted nodes."""

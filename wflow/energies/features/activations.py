@@ -1,0 +1,175 @@
+r"""Activations σ by name, by knots, or as the user's own pair of scalar functions.
+
+Every activation comes with its derivative, since the gradient flow moves neurons along
+:math:`\nabla_w \sigma(\langle w, x\rangle) = \sigma'(\langle w, x\rangle)\, x`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError, unknown
+from wflow.kernels.features import activations as kernels
+from wflow.kernels.features.activations import ActivationMap
+from wflow.tools.fingerprint import of_function
+
+BUILT_IN: dict[str, ActivationMap] = {
+    "erf": kernels.erf,
+    "gaussian-rbf": kernels.gaussian_rbf,
+    "identity": kernels.identity,
+    "relu": kernels.relu,
+    "sigmoid": kernels.sigmoid,
+    "softplus": kernels.softplus,
+    "tanh": kernels.tanh,
+    "zero": kernels.zero,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """A scalar function σ and its derivative, compiled as a map over vectors.
+
+    ``map(z, params, value, derivative)`` works on contiguous float64 vectors, from Python or inside a
+    kernel that is given the map as an argument; ``params`` are its constants (the knots, say).
+
+    >>> tanh = get_activation("tanh")
+    >>> float(tanh(0.0))
+    0.0
+    >>> value, slope = tanh.value_and_derivative([[0.0, 1.0]])
+    >>> value.shape, round(float(slope[0, 1]), 6)
+    ((1, 2), 0.419974)
+    """
+
+    name: str
+    map: ActivationMap = field(repr=False)
+    params: np.ndarray = field(repr=False)
+
+    def __call__(self, z: Any) -> np.ndarray:
+        """σ(z), of the shape of z."""
+        return self.value_and_derivative(z)[0]
+
+    def value_and_derivative(self, z: Any) -> tuple[np.ndarray, np.ndarray]:
+        """σ(z) and σ'(z), both of the shape of z."""
+        z = np.asarray(z, dtype=np.float64)
+        flat = z.reshape(-1)
+        if not (flat.flags.c_contiguous and flat.flags.writeable and flat.flags.aligned):
+            # The map is compiled for one memory layout only, and read-only is another one to numba.
+            flat = flat.copy()
+        value = np.empty(flat.size)
+        derivative = np.empty(flat.size)
+        self.map(flat, self.params, value, derivative)
+        return value.reshape(z.shape), derivative.reshape(z.shape)
+
+
+def get_activation(spec: Any) -> Activation:
+    """The activation that a name, an :class:`Activation`, or a pair of scalar functions stands for.
+
+    Parameters
+    ----------
+    spec : "relu", "sigmoid" 1/(1+e^{−z}), "tanh", "erf", "softplus" log(1+e^z), "gaussian-rbf" e^{−z} (of
+        z = |x−y|²/2v), "identity" or "zero"; or an :class:`Activation`; or (value, derivative), two Python
+        functions of one float, which are compiled once (for piecewise linear functions see
+        :func:`piecewise_linear`)
+
+    Raises
+    ------
+    InputError
+        for an unknown name, or functions that do not compile or do not return a number
+
+    >>> get_activation((lambda z: z * z, lambda z: 2 * z))([1.0, 3.0])
+    array([1., 9.])
+    """
+    if isinstance(spec, Activation):
+        return spec
+    if isinstance(spec, str):
+        if spec not in BUILT_IN:
+            raise unknown(
+                "activation",
+                spec,
+                BUILT_IN,
+                "Or give a pair of scalar functions (value, derivative), or piecewise_linear(knots).",
+            )
+        return Activation(spec, BUILT_IN[spec], np.zeros(1))
+    if isinstance(spec, Sequence) and len(spec) == 2 and all(callable(f) for f in spec):
+        return _user_pair(spec[0], spec[1])
+    raise InputError(
+        f"activation {spec!r}: expected a name ({', '.join(BUILT_IN)}), an Activation, or a pair "
+        "(value, derivative) of scalar functions"
+    )
+
+
+def piecewise_linear(knots: Sequence[tuple[float, float]]) -> Activation:
+    """The continuous piecewise linear function through the knots, constant outside them.
+
+    Parameters
+    ----------
+    knots : (position, value) pairs, at least one, positions increasing. Where the slope jumps, the
+        derivative takes its left value.
+
+    Raises
+    ------
+    InputError
+        for knots that are not finite pairs with increasing positions
+
+    Source: Mei, Montanari & Nguyen (2018), Section 4.1: knots (0.5, −2.5), (1.5, 7.5).
+
+    >>> sigma = piecewise_linear([(0.5, -2.5), (1.5, 7.5)])
+    >>> sigma([0.0, 1.0, 2.0])
+    array([-2.5,  2.5,  7.5])
+    """
+    try:
+        table = np.array(knots, dtype=np.float64)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1] != 2:
+        raise InputError(f"knots {knots!r}: expected (position, value) pairs of numbers")
+    if not np.isfinite(table).all():
+        raise InputError(f"knots {knots!r}: positions and values must be finite")
+    position, value = table.T
+    steps = np.diff(position)
+    if (steps <= 0).any():
+        raise InputError(
+            f"knot positions {position.tolist()}: must increase; sort them, drop repeats"
+        )
+    if steps.size == 0:
+        params = np.array([value[0], position[0], position[0], 0.0])
+    else:
+        pieces = np.column_stack([position[:-1], position[1:], np.diff(value) / steps])
+        params = np.concatenate([value[:1], pieces.ravel()])
+    text = ", ".join(f"({k!r}, {v!r})" for k, v in table.tolist())
+    return Activation(f"piecewise-linear[{text}]", kernels.piecewise_linear, params)
+
+
+_user_maps: dict[tuple[Any, Any], ActivationMap] = {}
+
+
+def _user_pair(value: Callable[[float], float], derivative: Callable[[float], float]) -> Activation:
+    """Compile a user's pair once a process and try it, so that a mistake shows here and not in a kernel."""
+    from numba.core.errors import NumbaError
+
+    # The digests tell apart two functions of one name (two lambdas, say) when a run is resumed.
+    name = f"({_name_of(value)}, {_name_of(derivative)})"
+    key = (value, derivative)
+    if key not in _user_maps:
+        trial = np.array([0.5])
+        pair = kernels.map_from_scalars(value, derivative)
+        try:
+            pair(trial, np.zeros(1), np.empty(1), np.empty(1))
+        except NumbaError as e:
+            lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+            # numba names its stage in the first line and the reason in the lines after it.
+            reason = " ".join(lines[1:3] if len(lines) > 1 else lines)
+            raise InputError(
+                f"activation {name} does not compile: {reason}; use numbers, operators and math functions "
+                "of one float only"
+            ) from None
+        _user_maps[key] = pair
+    return Activation(name, _user_maps[key], np.zeros(1))
+
+
+def _name_of(function: Any) -> str:
+    return f"{getattr(function, '__name__', type(function).__name__)}#{of_function(function)[:8]}"

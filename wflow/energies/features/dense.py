@@ -1,0 +1,171 @@
+r"""Features of an ordinary two-layer network: σ*(x; θ) = [a] σ(⟨w, x⟩ [+ b]), θ = (a, b, w).
+
+The kernels of :mod:`wflow.kernels.features.dense` take neurons and nodes in pieces that fit the cache, so that 1e5
+neurons on 1e4 nodes never meet in one array. Where the same points are asked again and again (a grid) and their activations
+fit in memory, these are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wflow.energies.features.activations import get_activation
+from wflow.energies.features.energy import digest
+from wflow.errors import InputError
+from wflow.kernels.dense_blocks import over_blocks
+from wflow.kernels.features import dense as kernels
+from wflow.kernels.tile import PANEL
+
+KEEP_ENTRIES = 1 << 22
+"""Up to this many activations and slopes are kept where points are used again (64 MiB)."""
+SMALL = 1 << 15
+"""Up to this many are kept from the first pass on (512 KiB): that costs less than to compute them twice."""
+WIDE = 96
+"""So it does from this number of inputs on."""
+NOTHING = np.empty(0)
+
+
+class DenseFeatures:
+    """Neurons on the nodes of a data set; see :class:`wflow.energies.FeatureEnergy`."""
+
+    def __init__(
+        self, activation: Any, nodes: Any, *, charges: bool = False, offset: bool = False
+    ) -> None:
+        self.activation = get_activation(activation)
+        try:
+            x = np.array(nodes, dtype=np.float64, order="C")
+        except (TypeError, ValueError) as e:
+            raise InputError(f"nodes must be numbers: {e}") from None
+        if x.ndim == 1:
+            x = x[:, None]
+        if x.ndim != 2 or x.size == 0:
+            raise InputError(f"nodes of shape {x.shape}: expected (Q, d) with Q, d >= 1")
+        if not np.isfinite(x).all():
+            bad = np.argwhere(~np.isfinite(x))[0]
+            raise InputError(
+                f"nodes[{bad[0]}, {bad[1]}] is {x[tuple(bad)]}: entries must be finite; clean the data"
+            )
+        self.n_nodes, self.input_dimension = x.shape
+        self.padded = kernels.padded(x)
+        self.nodes = self.padded[: x.shape[0], : x.shape[1]]
+        self.nodes.setflags(write=False)
+        self.charges, self.offset = bool(charges), bool(offset)
+        d = self.input_dimension
+        head = ("a",) * self.charges + ("b",) * self.offset
+        self.coordinates = head + (("w",) if d == 1 else tuple(f"w{i + 1}" for i in range(d)))
+        self.dimension = len(self.coordinates)
+        self.bounds = np.tile([-np.inf, np.inf], (self.dimension, 1))
+
+    def split(self, points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
+        """The parts a (n,), b (n,) and w (n, d) of neurons; a part that θ lacks is None."""
+        i = int(self.charges)
+        j = i + int(self.offset)
+        return (
+            points[:, 0] if self.charges else None,
+            points[:, i] if self.offset else None,
+            points[:, j:],
+        )
+
+    def prepare(self, points: np.ndarray) -> PreparedDense:
+        return PreparedDense(self, points)
+
+    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros(points.shape[0])
+
+    def reference_drift(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros_like(points)
+
+    def refuse_temperature(self) -> str | None:
+        return None
+
+    def fingerprint(self) -> str:
+        a = self.activation
+        return digest("dense", a.name, a.params, self.nodes, self.charges, self.offset)
+
+    def __repr__(self) -> str:
+        return (
+            f"DenseFeatures({self.activation.name!r}, Q={self.n_nodes}, d={self.input_dimension})"
+        )
+
+
+class PreparedDense:
+    """Neurons on nodes; activations are kept where they fit and are asked for again."""
+
+    def __init__(self, features: DenseFeatures, points: np.ndarray) -> None:
+        self._features = features
+        self._points = kernels.as_floats(points)
+        n, d = points.shape[0], features.input_dimension
+        self._rows = kernels.block_rows(n, features.n_nodes, d)
+        self._pairs = n * features.n_nodes
+        self._value = self._slope = NOTHING
+        self._filled = False
+        self._worth_keeping = self._pairs <= SMALL or d >= WIDE
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        f = self._features
+        n = self._points.shape[0]
+        charge = self._points[:, 0] if f.charges else None
+        effective = kernels.as_floats(weights) if charge is None else weights * charge
+        self._make_room()
+        blocks = -(-n // self._rows)
+        total = np.zeros((max(blocks, 1), f.n_nodes))
+        sigma, filled = f.activation, self._filled
+
+        def work(start: int, stop: int) -> None:
+            out = total[start // self._rows]
+            if filled:
+                kernels.predict_kept(f.n_nodes, self._value, effective, start, stop, out)
+                return
+            kernels.predict_rows(
+                f.padded, f.n_nodes, f.input_dimension, self._points, f.offset, sigma.map, sigma.params,
+                effective, self._value, self._slope, start, stop, out,
+            )  # fmt: skip
+
+        over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
+        self._filled = self._value.size > 0
+        out: np.ndarray = total.sum(axis=0)  # always in the same order
+        return out
+
+    def potential(self, node_weights: np.ndarray) -> np.ndarray:
+        out, _ = self._contract(node_weights, np.empty((0, 0)))
+        return self._points[:, 0] * out if self._features.charges else out
+
+    def gradient(self, node_weights: np.ndarray) -> np.ndarray:
+        return self._contract(node_weights, np.empty_like(self._points))[1]
+
+    def _contract(
+        self, node_weights: np.ndarray, gradient: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Σ_q c_q σ(z_qi) and, unless ``gradient`` is empty, Σ_q c_q ∇_θ σ*(x_q; θ_i)."""
+        f = self._features
+        n = self._points.shape[0]
+        c = kernels.as_floats(node_weights)
+        potential = np.empty(n)
+        pulls = kernels.weighted_nodes(f.padded, c) if gradient.size else NOTHING
+        sigma, filled = f.activation, self._filled
+
+        def work(start: int, stop: int) -> None:
+            if filled and not gradient.size:
+                kernels.potential_kept(f.n_nodes, self._value, c, start, stop, potential)
+                return
+            kernels.gradient_rows(
+                f.padded, f.n_nodes, f.input_dimension, self._points, f.charges, f.offset, sigma.map,
+                sigma.params, c, pulls, self._value, self._slope, filled, start, stop,
+                potential, gradient,
+            )  # fmt: skip
+
+        over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
+        self._filled = self._value.size > 0
+        return potential, gradient
+
+    def _make_room(self) -> None:
+        """Make room for activations to be kept in this pass, if they are worth it and not there yet."""
+        # The next prediction says that these points are used more than once.
+        wanted, self._worth_keeping = self._worth_keeping, True
+        if not wanted or self._pairs > KEEP_ENTRIES or self._value.size > 0:
+            return
+        panels = -(-self._points.shape[0] // PANEL)
+        size = panels * PANEL * self._features.n_nodes
+        self._value, self._slope = np.empty(size), np.empty(size)

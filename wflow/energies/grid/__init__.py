@@ -1,0 +1,1 @@
+"""Energies that need a grid: convolution by FFT, and local ones."""

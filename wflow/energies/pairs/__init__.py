@@ -1,0 +1,1 @@
+"""Energies of pairs of points: a potential V and an interaction U, in closed form or as functions."""

@@ -1,0 +1,97 @@
+r"""Arc-cosine kernels: ReLU and step neurons averaged over Gaussian or spherical inputs.
+
+.. math:: J_0 = \frac{\pi-\theta}{2\pi}, \quad
+          J_1 = \frac{|w||w'|}{2\pi}\bigl[\sin\theta + (\pi-\theta)\cos\theta\bigr], \quad
+          \cos\theta = \frac{\langle w,w'\rangle}{|w||w'|}
+
+Source: Cho & Saul (2009), eqs. (3)–(6), half of theirs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wflow.energies.features.energy import as_points, digest
+from wflow.energies.pairs.products import ProductKernel, norms_and_inverses
+from wflow.errors import unknown
+
+INPUTS = ("gaussian", "sphere", "unit-sphere")
+
+
+class ArcCosineKernel(ProductKernel):
+    r"""ReLU neurons without offset: E relu(⟨w, x⟩) relu(⟨w', x⟩).
+
+    .. math:: K = \frac{s}{2\pi}|w||w'|\bigl[\sin\theta + (\pi-\theta)\cos\theta\bigr], \qquad
+              \nabla_w K = \frac{s}{2\pi}\bigl[|w'|\sin\theta\,\hat w + (\pi-\theta)\,w'\bigr]
+
+    Parameters
+    ----------
+    dimension : d ≥ 1, the number of inputs
+    inputs : "gaussian" N(0, I), "sphere" uniform on S^{d−1}(√d) (both s = 1), "unit-sphere" on S^{d−1}(1) (s = 1/d)
+
+    At w = 0 the kernel has a kink; its gradient is set to 0, as relu'(0) = 0 makes it. At w' = 0 it is 0; for
+    parallel weights it is s w'/2, for opposite ones 0.
+
+    >>> kernel = ArcCosineKernel(2)
+    >>> kernel.sums([[1.0, 0.0]], [[3.0, 0.0], [-1.0, 0.0]], [1.0, 1.0])
+    array([1.5])
+    """
+
+    def __init__(self, dimension: int, inputs: str = "gaussian") -> None:
+        super().__init__(dimension)
+        if inputs not in INPUTS:
+            raise unknown("inputs", inputs, INPUTS)
+        self.inputs = inputs
+        self.factor = 1.0 / self.dimension if inputs == "unit-sphere" else 1.0
+
+    def _map(self) -> Any:
+        from wflow.kernels.pairs.maps import arc_cosine_one
+
+        return arc_cosine_one
+
+    def _evaluate(
+        self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        total, slope = super()._evaluate(at, points, charges, gradients)
+        if gradients:
+            slope[~at.any(axis=1)] = 0.0
+        return total, slope
+
+    def _numbers(self, w: np.ndarray) -> np.ndarray:
+        return norms_and_inverses(w)
+
+    def diagonal(self, at: Any) -> np.ndarray:
+        w = as_points(at, self.dimension)
+        return np.asarray(0.5 * self.factor * np.einsum("ij,ij->i", w, w))
+
+    def fingerprint(self) -> str:
+        return digest("arc-cosine", self.dimension, self.factor)
+
+    def __repr__(self) -> str:
+        return f"ArcCosineKernel(dimension={self.dimension}, inputs={self.inputs!r})"
+
+
+class StepKernel(ProductKernel):
+    r"""Step neurons 1{⟨w, x⟩ > 0} on inputs with any rotation-invariant law.
+
+    .. math:: K = \frac{\pi-\theta}{2\pi}, \qquad \nabla_w K = \frac{\hat w' - \cos\theta\,\hat w}{2\pi|w|\sin\theta}
+
+    K is 0 for a zero weight. It has a kink where w and w' are parallel or opposite: there (sin²θ < 1e-14) and at
+    zero weights the gradient is set to 0; near it the gradient has a relative error of 1e-16/θ².
+
+    >>> StepKernel(2).sums([[1.0, 0.0]], [[0.0, 1.0]], [1.0])
+    array([0.25])
+    """
+
+    def _map(self) -> Any:
+        from wflow.kernels.pairs.maps import arc_cosine_zero
+
+        return arc_cosine_zero
+
+    def _numbers(self, w: np.ndarray) -> np.ndarray:
+        return norms_and_inverses(w)
+
+    def diagonal(self, at: Any) -> np.ndarray:
+        return np.asarray(0.5 * as_points(at, self.dimension).any(axis=1))

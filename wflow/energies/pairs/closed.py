@@ -1,0 +1,240 @@
+r"""The square-loss risk from a closed kernel and a closed target, without nodes.
+
+.. math:: \Psi(c,y) = c\Bigl[\int c' K(y,y')\,d\rho - F(y)\Bigr], \qquad
+          R = R_\# - 2\int cF\,d\rho + \iint cc'K\,d\rho\,d\rho
+
+Points that share their y (a grid over (c, y)) are merged first: Ψ is linear in c. Source: Rotskoff &
+Vanden-Eijnden (2022), eqs. (2.7)–(2.9).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from wflow.energies.features.energy import as_points, digest
+from wflow.errors import InputError
+from wflow.tools.fingerprint import of_function
+
+
+class Target(Protocol):
+    """F(y) = ⟨f*, φ_y⟩ with its gradient."""
+
+    def values(self, at: np.ndarray) -> np.ndarray: ...
+
+    def values_and_gradients(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def fingerprint(self) -> str: ...
+
+
+class _Functions:
+    """A target from a plain pair (F, ∇F) of functions of (m, D) points."""
+
+    def __init__(self, value: Any, gradient: Any) -> None:
+        self._value, self._gradient = value, gradient
+
+    def values(self, at: np.ndarray) -> np.ndarray:
+        return np.asarray(self._value(at), dtype=np.float64)
+
+    def values_and_gradients(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.values(at), np.asarray(self._gradient(at), dtype=np.float64)
+
+    def fingerprint(self) -> str:
+        return of_function(self._value) + of_function(self._gradient)
+
+
+class KernelEnergy:
+    r"""The risk of units c φ(x; y) whose overlaps are known in closed form.
+
+    .. math:: K(y,z) = \langle\varphi_y,\varphi_z\rangle, \quad F(y) = \langle f_*,\varphi_y\rangle, \quad
+              R_\# = \langle f_*, f_*\rangle
+
+    Parameters
+    ----------
+    kernel : a :class:`wflow.energies.Kernel` on R^D, or any object with its methods
+    target : F, as :class:`wflow.energies.KernelSum`, an object with its methods, or a pair of functions (F, ∇F) of
+        points (m, D) returning (m,) and (m, D)
+    charges : whether θ = (c, y) has an output weight c, or is y alone
+    constant : R_#, the risk of the zero network
+    charge_name : the name of the coordinate c
+
+    Raises
+    ------
+    InputError
+        for a kernel or target without the methods above, or a target that returns a wrong shape
+
+    >>> from wflow.energies.pairs.gaussian import GaussianKernel, KernelSum
+    >>> teacher = KernelSum(GaussianKernel(1.0), [[0.5]], [2.0])
+    >>> energy = KernelEnergy(teacher.kernel, teacher, constant=teacher.square())
+    >>> abs(energy.prepare([[2.0, 0.5]]).field(np.ones(1)).risk) < 1e-15
+    True
+    """
+
+    def __init__(
+        self,
+        kernel: Any,
+        target: Any,
+        *,
+        charges: bool = True,
+        constant: float = 0.0,
+        charge_name: str = "c",
+    ) -> None:
+        needed = ("sums", "sums_and_gradients", "diagonal", "fingerprint", "dimension")
+        missing = [name for name in needed if not hasattr(kernel, name)]
+        if missing:
+            raise InputError(
+                f"kernel {kernel!r} has no {missing[0]}: give a kernel of wflow.energies, as GaussianKernel(0.5)"
+            )
+        self.kernel = kernel
+        self.target = as_target(target)
+        self.charges = bool(charges)
+        self.constant = float(constant)
+        if not np.isfinite(self.constant):
+            raise InputError(f"constant {self.constant}: the risk of the zero network is finite")
+        self.coordinates = ((charge_name,) if charges else ()) + tuple(kernel.coordinates)
+        self.dimension = len(self.coordinates)
+        own = np.tile([-np.inf, np.inf], (int(kernel.dimension), 1))
+        inner = np.array(getattr(kernel, "bounds", own), dtype=np.float64)
+        self.bounds = np.vstack([[[-np.inf, np.inf]], inner]) if charges else inner
+        probe = np.full((2, int(kernel.dimension)), 0.5)
+        value, slope = self.target.values_and_gradients(probe)
+        if np.shape(value) != (2,) or np.shape(slope) != probe.shape:
+            raise InputError(
+                f"the target returned shapes {np.shape(value)} and {np.shape(slope)} for points {probe.shape}: "
+                f"return (2,) and {probe.shape}"
+            )
+
+    def split(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Charges (n,), 1 where θ has none, and y (n, D)."""
+        if not self.charges:
+            return np.ones(points.shape[0]), points
+        return points[:, 0], np.ascontiguousarray(points[:, 1:])
+
+    def prepare(self, points: Any) -> PreparedKernel:
+        return PreparedKernel(self, as_points(points, self.dimension))
+
+    def diagonal(self, points: Any) -> np.ndarray:
+        """U(θ, θ) = c² K(y, y), shape (n,)."""
+        c, y = self.split(as_points(points, self.dimension))
+        return np.asarray(c**2 * self.kernel.diagonal(y))
+
+    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros(points.shape[0])
+
+    def reference_drift(self, points: np.ndarray) -> np.ndarray:
+        return np.zeros_like(points)
+
+    def refuse_temperature(self) -> str | None:
+        return None
+
+    def fingerprint(self) -> str:
+        parts = self.kernel.fingerprint(), self.target.fingerprint()
+        return digest("kernel-energy", *parts, self.charges, self.constant, self.coordinates)
+
+    def __repr__(self) -> str:
+        return f"KernelEnergy({self.kernel!r}, charges={self.charges})"
+
+
+def as_target(target: Any) -> Target:
+    """Check and return a target F; a pair of functions (F, ∇F) becomes one."""
+    if isinstance(target, tuple | list) and len(target) == 2 and all(map(callable, target)):
+        return _Functions(*target)
+    for name in ("values", "values_and_gradients", "fingerprint"):
+        if not hasattr(target, name):
+            raise InputError(
+                f"target {target!r} has no {name}: give a KernelSum, or a pair of functions (F, gradient of F)"
+            )
+    return target  # type: ignore[no-any-return]
+
+
+class PreparedKernel:
+    """A kernel energy at fixed points: their distinct y, and what F is there."""
+
+    def __init__(self, energy: KernelEnergy, points: np.ndarray) -> None:
+        self.energy = energy
+        self.c, y = energy.split(points)
+        self.y, self.owner = _merged(y)
+        self._target: tuple[np.ndarray, np.ndarray] | None = None
+
+    def target(self) -> tuple[np.ndarray, np.ndarray]:
+        """F and ∇F at the distinct y, computed once."""
+        if self._target is None:
+            self._target = self.energy.target.values_and_gradients(self.y)
+        return self._target
+
+    def field(self, weights: np.ndarray) -> KernelField:
+        return KernelField(self, np.asarray(weights, dtype=np.float64))
+
+
+def _merged(y: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The distinct rows, and for each row its place among them; (y, None) if all differ."""
+    if y.shape[0] < 2:
+        return y, None
+    order = np.lexsort(y.T[::-1])
+    ordered = y[order]
+    new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
+    if new.all():
+        return y, None
+    owner = np.empty(y.shape[0], dtype=np.intp)
+    owner[order] = np.cumsum(new) - 1
+    return np.ascontiguousarray(ordered[new]), owner
+
+
+class KernelField:
+    """Risk, Ψ and ∇Ψ at one measure; one pass over the pairs gives both, when first asked for."""
+
+    def __init__(self, prepared: PreparedKernel, weights: np.ndarray) -> None:
+        self._prepared = prepared
+        self._charges = weights * prepared.c
+        if prepared.owner is not None:
+            self._charges = np.bincount(prepared.owner, self._charges, len(prepared.y))
+        self._sums: np.ndarray | None = None
+        self._gradients: np.ndarray | None = None
+
+    def _own_sums(self) -> np.ndarray:
+        if self._sums is None:
+            p = self._prepared
+            self._sums = np.asarray(p.energy.kernel.sums(p.y, p.y, self._charges))
+        return self._sums
+
+    def _own_gradients(self) -> np.ndarray:
+        if self._gradients is None:
+            p = self._prepared
+            self._sums, self._gradients = p.energy.kernel.sums_and_gradients(
+                p.y, p.y, self._charges
+            )
+        return np.asarray(self._gradients)
+
+    @property
+    def risk(self) -> float:
+        p = self._prepared
+        return p.energy.constant + float(self._charges @ (self._own_sums() - 2 * p.target()[0]))
+
+    def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
+        p = self._prepared
+        if points is None:
+            return np.asarray(p.c * _spread(self._own_sums() - p.target()[0], p.owner))
+        other = p.energy.prepare(points)
+        sums = p.energy.kernel.sums(other.y, p.y, self._charges)
+        target = p.energy.target.values(other.y)
+        return np.asarray(other.c * _spread(sums - target, other.owner))
+
+    def gradient(self, points: np.ndarray | None = None) -> np.ndarray:
+        p = self._prepared
+        here = p if points is None else p.energy.prepare(points)
+        if points is None:
+            slope = self._own_gradients()
+            sums = self._own_sums()
+        else:
+            sums, slope = p.energy.kernel.sums_and_gradients(here.y, p.y, self._charges)
+        value, drift = here.target()
+        in_y: np.ndarray = here.c[:, None] * _spread(slope - drift, here.owner)
+        if not p.energy.charges:
+            return in_y
+        return np.column_stack([_spread(sums - value, here.owner), in_y])
+
+
+def _spread(values: np.ndarray, owner: np.ndarray | None) -> np.ndarray:
+    """Values at the distinct y given back to every point."""
+    return values if owner is None else values[owner]

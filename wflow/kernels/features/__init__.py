@@ -1,0 +1,1 @@
+"""Features at nodes, contracted either way."""

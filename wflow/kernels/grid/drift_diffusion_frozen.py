@@ -1,0 +1,221 @@
+r"""Drift and diffusion in a potential that stays: both stages of a step, and its sums, in one sweep.
+
+.. math:: \rho_1 = \rho_0 + hA\rho_0, \qquad \rho' = \tfrac12\rho_0 + \tfrac12(\rho_1 + hA\rho_1)
+
+or :math:`\rho' = \rho_1` alone. A is the Scharfetter–Gummel generator in its symmetric form: with the Gibbs weight
+:math:`\pi = e^{-\Psi/D}`
+
+.. math:: J_{i+1/2} = c_{i+1/2}\,(g_i - g_{i+1}), \qquad g = \rho/\pi, \quad c = \tfrac D\delta B(s)\,\pi_i,
+
+one number a face, and 1/π, formed once; Ψ/D may not span more than floating-point numbers hold (:func:`spans`). The
+second stage follows the first one plane behind, so that all numbers come from memory once a step. Planes beside a slab
+are computed by both neighbours, by the same operations: threads change no bit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wflow.kernels.grid.drift_diffusion import outer_first
+from wflow.kernels.grid.muscl import GAP, PER_WIDTH
+from wflow.kernels.grid.sums import COUNT, row_sums, total
+from wflow.kernels.jit import FUSED, jit, widest
+from wflow.kernels.transport_slabs import aligned, aligned_zeros, over_slabs, recycled_empty
+
+LARGEST_SPAN = 600.0
+"""Of Ψ/D: from here on π or 1/π leave the floating-point numbers."""
+_PAD = 512
+"""Numbers of room before the fluxes along a row, a page, the last of which is that through its lowest face."""
+
+
+class FrozenRates(NamedTuple):
+    """The generator of a potential that stays."""
+
+    face: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """c at the upper face of every cell, 0 at walls; (rows, n)."""
+    per_weight: np.ndarray
+    """1/π, (rows, n)."""
+    potential: np.ndarray
+    per_width: tuple[np.ndarray, np.ndarray, np.ndarray]
+    moves: np.ndarray
+    shape: tuple[int, int, int]
+    leaving: float
+    """The largest rate at which a cell is left, in 1/time."""
+
+
+def spans(potential: np.ndarray, diffusion: float) -> bool:
+    """Whether the Gibbs weights of this potential are numbers."""
+    return bool(np.ptp(potential) <= LARGEST_SPAN * diffusion)
+
+
+def frozen_rates(
+    potential: np.ndarray,
+    axes: tuple[np.ndarray, np.ndarray, np.ndarray],
+    moves: np.ndarray,
+    periodic: np.ndarray,
+    diffusion: float,
+) -> FrozenRates:
+    """Rates for unit speed in a box (n0, n1, n2), for potentials that :func:`spans` accepts."""
+    order = outer_first(potential.shape)
+    psi = potential.reshape(tuple(potential.shape[k] for k in order))
+    middle = 0.5 * (float(psi.max()) + float(psi.min()))
+    per_weight = np.exp((psi - middle) / diffusion)
+    leaving = np.zeros(psi.shape)
+    n = psi.shape[2]
+    kept, widths = [], []
+    for axis, k in enumerate(order):
+        count = psi.shape[axis]
+        width = np.ascontiguousarray(axes[k][PER_WIDTH, :count])
+        widths.append(width)
+        if not moves[k]:
+            kept.append(np.zeros((1, 1)))
+            continue
+        s = (np.roll(psi, -1, axis) - psi) / diffusion
+        size = np.abs(s)
+        # B(|s|), and B(−|s|) = B(|s|) + |s|
+        bernoulli = np.where(size > 0.0, size, 1.0) / np.where(size > 0.0, np.expm1(size), 1.0)
+        shape = [1, 1, 1]
+        shape[axis] = count
+        gap = axes[k][GAP, 2 : count + 2].copy()
+        if not periodic[k]:
+            gap[-1] = 0.0
+        scale = diffusion * gap.reshape(shape)
+        up = scale * (bernoulli + np.maximum(-s, 0.0))
+        down = scale * (bernoulli + np.maximum(s, 0.0))
+        leaving += (up + np.roll(down, 1, axis)) * width.reshape(shape)
+        # B(s)π_i = B(|s|) max(π_i, π_{i+1})
+        face = scale * bernoulli / np.minimum(per_weight, np.roll(per_weight, -1, axis))
+        kept.append(aligned(face.reshape(-1, n)))
+    return FrozenRates(
+        (kept[0], kept[1], kept[2]),
+        aligned(per_weight.reshape(-1, n)),
+        aligned(psi.reshape(-1, n)),
+        (widths[0], widths[1], aligned(widths[2])),
+        moves[list(order)],
+        psi.shape,
+        float(leaving.max()),
+    )
+
+
+def frozen_step(
+    density: np.ndarray,
+    rates: FrozenRates,
+    h: float,
+    widths: np.ndarray,
+    areas: np.ndarray,
+    noisy: bool,
+    stages: int = 2,
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """The density after a step of h (in units of ∫ξ dt), and its mass, ∫ρ log ρ, ∫Ψρ and minimum.
+
+    One stage is Euler's step ρ₁. h = 0 leaves the density as it is.
+    """
+    n0, n1, n = rates.shape
+    start, out = density.reshape(-1, n), recycled_empty((n0 * n1, n))
+    sums = np.empty((n0 * n1, COUNT))
+
+    def room(*shape: int) -> np.ndarray:
+        # Half a page off: the arrays swept are elsewhere in the cache.
+        return aligned_zeros(shape, 2048)
+
+    def run(first: int, last: int) -> float:
+        _slab(
+            start, n1, *rates.face, rates.per_weight, *rates.per_width, rates.moves, rates.potential,
+            h, widths, areas, noisy, stages, first, last,
+            room(2 * n1, n), room(4 * n1 + 1, n), room(2 * n1, n), room(n), room(n), room(n + _PAD),
+            out, sums,
+        )  # fmt: skip
+        return 0.0
+
+    over_slabs(run, n0, n1 * n)
+    return out.reshape(density.shape), total(sums)
+
+
+@jit(fastmath=FUSED, apart=True)
+def _slab(
+    density: np.ndarray,
+    n1: int,
+    face0: np.ndarray,
+    face1: np.ndarray,
+    face2: np.ndarray,
+    per_weight: np.ndarray,
+    per_width0: np.ndarray,
+    per_width1: np.ndarray,
+    per_width2: np.ndarray,
+    moves: np.ndarray,
+    potential: np.ndarray,
+    h: float,
+    widths: np.ndarray,
+    areas: np.ndarray,
+    noisy: bool,
+    stages: int,
+    first: int,
+    last: int,
+    ring: np.ndarray,
+    g: np.ndarray,
+    flux0: np.ndarray,
+    flux1: np.ndarray,
+    side: np.ndarray,
+    along: np.ndarray,
+    out: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    widest()
+    # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each. Loops run over whole
+    # rows, ghosts aside: what is left over after the last full vector runs one by one.
+    rows, n = density.shape
+    n0 = rows // n1
+    for step in range(first - 1 - stages, last + stages - 1):
+        for stage in range(stages if step >= first - 1 else 1):
+            # Stage 1 of plane ``step``, then stage 2 of the plane before it; at first only what they lean on.
+            i = step - stage
+            whole = i >= first + 1 - stages + stage
+            ends = stage == stages - 1
+            at, up = i % n0 * n1, (i + 1) % n0 * n1
+            source, base, above = (
+                (density, at, up) if stage == 0 else (ring, (i & 1) * n1, (step & 1) * n1)
+            )
+            target, to = (out, at) if ends else (ring, (i & 1) * n1)
+            half = 0.5 if stage == 1 else 0.0
+            near, far = (2 * stage + (i & 1)) * n1, (2 * stage + ((i + 1) & 1)) * n1
+            for j in range(n1):
+                slot = stage * n1 + j
+                if moves[0]:
+                    per_width = per_width0[i % n0]
+                    for k in range(n):
+                        upper = source[above + j, k] * per_weight[up + j, k]
+                        flux = face0[at + j, k] * (g[near + j, k] - upper)
+                        g[far + j, k] = upper
+                        side[k] = (flux0[slot, k] - flux) * per_width
+                        flux0[slot, k] = flux
+                else:
+                    for k in range(n):
+                        g[far + j, k] = source[above + j, k] * per_weight[up + j, k]
+                        side[k] = 0.0
+                if not whole:
+                    continue
+                if moves[1]:
+                    for face in range(-1 if j == 0 else j, j + 1):
+                        before, after = face % n1, (face + 1) % n1
+                        per_width = per_width1[j] if face == j else 0.0
+                        for k in range(n):
+                            flux = face1[at + before, k] * (
+                                g[near + before, k] - g[near + after, k]
+                            )
+                            side[k] += (flux1[k] - flux) * per_width
+                            flux1[k] = flux
+                if moves[2]:
+                    for k in range(n):
+                        along[k + _PAD] = face2[at + j, k] * (g[near + j, k] - g[near + j, k + 1])
+                    closing = face2[at + j, n - 1] * (g[near + j, n - 1] - g[near + j, 0])
+                    along[_PAD - 1] = along[n + _PAD - 1] = closing
+                for k in range(n):
+                    change = side[k] + (along[k + _PAD - 1] - along[k + _PAD]) * per_width2[k]
+                    reached = source[base + j, k] + h * change
+                    target[to + j, k] = half * density[at + j, k] + (1.0 - half) * reached
+                if ends:
+                    row_sums(
+                        out, at + j, potential, widths, areas[at + j], noisy, True, sums
+                    )  # fmt: skip

@@ -1,0 +1,202 @@
+"""``wflow.networks.sgd``: online SGD of a system's finite network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.measures import Particles
+from wflow.measures.base import check_seed
+from wflow.results.solution import Solution
+from wflow.run.execute import Settings, execute
+from wflow.run.solve import check_times, on_clock
+from wflow.run.trackers import Tracker
+from wflow.solvers.networks.problem import NetworkProblem, network_problem
+from wflow.solvers.networks.sgd import StochasticGradient
+from wflow.solvers.step_size import StepController
+from wflow.storage import StoredRun
+from wflow.systems import System, get
+from wflow.systems.catalogue import NetworkModel
+from wflow.tools.checks import check_count, non_negative, positive
+
+
+def sgd(
+    system: System | str,
+    *,
+    n_neurons: int | None = None,
+    step_size: float | None = None,
+    n_steps: int | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    t_eval: Any = None,
+    temperature: float = 0.0,
+    ridge: float = 0.0,
+    decay: float = 0.0,
+    initial: Particles | None = None,
+    order: Any = None,
+    trackers: Sequence[Tracker] = (),
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    checkpoint_every: float = 30.0,
+) -> Solution:
+    r"""Train a system's finite network by online SGD, on the system's clock t = kε.
+
+    .. math:: \theta_i \leftarrow \theta_i
+              + s_k\Bigl[\frac1P\sum_p r_p\nabla\sigma_*(x_p;\theta_i) - \lambda\theta_i\Bigr]
+              + \sqrt{2 s_k\tau}\,g_i, \quad s_k = \varepsilon\,\xi(k\varepsilon)
+
+    with r = y − f(x) for the square loss. On Mei, Montanari & Nguyen's clock ξ holds their factor 2.
+
+    Parameters
+    ----------
+    system : a system or its name
+    n_neurons, step_size, n_steps : N, ε and the number of steps; by default the published run
+    batch_size : samples a step
+    seed : of the start, the samples and the noise
+    t_eval : times to save at; the nearest multiples of ε are reported
+    temperature, ridge : noise τ and weight decay λ
+    decay : multiplies the system's schedule by (1 + t)^−decay
+    initial : neurons to start from, of shape (N, D), instead of the system's law
+    order : sample indices to replay, for a data set; one a sample, batch after batch
+
+    Returns
+    -------
+    Solution
+        its measures are the neurons as Particles; its steps hold the running training loss
+
+    Raises
+    ------
+    InputError
+        for sizes that are not positive, or a system without a network
+
+    >>> run = sgd("isotropic-gaussians", n_neurons=20, step_size=1e-3, n_steps=200, seed=1)
+    >>> run.measures[-1].points().shape
+    (20, 40)
+    """
+    if isinstance(system, str):
+        system = get(system)
+    model = system.network()
+    seed = check_seed(seed)
+    epsilon = positive("step_size", system.sgd["step_size"] if step_size is None else step_size)
+    count = round(system.t_end / epsilon) if n_steps is None else check_count("n_steps", n_steps)
+    n = (
+        system.sgd.get("n_neurons", 800)
+        if n_neurons is None
+        else check_count("n_neurons", n_neurons)
+    )
+    if initial is None:
+        neurons = model.start(n, seed)
+    else:
+        if not isinstance(initial, Particles):
+            raise InputError(
+                f"initial is a {type(initial).__name__}: pass wflow.Particles of shape (N, D)"
+            )
+        if n_neurons is not None and initial.points().shape[0] != n_neurons:
+            raise InputError(
+                f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out"
+            )
+        neurons = np.array(initial.points())
+    problem, method = prepare(
+        system,
+        model,
+        neurons,
+        epsilon,
+        check_count("batch_size", batch_size),
+        seed,
+        temperature,
+        ridge,
+        decay,
+        order,
+    )
+    end = count * epsilon
+    times = on_clock(check_times(t_eval, (0.0, end * (1 + 1e-12))), (0.0, end), epsilon)
+    about = {
+        "run": "sgd",
+        "method": method.name,
+        "method_options": method.options(),
+        "seed": seed,
+        "n_neurons": neurons.shape[0],
+        "temperature": temperature,
+        "ridge": ridge,
+        "decay": decay,
+        "replayed": order is not None,
+        "system": system.name,
+        "parameters": system.stored_parameters(),
+    }
+    controller = StepController(0, method.chunk_steps(problem, count) * epsilon)
+    return execute(
+        problem,
+        method,
+        Particles(neurons, names=problem.names),
+        t_span=(0.0, end),
+        t_eval=times,
+        controller=controller,
+        trackers=trackers,
+        attributes=about,
+        settings=Settings(output, overwrite, progress, checkpoint_every),
+    )
+
+
+def prepare(
+    system: System,
+    model: NetworkModel,
+    neurons: np.ndarray,
+    step_size: float,
+    batch_size: int,
+    seed: int,
+    temperature: float,
+    ridge: float,
+    decay: float,
+    order: Any,
+) -> tuple[NetworkProblem, StochasticGradient]:
+    """The problem and the method of an SGD run."""
+    if order is not None:
+        if not hasattr(model, "replay"):
+            raise InputError(
+                f"order: system '{system.name}' draws fresh samples; only data sets replay"
+            )
+        model = model.replay(np.asarray(order))
+    # The flow checks what the network shares with it: noise does not go with frozen coordinates.
+    flow = system.flow(temperature=temperature, decay=non_negative("decay", decay))
+    problem = network_problem(
+        model,
+        neurons,
+        # A function of time is asked through the flow, which refuses negative values.
+        flow.schedule if callable(flow.clock) else flow.clock,
+        temperature=non_negative("temperature", temperature),
+        ridge=non_negative("ridge", ridge),
+        seed=seed,
+        ridge_on=system.ridge_on,
+        frozen=system.frozen(),
+    )
+    return problem, StochasticGradient(step_size=step_size, batch_size=batch_size)
+
+
+def rebuild(stored: StoredRun) -> tuple[NetworkProblem, StochasticGradient]:
+    """Problem and method of a stored SGD run, for ``wflow.resume``."""
+    about = stored.attributes
+    if about["replayed"]:
+        raise InputError(
+            f"{stored.path} replays an order of samples, which is not stored: run it anew"
+        )
+    system = get(about["system"], **about["parameters"])
+    model = system.network()
+    n = int(about["n_neurons"])
+    options = about["method_options"]
+    return prepare(
+        system,
+        model,
+        model.start(n, int(about["seed"])),
+        float(options["step_size"]),
+        int(options["batch_size"]),
+        int(about["seed"]),
+        float(about["temperature"]),
+        float(about["ridge"]),
+        float(about.get("decay", 0.0)),
+        None,
+    )

@@ -1,0 +1,187 @@
+"""The one result object, whatever the method: frames, scalar series, measures, why it stopped, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.measures import GridDensity, Measure, Particles
+
+Fields = dict[str, np.ndarray]
+
+
+class LazyMeasures(Sequence[Measure]):
+    """The saved measures; each is read when asked for."""
+
+    def __init__(self, n: int, read: Callable[[int], Fields], view: Callable[[Fields], Measure]):
+        self._n, self._read, self._view = n, read, view
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(self._n))]
+        if not -self._n <= i < self._n:
+            raise IndexError(f"frame {i}: there are {self._n}")
+        return self._view(self._read(i % self._n))
+
+    def __iter__(self) -> Iterator[Measure]:
+        return (self[i] for i in range(self._n))
+
+
+class Solution:
+    """Frames of a run: ``t``, scalar series, measures, per-step series, message and cost.
+
+    Attributes
+    ----------
+    t, risk, free_energy, mass, second_moment : float64 arrays, one entry a saved frame
+    series : all of these by name
+    steps : dict of arrays, one entry an accepted step (``t``, ``h``, ``risk`` …)
+    measures : GridDensity or Particles, read lazily
+    success, message, stats : as in scipy; ``stats`` has steps, rejections, seconds, compile_seconds
+    attributes : system, parameters, method, seed, versions
+    path : the HDF5 file behind it, or None
+    """
+
+    def __init__(
+        self,
+        *,
+        t: np.ndarray,
+        series: dict[str, np.ndarray],
+        steps: dict[str, np.ndarray],
+        read: Callable[[int], Fields],
+        template: Measure,
+        success: bool,
+        message: str,
+        stats: dict[str, Any],
+        attributes: dict[str, Any],
+        path: str | None = None,
+    ) -> None:
+        self.t, self.series, self.steps = t, series, steps
+        self._template, self._read = template, read
+        self.measures = LazyMeasures(t.size, read, self._view)
+        self.success, self.message, self.stats = success, message, stats
+        self.attributes, self.path = attributes, path
+
+    def _view(self, fields: Fields) -> Measure:
+        if isinstance(self._template, GridDensity):
+            return self._template.with_density(fields["density"])
+        return Particles(fields["positions"], fields["weights"], names=self._template.names)
+
+    def _series(self, name: str) -> np.ndarray:
+        if name not in self.series:
+            raise InputError(
+                f"this run has no series '{name}': it has {', '.join(sorted(self.series))}"
+            )
+        return self.series[name]
+
+    @property
+    def risk(self) -> np.ndarray:
+        """R at the saved times."""
+        return self._series("risk")
+
+    @property
+    def free_energy(self) -> np.ndarray:
+        """F at the saved times; NaN for particles with noise, which have no entropy."""
+        return self._series("free_energy")
+
+    @property
+    def mass(self) -> np.ndarray:
+        """Total mass at the saved times."""
+        return self._series("mass")
+
+    @property
+    def second_moment(self) -> np.ndarray:
+        """∫|θ|²dρ at the saved times."""
+        return self._series("second_moment")
+
+    def __call__(self, t: float) -> Measure:
+        """The measure at time t, linear between the two frames around it.
+
+        Densities are mixed; particles move along straight lines (the interpolation of optimal transport when they
+        have kept their order). Exact at frames, second order between them.
+
+        Raises
+        ------
+        InputError
+            outside the saved times
+        """
+        if self.t.size == 0 or not self.t[0] <= t <= self.t[-1]:
+            span = f"[{self.t[0]:g}, {self.t[-1]:g}]" if self.t.size else "(none)"
+            raise InputError(f"t = {t:g} is outside the saved times {span}: save more with t_eval")
+        j = int(np.searchsorted(self.t, t, side="right")) - 1
+        if self.t[j] == t or j == self.t.size - 1:
+            return self.measures[j]  # type: ignore[no-any-return]
+        share = (t - self.t[j]) / (self.t[j + 1] - self.t[j])
+        low, high = self._read(j), self._read(j + 1)
+        return self._view({k: (1 - share) * low[k] + share * high[k] for k in low})
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` with named, labelled dimensions.
+
+        Raises
+        ------
+        InputError
+            when xarray is not installed (it is in the extra ``wflow[xarray]``)
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise InputError(
+                "to_xarray needs xarray: python -m pip install 'wflow[xarray]'"
+            ) from None
+        variables: dict[str, Any] = {k: ("t", v) for k, v in self.series.items()}
+        coords: dict[str, Any] = {"t": self.t}
+        frames = [self._read(i) for i in range(self.t.size)]
+        if isinstance(self._template, GridDensity):
+            dims = ("t", *self._template.names)
+            variables["density"] = (dims, np.array([f["density"] for f in frames]))
+            coords |= dict(zip(self._template.names, self._template.centers, strict=True))
+        elif len({f["weights"].size for f in frames}) == 1:
+            shape = ("t", "particle", "coordinate")
+            variables["positions"] = (shape, np.array([f["positions"] for f in frames]))
+            variables["weights"] = (shape[:2], np.array([f["weights"] for f in frames]))
+            coords["coordinate"] = list(self._template.names)
+        return xarray.Dataset(variables, coords, {k: str(v) for k, v in self.attributes.items()})
+
+    def plot(self, path: str | None = None) -> Any:
+        """Draw risk, free energy and the density's evolution; save to ``path`` if given."""
+        from wflow.results.plotting import plot_solution
+
+        return plot_solution(self, path)
+
+    def summary(self) -> str:
+        """One screen: what ran, how it ended, the series at the saved times."""
+        a, s = self.attributes, self.stats
+        head = f"{a.get('system') or 'user flow'} · {a.get('method', '?')}"
+        cost = ", ".join(
+            f"{label} {s[key]:.3g}"
+            for label, key in [
+                ("steps", "steps"),
+                ("rejected", "rejections"),
+                ("seconds", "seconds"),
+                ("compiling", "compile_seconds"),
+            ]
+            if key in s
+        )
+        names = [n for n in ("risk", "free_energy", "mass", "second_moment") if n in self.series]
+        lines = [head, f"{'done' if self.success else 'FAILED'}: {self.message} ({cost})"]
+        lines.append("".join(f"{n:>15}" for n in ["t", *names]))
+        shown = range(self.t.size)
+        if self.t.size > 16:
+            shown = sorted({int(i) for i in np.linspace(0, self.t.size - 1, 16)})  # type: ignore[assignment]
+        for i in shown:
+            row = [self.t[i], *(self.series[n][i] for n in names)]
+            lines.append("".join(f"{v:15.8g}" for v in row))
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        end = f"t = {self.t[-1]:g}" if self.t.size else "no frame"
+        state = "done" if self.success else "failed"
+        return (
+            f"Solution({self.attributes.get('method', '?')}, {self.t.size} frames, {end}, {state})"
+        )

@@ -1,0 +1,1 @@
+"""One run, whatever its state: solve, resume, the driver, trackers."""

@@ -1,0 +1,194 @@
+"""``wflow.solve``: a flow, a measure, a time span; out comes a Solution."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.flow import GradientFlow
+from wflow.measures import GridDensity, Measure, Particles
+from wflow.measures.base import check_seed
+from wflow.results.solution import Solution
+from wflow.run.driver import own_clock
+from wflow.run.execute import Settings, execute
+from wflow.run.trackers import Tracker, default_trackers
+from wflow.solvers.method import Method, Tolerance, choose_method, get_method
+from wflow.solvers.step_size import StepController
+from wflow.tools.checks import positive
+
+
+def solve(
+    flow: GradientFlow,
+    rho0: Measure,
+    t_span: Sequence[float],
+    *,
+    method: str | Method = "auto",
+    t_eval: Any = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    first_step: float | None = None,
+    max_step: float = math.inf,
+    method_options: Mapping[str, Any] | None = None,
+    trackers: Sequence[Tracker] = (),
+    seed: int = 0,
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    checkpoint_every: float = 30.0,
+    max_steps: int = 10_000_000,
+    attributes: Mapping[str, Any] | None = None,
+) -> Solution:
+    r"""Solve a gradient flow from an initial measure.
+
+    .. math:: \partial_t\rho = \xi\bigl[\nabla\cdot(\rho\nabla\Phi) - \alpha(\Phi-\textstyle\int\Phi d\rho)\rho\bigr]
+
+    Parameters
+    ----------
+    flow : GradientFlow
+    rho0 : GridDensity or Particles
+    t_span : (t0, t1), t1 > t0
+    method : a name of ``wflow.solvers.methods()``, a method object, or "auto"
+    t_eval : increasing times in t_span to save at, 11 even ones by default; they are hit exactly and do not bend the
+        path, except that methods with noise save at the nearest multiple of their step and report that t
+    rtol, atol : tolerance of one step, for adaptive methods
+    first_step, max_step : step sizes of adaptive and CFL methods; a schedule ξ(t) is looked at up to one step past t1
+    method_options : options of the method by name, e.g. {"step_size": 1e-3} for "langevin"
+    trackers : watchers beside those the method's declarations call for
+    seed : key of the noise
+    output : HDF5 file to write; an existing file is refused unless ``overwrite``
+    progress : a bar on a terminal
+    checkpoint_every : seconds between checkpoints
+    max_steps : accepted steps after which the run stops as failed
+    attributes : further entries for the file's header
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    InputError
+        for anything wrong in the request; a computation that fails returns ``success = False`` with the reason
+
+    >>> from wflow import GradientFlow, GridDensity
+    >>> from wflow.energies import PairEnergy
+    >>> flow = GradientFlow(PairEnergy(lambda x: 0.5 * x[..., 0] ** 2), temperature=1.0)
+    >>> rho = GridDensity.from_function(lambda x: np.exp(-((x[..., 0] - 1) ** 2)), [(-6, 6)], n=120)
+    >>> sol = solve(flow, rho, (0, 3), t_eval=[0, 3])
+    >>> bool(abs(sol.measures[-1].mean()[0] - np.exp(-3)) < 1e-3)
+    True
+    """
+    if not isinstance(flow, GradientFlow):
+        raise InputError(
+            f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow (system.flow())"
+        )
+    if not isinstance(rho0, GridDensity | Particles):
+        raise InputError(
+            f"rho0 is a {type(rho0).__name__}: pass a wflow.GridDensity or wflow.Particles"
+        )
+    settings = Settings(output, overwrite, progress, checkpoint_every, max_steps)
+    kind = "grid" if isinstance(rho0, GridDensity) else "particles"
+    span = check_span(t_span)
+    why = "asked for"
+    if method == "auto":
+        method, why = choose_method(flow, kind)
+    chosen = get_method(method, method_options)
+    if chosen.acts_on != kind:
+        raise InputError(
+            f"method '{chosen.name}' acts on {chosen.acts_on} and rho0 is {kind}: "
+            f"choose another, e.g. '{choose_method(flow, kind)[0]}'"
+        )
+    if flow.reaction_rate > 0 and not chosen.reacts:
+        raise InputError(
+            f"method '{chosen.name}' has no birth-death and reaction_rate = {flow.reaction_rate:g}: use a "
+            "grid with 'strang' or noiseless particles with 'runge-kutta', or reaction_rate = 0"
+        )
+    tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
+    problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
+    controller = StepController(
+        chosen.error_order, 0.0, max_step=positive("max_step", max_step, finite=False)
+    )
+    step = getattr(chosen, "step_size", None)
+    if step is not None:
+        if first_step is not None or max_step < math.inf:
+            raise InputError(
+                f"method '{chosen.name}' has a fixed step: give method_options={{'step_size': …}}, "
+                "not first_step or max_step"
+            )
+        controller.h = step
+    elif first_step is not None:
+        controller.h = positive("first_step", first_step)
+    times = check_times(t_eval, span)
+    if own_clock(chosen):
+        times = on_clock(times, span, controller.h)
+    about = {
+        "run": "flow",
+        "method": chosen.name,
+        "method_options": chosen.options(),
+        "method_reason": why,
+        "rtol": rtol,
+        "atol": atol,
+        "seed": seed,
+        "fingerprint": flow.fingerprint(),
+        "temperature": flow.temperature,
+        "ridge": flow.ridge,
+        "reaction_rate": flow.reaction_rate,
+    }
+    return execute(
+        problem,
+        chosen,
+        rho0,
+        t_span=span,
+        t_eval=times,
+        controller=controller,
+        trackers=[*default_trackers(chosen.preserves), *trackers],
+        attributes=about | flow.origin | dict(attributes or {}),
+        settings=settings,
+    )
+
+
+def check_span(t_span: Any) -> tuple[float, float]:
+    """Check and return (t0, t1)."""
+    try:
+        t0, t1 = (float(t) for t in t_span)
+    except (TypeError, ValueError):
+        raise InputError(f"t_span = {t_span!r}: give two numbers (t0, t1)") from None
+    if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
+        raise InputError(f"t_span = ({t0:g}, {t1:g}): t1 must be finite and greater than t0")
+    return t0, t1
+
+
+def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
+    """Check and return the times to save at."""
+    if t_eval is None:
+        return np.linspace(*span, 11)
+    try:
+        t = np.array(t_eval, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        raise InputError(f"t_eval = {t_eval!r}: give increasing numbers") from None
+    if t.size == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any():
+        raise InputError("t_eval must be finite, increasing and not empty")
+    if t[0] < span[0] or t[-1] > span[1]:
+        raise InputError(
+            f"t_eval runs over [{t[0]:g}, {t[-1]:g}], outside t_span [{span[0]:g}, {span[1]:g}]"
+        )
+    return t
+
+
+def on_clock(times: np.ndarray, span: tuple[float, float], tick: float) -> np.ndarray:
+    """The nearest multiples of ``tick`` after t0 in ``span`` = (t0, t1), each once.
+
+    A time after the last whole step before ``t1`` takes that step.
+
+    >>> on_clock(np.array([0.0, 0.24, 0.26]), (0.0, 0.29), 0.1).round(3).tolist()
+    [0.0, 0.2]
+    """
+    last = np.floor((span[1] - span[0]) / tick + 1e-9)
+    return np.asarray(
+        span[0] + np.unique(np.minimum(np.rint((times - span[0]) / tick), last)) * tick
+    )

@@ -1,0 +1,139 @@
+"""Watchers of a run: each sees every accepted step and may end it, with a reason.
+
+A tracker answers ``handle(t, observed)`` with None to go on, :class:`Stop` to end well (a steady state) or
+:class:`Fail` to end badly (mass lost). ``state`` and ``restore`` carry its memory through a checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from wflow.errors import InputError
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the run, successfully."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fail:
+    """End the run as failed."""
+
+    reason: str
+
+
+class Tracker(Protocol):
+    """What the driver asks of a watcher."""
+
+    name: str
+
+    def handle(self, t: float, observed: dict[str, float]) -> Stop | Fail | None: ...
+
+    def state(self) -> list[float]: ...
+
+    def restore(self, state: list[float]) -> None: ...
+
+
+class _Memory:
+    """State as a list of floats, NaN while nothing was seen."""
+
+    def __init__(self) -> None:
+        self._seen = [math.nan, math.nan]
+
+    def state(self) -> list[float]:
+        return list(self._seen)
+
+    def restore(self, state: list[float]) -> None:
+        self._seen = list(state)
+
+
+class Mass(_Memory):
+    """The mass stays what it was, to a relative ``tolerance``."""
+
+    name = "mass"
+
+    def __init__(self, tolerance: float = 1e-12) -> None:
+        super().__init__()
+        self.tolerance = tolerance
+
+    def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
+        mass = observed["mass"]
+        if math.isnan(self._seen[0]):
+            self._seen[0] = mass
+        if not abs(mass - self._seen[0]) <= self.tolerance * abs(self._seen[0]):
+            return Fail(f"mass went from {self._seen[0]:.15g} to {mass:.15g} at t = {t:g}")
+        return None
+
+
+class Positivity(_Memory):
+    """No density or weight is negative."""
+
+    name = "positivity"
+
+    def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
+        if observed["minimum"] < 0:
+            return Fail(f"negative density or weight {observed['minimum']:g} at t = {t:g}")
+        return None
+
+
+class EnergyDecay(_Memory):
+    """The free energy never rises by more than a relative ``tolerance``."""
+
+    name = "energy"
+
+    def __init__(self, tolerance: float = 1e-12) -> None:
+        super().__init__()
+        self.tolerance = tolerance
+
+    def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
+        free, last = observed["free_energy"], self._seen[0]
+        self._seen[0] = free
+        slack = self.tolerance * max(abs(free), abs(last)) + 1e-15
+        if not math.isnan(last) and not free <= last + slack:
+            return Fail(f"free energy rose from {last:.15g} to {free:.15g} at t = {t:g}")
+        return None
+
+
+class SteadyState(_Memory):
+    """End the run when the free energy (else the risk) falls slower than ``rate`` a unit of time.
+
+    >>> SteadyState(1e-3).handle(0.0, {"risk": 1.0, "free_energy": 0.5}) is None
+    True
+    """
+
+    name = "steady state"
+
+    def __init__(self, rate: float = 1e-8) -> None:
+        super().__init__()
+        if not rate > 0:
+            raise InputError(
+                f"rate = {rate}: must be positive; it is the slope |dF/dt| taken for rest"
+            )
+        self.rate = rate
+
+    def handle(self, t: float, observed: dict[str, float]) -> Stop | None:
+        value = observed.get("free_energy", math.nan)
+        if math.isnan(value):
+            value = observed.get("risk", math.nan)
+        last_t, last = self._seen
+        self._seen = [t, value]
+        if t > last_t and abs(value - last) <= self.rate * (t - last_t):
+            return Stop(f"steady state: |dF/dt| <= {self.rate:g} at t = {t:g}")
+        return None
+
+
+def default_trackers(preserves: frozenset[str]) -> list[Tracker]:
+    """The watchers that a method's own declarations call for."""
+    chosen: list[Tracker] = []
+    if "mass" in preserves:
+        chosen.append(Mass())
+    if "positive" in preserves:
+        chosen.append(Positivity())
+    if "energy" in preserves:
+        chosen.append(EnergyDecay())
+    return chosen
