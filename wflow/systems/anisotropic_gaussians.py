@@ -5,8 +5,8 @@ r"""Two anisotropic Gaussians told apart by ReLU neurons with offsets and output
           \sigma_*(x;\theta) = a\,(\langle w, x\rangle + b)_+
 
 Rotations of the first s₀ inputs and of the others leave the data alone, so a law of neurons that they leave alone
-reduces to one of (a, b, r₁, r₂), r₁ = |w_{1…s₀}|, r₂ = |w_{s₀+1…d}| (:mod:`wflow.energies.features.two_radii`). At d = ∞
-the ratio s₀/d is kept, r₁ and r₂ start at κ√(s₀/d) and κ√(1 − s₀/d), and the law stays one particle.
+reduces to one of (a, b, r₁, r₂), r₁ = |w_{1…s₀}|, r₂ = |w_{s₀+1…d}| (:mod:`wflow.energies.features.two_radii`). At
+d = ∞ the ratio s₀/d is kept, r₁ and r₂ start at κ√(s₀/d) and κ√(1 − s₀/d), and the law stays one particle.
 
 a ∂_aΨ = (b ∂_b + r·∂_r)Ψ = Ψ, as a ReLU is homogeneous: a² − b² − |w|² of every neuron is conserved. One sample a step
 adds noise to w that the flow lacks: |w₂|² grows by 4 ε ξ² E[(y−f)² a² 1(⟨w,x⟩+b>0) |x₂|²], about (d − s₀) ε ξ² times

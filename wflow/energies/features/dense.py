@@ -1,8 +1,8 @@
 r"""Features of an ordinary two-layer network: σ*(x; θ) = [a] σ(⟨w, x⟩ [+ b]), θ = (a, b, w).
 
 The kernels of :mod:`wflow.kernels.features.dense` take neurons and nodes in pieces that fit the cache, so that 1e5
-neurons on 1e4 nodes never meet in one array. Where the same points are asked again and again (a grid) and their activations
-fit in memory, these are kept.
+neurons on 1e4 nodes never meet in one array. Where the same points are asked again and again (a grid) and their
+activations fit in memory, these are kept.
 """
 
 from __future__ import annotations
