@@ -14,15 +14,12 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from flows import well
 
 import wflow
 from wflow import GradientFlow, GridDensity, InputError, Particles, StorageError
 from wflow.cli.main import main
 from wflow.energies import FeatureEnergy, PairEnergy
-
-
-def well() -> GradientFlow:
-    return GradientFlow(PairEnergy(lambda x: x[..., 0] ** 2))
 
 
 def cloud(n: int = 5, d: int = 1) -> Particles:
@@ -34,7 +31,11 @@ def line() -> GridDensity:
 
 
 def solve(**changed: Any) -> Any:
-    request: dict[str, Any] = {"flow": well(), "rho0": cloud(), "t_span": (0, 1)} | changed
+    request: dict[str, Any] = {
+        "flow": GradientFlow(well()),
+        "rho0": cloud(),
+        "t_span": (0, 1),
+    } | changed
     return wflow.solve(request.pop("flow"), request.pop("rho0"), request.pop("t_span"), **request)
 
 
@@ -60,7 +61,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "method option": (lambda: solve(method="langevin", method_options={"step": 1}), "'step_size'"),
     "method on the wrong measure": (lambda: solve(method="muscl"), "acts on grid"),
     "noise on muscl": (
-        lambda: solve(flow=GradientFlow(well().energy, temperature=1), rho0=line(), method="muscl"),
+        lambda: solve(flow=GradientFlow(well(), temperature=1), rho0=line(), method="muscl"),
         "scharfetter-gummel",
     ),
     "activation": (lambda: FeatureEnergy("rel", nodes=ONES, targets=np.ones(4)), "'relu'"),
@@ -88,12 +89,12 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "temperature at d = inf": (lambda: gaussians(d=INF).flow(temperature=0.1), "d = inf"),
     "ridge inf": (lambda: gaussians().flow(ridge=INF), "ridge = inf"),
     "reaction rate": (lambda: gaussians().flow(reaction_rate=-1), "reaction_rate = -1"),
-    "schedule 0": (lambda: GradientFlow(well().energy, schedule=0), "schedule 0"),
+    "schedule 0": (lambda: GradientFlow(well(), schedule=0), "schedule 0"),
     "schedule nan": (
-        lambda: solve(flow=GradientFlow(well().energy, schedule=lambda t: NAN)),
+        lambda: solve(flow=GradientFlow(well(), schedule=lambda t: NAN)),
         "schedule(0) = nan",
     ),
-    "ridge_on": (lambda: GradientFlow(well().energy, ridge_on=["w"]), "ridge_on names 'w'"),
+    "ridge_on": (lambda: GradientFlow(well(), ridge_on=["w"]), "ridge_on names 'w'"),
     # the measure
     "no particles": (lambda: Particles(np.empty((0, 1))), "particle"),
     "particles in a box": (lambda: Particles(np.ones((3, 1, 1))), "(3, 1, 1)"),
@@ -114,7 +115,7 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "density shape": (lambda: GridDensity(np.ones(3), [np.linspace(0, 1, 3)]), "3"),
     "wrong dimension": (lambda: solve(rho0=cloud(3, 2)), "2"),
     "rho0 of a type": (lambda: solve(rho0=np.ones((3, 1))), "rho0 is a ndarray"),
-    "flow of a type": (lambda: solve(flow=well().energy), "flow is a PairEnergy"),
+    "flow of a type": (lambda: solve(flow=well()), "flow is a PairEnergy"),
     "grid outside the domain": (
         lambda: wflow.solve(gaussians().flow(), line(), (0, 1)),
         "domain [[0.0, inf]]",
@@ -227,7 +228,7 @@ def test_spoilt_file(how: str, finished: Path, capsys: pytest.CaptureFixture[str
     spoil, words = SPOILT[how]
     spoil(finished)
     before = finished.read_bytes() if finished.is_file() else None
-    for call in (wflow.load, wflow.resume, lambda p: wflow.resume(p, well(), 2.0)):
+    for call in (wflow.load, wflow.resume, lambda p: wflow.resume(p, GradientFlow(well()), 2.0)):
         with pytest.raises(StorageError) as refusal:
             call(finished)
         assert words in str(refusal.value)

@@ -4,37 +4,17 @@ import math
 
 import numpy as np
 import pytest
+from flows import bell, gauss, interacting, march, orders, well
 
 from wflow import GradientFlow, GridDensity, Particles
-from wflow.energies import FeatureEnergy, PairEnergy
-
-
-def bell(x):
-    """A smooth density of compact support: (1 − x²)⁴₊."""
-    return np.maximum(1 - x[..., 0] ** 2, 0.0) ** 4
-
-
-def well(x):
-    return 0.5 * x[..., 0] ** 2
-
-
-def interacting(**constants):
-    """A flow whose Ψ moves with the solution: three tanh neurons' data, confined by a ridge."""
-    nodes, targets = [[-1.5], [0.7], [2.0]], [1.0, -0.5, 2.0]
-    return GradientFlow(FeatureEnergy("tanh", nodes, targets), ridge=1.0, **constants)
-
-
-def orders(errors):
-    found = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
-    print("errors", errors, "orders", found)
-    return found
+from wflow.energies import PairEnergy
 
 
 @pytest.mark.parametrize("theta", [1.5, 2.0])
-def test_muscl_transport_in_space_and_time(theta, march):
+def test_muscl_transport_in_space_and_time(theta):
     """∂tρ = ∂(ρ x) contracts ρ₀: ρ(t, x) = eᵗ ρ₀(eᵗ x); h and dt halved together, L1."""
     t_end = 0.5
-    flow = GradientFlow(PairEnergy(well))
+    flow = GradientFlow(well())
     errors = []
     for n in (200, 400, 800):
         start = GridDensity.from_function(bell, [(-1.5, 1.5)], n=n)
@@ -46,9 +26,9 @@ def test_muscl_transport_in_space_and_time(theta, march):
     assert orders(errors).min() > 1.9
 
 
-def test_muscl_on_a_graded_grid(march):
+def test_muscl_on_a_graded_grid():
     t_end = 0.5
-    flow = GradientFlow(PairEnergy(well))
+    flow = GradientFlow(well())
     errors = []
     for n in (200, 400, 800):
         edges = 1.5 * np.sinh(np.linspace(-1.2, 1.2, n + 1)) / math.sinh(1.2)
@@ -65,12 +45,6 @@ def test_muscl_on_a_graded_grid(march):
     assert orders(errors).min() > 1.85
 
 
-def gauss(n, mean=1.0, variance=0.25, wide=7.0):
-    return GridDensity.from_function(
-        lambda x: np.exp(-((x[..., 0] - mean) ** 2) / (2 * variance)), [(-wide, wide)], n=n
-    )
-
-
 @pytest.mark.parametrize(
     "method,order,temperature,reaction",
     [
@@ -82,7 +56,7 @@ def gauss(n, mean=1.0, variance=0.25, wide=7.0):
         ("fully-implicit", 1, 0.3, 0.0),
     ],
 )
-def test_order_in_time_with_an_interaction(method, order, temperature, reaction, march):
+def test_order_in_time_with_an_interaction(method, order, temperature, reaction):
     """Ψ depends on the solution, so a frozen Ψ would show as order 1."""
     flow = interacting(temperature=temperature, reaction_rate=reaction)
     start = gauss(160)
@@ -96,12 +70,12 @@ def test_order_in_time_with_an_interaction(method, order, temperature, reaction,
     assert found == pytest.approx([order, order], abs=0.1 if order == 2 else 0.2)
 
 
-def test_strang_of_transport_and_reaction_without_noise(march):
+def test_strang_of_transport_and_reaction_without_noise():
     """τ = 0: MUSCL inside; time and mesh halved together against the finest run's moments."""
     flow = interacting(reaction_rate=1.0)
     moments = []
     for n in (200, 400, 800, 2400):
-        y, problem = march("strang", flow, gauss(n, wide=5.0), 0.5 / n, 1.0)
+        y, problem = march("strang", flow, gauss(n, bounds=(-5, 5)), 0.5 / n, 1.0)
         measure = problem.grid.with_density(y["density"])
         moments.append([measure.mean()[0], measure.second_moment()])
     errors = np.abs(np.array(moments[:-1]) - moments[-1]).max(axis=1)
@@ -109,7 +83,7 @@ def test_strang_of_transport_and_reaction_without_noise(march):
 
 
 @pytest.mark.parametrize("schedule", [1.0, lambda t: 1.0 + t])
-def test_runge_kutta_is_fifth_order(schedule, march):
+def test_runge_kutta_is_fifth_order(schedule):
     rng = np.random.default_rng(0)
     start = Particles(rng.standard_normal((20, 2)))
     energy = PairEnergy(

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from flows import gauss, march
 
 from wflow import GradientFlow, GridDensity, Particles, solve
 from wflow.energies import FeatureEnergy, PairEnergy, RadialFeatures
@@ -29,17 +30,13 @@ def by_ridge():
     return GradientFlow(silent, temperature=TAU, ridge=1.0)
 
 
-def gauss(n):
-    return GridDensity.from_function(
-        lambda x: np.exp(-((x[..., 0] - MEAN) ** 2) / (2 * VARIANCE)), [(-7, 8)], n=n
-    )
-
-
 @pytest.mark.parametrize("flow", [by_potential(), by_ridge()], ids=["potential", "ridge"])
-def test_grid_mean_and_variance_are_second_order(flow, march):
+def test_grid_mean_and_variance_are_second_order(flow):
     errors = []
     for n in (150, 300, 600):
-        y, problem = march("scharfetter-gummel", flow, gauss(n), 1 / (n // 5), 1.0)
+        y, problem = march(
+            "scharfetter-gummel", flow, gauss(n, MEAN, VARIANCE, (-7, 8)), 1 / (n // 5), 1.0
+        )
         measure = problem.grid.with_density(y["density"])
         mean, variance = measure.mean()[0], measure.covariance()[0, 0]
         errors.append(np.hypot(mean - exact(1)[0], variance - exact(1)[1]))
@@ -50,8 +47,12 @@ def test_grid_mean_and_variance_are_second_order(flow, march):
 
 
 def test_schedule_speeds_drift_and_noise_alike():
-    fast = solve(by_potential(schedule=2.0), gauss(300), (0, 0.5), t_eval=[0.5]).measures[0]
-    slow = solve(by_potential(), gauss(300), (0, 1), t_eval=[1.0]).measures[0]
+    fast = solve(
+        by_potential(schedule=2.0), gauss(300, MEAN, VARIANCE, (-7, 8)), (0, 0.5), t_eval=[0.5]
+    ).measures[0]
+    slow = solve(
+        by_potential(), gauss(300, MEAN, VARIANCE, (-7, 8)), (0, 1), t_eval=[1.0]
+    ).measures[0]
     assert np.abs(fast.density - slow.density).max() < 1e-5
 
 
@@ -78,7 +79,7 @@ def test_langevin_follows_its_own_recursion_and_the_flow(h):
 
 def test_gibbs_state_on_the_grid_is_exact_and_left_in_place():
     flow, n = by_potential(), 400
-    start = gauss(n)
+    start = gauss(n, MEAN, VARIANCE, (-7, 8))
     x = start.points()[:, 0]
     gibbs = np.exp(-0.5 * x**2 / TAU)
     gibbs /= gibbs.sum() * 15 / n

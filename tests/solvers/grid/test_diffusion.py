@@ -6,6 +6,7 @@ import math
 import numba
 import numpy as np
 import pytest
+from flows import march, orders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
@@ -46,12 +47,6 @@ def still(temperature, dimension=1):
     return GradientFlow(
         PairEnergy(lambda x: 0.0 * x[..., 0], dimension=dimension), temperature=temperature
     )
-
-
-def orders(errors):
-    found = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
-    print("errors", errors, "orders", found)
-    return found
 
 
 @pytest.mark.parametrize(
@@ -126,7 +121,7 @@ def test_refusals(request_, line):
     assert "\n" not in str(caught.value)
 
 
-def test_crank_nicolson_is_second_order_in_time(march):
+def test_crank_nicolson_is_second_order_in_time():
     """Against the exact exponential of the same three-point operator, so that only dt is seen."""
     edges = np.linspace(0, 1, 33)
     rho = GridDensity(heat(edges, 0.004), [edges])
@@ -151,7 +146,7 @@ def test_crank_nicolson_on_a_graded_grid():
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
-def test_crank_nicolson_with_drift_and_interaction(dimension, march):
+def test_crank_nicolson_with_drift_and_interaction(dimension):
     """Order 2 in dt where Ψ moves with ρ, on several axes, a wall and a ring, graded."""
     rng = np.random.default_rng(0)
     energy = FeatureEnergy("tanh", rng.standard_normal((4, dimension)), rng.standard_normal(4))
@@ -174,7 +169,7 @@ def test_crank_nicolson_with_drift_and_interaction(dimension, march):
     assert np.abs(twin["density"] - runs[-1]).max() < 2 * errors[-1]
 
 
-def test_crank_nicolson_leaves_a_gibbs_state(march):
+def test_crank_nicolson_leaves_a_gibbs_state():
     energy = FeatureEnergy("tanh", [[-1.5, 0.3], [0.7, 1.0]], [1.0, -0.5])
     flow = GradientFlow(energy, temperature=0.3, ridge=0.5)
     start = GridDensity(np.full((24, 20), 1 / 36), [np.linspace(-3, 3, 25), np.linspace(-3, 3, 21)])

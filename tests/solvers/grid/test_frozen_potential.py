@@ -5,6 +5,7 @@ import math
 import numba
 import numpy as np
 import pytest
+from flows import march
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,7 +169,7 @@ def test_risk_and_free_energy_of_frozen_potentials(ridge):
         assert sol.risk[k] == pytest.approx(risk, rel=1e-13)
 
 
-def test_a_schedule_keeps_the_order(march):
+def test_a_schedule_keeps_the_order():
     """ξ = 1 + t: the clock by the trapezoidal rule, second order in dt."""
     energy = PairEnergy(lambda x: np.sin(2 * x).sum(-1), dimension=2)
     flow = GradientFlow(energy, temperature=0.05, schedule=lambda t: 1.0 + t * t)
@@ -184,7 +185,7 @@ def test_a_schedule_keeps_the_order(march):
 
 
 @pytest.mark.parametrize("temperature, fast", [(0.2, True), (1e-3, False), (0.0, False)])
-def test_gibbs_weights_that_are_no_numbers(march, temperature, fast):
+def test_gibbs_weights_that_are_no_numbers(temperature, fast):
     """The kernel of a frozen potential and the sweeps for any potential take the same path."""
     energy = PairEnergy(lambda x: np.sin(x).sum(-1) + (x**2).sum(-1), dimension=2)
     flow, start = GradientFlow(energy, temperature=temperature), smooth()

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from flows import gauss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,15 +12,11 @@ from wflow import GradientFlow, GridDensity, InputError, resume, solve
 from wflow.energies import FeatureEnergy, LocalEnergy, PairEnergy
 from wflow.solvers import Tolerance, get_method
 
+WIDE = (-6, 6)
+
 
 def nothing(x):
     return 0 * x[..., 0]
-
-
-def gauss(n, mean=1.0, variance=0.25, wide=6.0):
-    return GridDensity.from_function(
-        lambda x: np.exp(-((x[..., 0] - mean) ** 2) / (2 * variance)), [(-wide, wide)], n=n
-    )
 
 
 def explicit_limit(temperature, width):
@@ -39,7 +36,7 @@ def test_every_step_of_a_gaussian_is_the_closed_form(h):
     """Ornstein–Uhlenbeck: the moments after 1, 2 and 3 steps, to the second order of the cells."""
     k, tau, errors = 0.8, 0.3, []
     for n in (200, 400):
-        start = gauss(n)
+        start = gauss(n, bounds=WIDE)
         flow = GradientFlow(PairEnergy(lambda x: 0.4 * x[..., 0] ** 2), temperature=tau)
         method = get_method("jko", {"step_size": h})
         problem = method.prepare(flow, start, Tolerance(), 0)
@@ -60,19 +57,23 @@ def test_every_step_of_a_gaussian_is_the_closed_form(h):
 
 def test_a_gaussian_stays_one():
     """The cells' edges after a step are an affine map of those before, away from the cut tails."""
-    start = gauss(400)
+    start = gauss(400, bounds=WIDE)
     flow = GradientFlow(PairEnergy(lambda x: 0.4 * x[..., 0] ** 2), temperature=0.3)
     sol = solve(flow, start, (0, 1), method="jko", method_options={"step_size": 0.5})
     mean, spread = 1.0, 0.5
     for _ in range(2):
         mean, spread = bures(mean, spread, 0.8, 0.3, 0.5)
-    exact = gauss(400, mean, spread**2).density
+    exact = gauss(400, mean, spread**2, WIDE).density
     assert float(np.abs(sol.measures[-1].density - exact) @ start.widths[0]) < 2e-3
 
 
 def test_order_one_in_time_with_an_interaction():
     energy = FeatureEnergy("tanh", [[-1.5], [0.7], [2.0]], [1.0, -0.5, 2.0])
-    flow, start, end = GradientFlow(energy, ridge=1.0, temperature=0.3), gauss(200), 0.8
+    flow, start, end = (
+        GradientFlow(energy, ridge=1.0, temperature=0.3),
+        gauss(200, bounds=WIDE),
+        0.8,
+    )
     far = solve(flow, start, (0, end), t_eval=[end], rtol=1e-8).measures[-1].density
     errors = []
     for n in (8, 16, 32):
@@ -144,7 +145,7 @@ def test_mass_positivity_and_energy_at_any_step(problem, log_size):
 
 
 def test_without_noise_a_quadratic_contracts_by_the_implicit_factor():
-    start = gauss(200, mean=0.5, variance=0.04)
+    start = gauss(200, 0.5, 0.04, WIDE)
     flow = GradientFlow(PairEnergy(lambda x: x[..., 0] ** 2))
     sol = solve(flow, start, (0, 1), method="jko", method_options={"step_size": 0.5})
     second = float(start.weights() @ start.points()[:, 0] ** 2)
@@ -156,7 +157,11 @@ def test_without_noise_a_quadratic_contracts_by_the_implicit_factor():
 
 
 def test_a_run_that_is_resumed_keeps_its_cells(tmp_path):
-    flow, start, options = GradientFlow(LocalEnergy(nothing)), gauss(60), {"step_size": 0.125}
+    flow, start, options = (
+        GradientFlow(LocalEnergy(nothing)),
+        gauss(60, bounds=WIDE),
+        {"step_size": 0.125},
+    )
     once = solve(flow, start, (0, 1), method="jko", method_options=options)
     solve(flow, start, (0, 0.5), method="jko", method_options=options, output=tmp_path / "a.h5")
     again = resume(tmp_path / "a.h5", flow=flow, t_end=1.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from flows import gauss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,15 +11,11 @@ from wflow.energies import FeatureEnergy, LocalEnergy, PairEnergy
 from wflow.solvers import get_method
 from wflow.solvers.grid.jko_entropic import smoothed
 
+WIDE = (-6, 6)
+
 
 def nothing(x):
     return 0.0 * x[..., 0]
-
-
-def gauss(n, mean=0.0, variance=0.25, wide=6.0, d=1):
-    return GridDensity.from_function(
-        lambda x: np.exp(-((x - mean) ** 2).sum(-1) / (2 * variance)), [(-wide, wide)] * d, n=n
-    )
 
 
 def variance(measure):
@@ -29,7 +26,7 @@ def variance(measure):
 @pytest.mark.parametrize("d,n", [(1, 240), (2, 100)])
 def test_a_blur_is_a_diffusion_of_its_variance(d, n):
     """Without an energy, K steps of blur σ add K σ² to the variance: a temperature of σ²/2dt, and no more."""
-    start, sigma = gauss(n, d=d), 0.2
+    start, sigma = gauss(n, 0.0, bounds=WIDE, dimension=d), 0.2
     flow = GradientFlow(PairEnergy(nothing, dimension=d))
     options = {"step_size": 0.1, "blur": sigma}
     sol = solve(flow, start, (0, 0.5), method="jko-entropic", method_options=options)
@@ -42,7 +39,9 @@ def test_the_temperature_is_at_least_that_of_the_blur(sigma):
     tau, h = 0.2, 0.1
     flow = GradientFlow(PairEnergy(lambda x: 0.5 * x[..., 0] ** 2), temperature=tau)
     options = {"step_size": h, "blur": sigma}
-    sol = solve(flow, gauss(240), (0, 12), method="jko-entropic", method_options=options)
+    sol = solve(
+        flow, gauss(240, 0.0, bounds=WIDE), (0, 12), method="jko-entropic", method_options=options
+    )
     assert sol.success, sol.message
     felt = max(tau, sigma**2 / (2 * h))
     print("blur", sigma, "variance at rest", variance(sol.measures[-1]), "temperature", felt)
@@ -53,7 +52,7 @@ def test_the_temperature_is_at_least_that_of_the_blur(sigma):
 def test_order_one_in_time_with_an_interaction(blur):
     energy = FeatureEnergy("tanh", [[-1.5], [0.7], [2.0]], [1.0, -0.5, 2.0])
     flow, end, errors = GradientFlow(energy, ridge=1.0, temperature=0.3), 0.8, []
-    start = gauss(200, mean=1.0)
+    start = gauss(200, bounds=WIDE)
     far = solve(flow, start, (0, end), t_eval=[end], rtol=1e-8).measures[-1].density
     for n in (8, 16, 32):
         options = {"step_size": end / n, "blur": blur}
@@ -102,7 +101,7 @@ def test_logarithms_where_products_vanish():
 
 
 def test_what_it_refuses():
-    start = gauss(60)
+    start = gauss(60, 0.0, bounds=WIDE)
     with pytest.raises(InputError, match="needs a blur"):
         solve(GradientFlow(PairEnergy(nothing)), start, (0, 1), method="jko-entropic")
     with pytest.raises(InputError, match="less than the widest cell"):

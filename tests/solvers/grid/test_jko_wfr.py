@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
+from flows import interacting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wflow import GradientFlow, GridDensity, solve
-from wflow.energies import FeatureEnergy, LocalEnergy
-
-
-def interacting(**constants):
-    energy = FeatureEnergy("tanh", [[-1.5], [0.7], [2.0]], [1.0, -0.5, 2.0])
-    return GradientFlow(energy, ridge=1.0, **constants)
+from wflow.energies import LocalEnergy
 
 
 def test_order_one_to_the_wfr_flow():

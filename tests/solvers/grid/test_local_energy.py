@@ -6,6 +6,7 @@ r"""Ψ = ρ − f: transport that is a diffusion. Barenblatt's profile is exact 
 
 import numpy as np
 import pytest
+from flows import barenblatt
 
 from wflow import GradientFlow, GridDensity, solve
 
@@ -45,14 +46,6 @@ class LocalField:
 
     def first_variation(self, points=None):
         return self._psi
-
-
-def barenblatt(d, t):
-    def density(x):
-        r2 = (x**2).sum(-1)
-        return t ** (-d / (d + 2)) * np.maximum(0.3 - r2 / (2 * (d + 2)) * t ** (-2 / (d + 2)), 0.0)
-
-    return density
 
 
 MASS = {1: 0.3**1.5 * 6**0.5 * 4 / 3, 2: np.pi * 4 * 0.3**2}

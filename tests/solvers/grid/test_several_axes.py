@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from flows import bell, l1, march, orders, well
 
 from wflow import GradientFlow, GridDensity, solve
 from wflow.energies import FeatureEnergy, PairEnergy
@@ -13,48 +14,29 @@ from wflow.solvers import choose_method
 TAU = 0.7
 
 
-def bell(x):
-    """A smooth density of compact support: (1 − |x|²)⁴₊."""
-    return np.maximum(1 - (x**2).sum(-1), 0.0) ** 4
-
-
-def well(dimension=2):
-    return PairEnergy(lambda x: 0.5 * (x**2).sum(-1), dimension=dimension)
-
-
-def orders(errors):
-    found = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
-    print("errors", [float(e) for e in errors], "orders", found)
-    return found
-
-
-def l1(density, exact, grid):
-    return float((np.abs(density - exact) * grid.volumes).sum())
-
-
 @pytest.mark.parametrize(
     "method,theta,least",
     [("muscl", {"theta": 1.5}, 1.75), ("muscl", {"theta": 2.0}, 1.75), ("upwind", {}, 0.85)],
 )
-def test_transport_in_a_quadratic_well(method, theta, least, march):
+def test_transport_in_a_quadratic_well(method, theta, least):
     """∂tρ = ∇·(ρx) contracts ρ₀: ρ(t, x) = e^{2t} ρ₀(eᵗx); h and dt halved together, L1."""
     t_end, errors = 0.5, []
     for n in (40, 80, 160):
         bounds = [(-1.5, 1.5)] * 2
         start = GridDensity.from_function(bell, bounds, n=n)
-        y, _ = march(method, GradientFlow(well()), start, t_end / n, t_end, **theta)
+        y, _ = march(method, GradientFlow(well(2)), start, t_end / n, t_end, **theta)
         exact = GridDensity.from_function(lambda x: bell(x * math.exp(t_end)), bounds, n=n, order=6)
         errors.append(l1(y["density"], exact.density, start))
     assert orders(errors).min() > least
 
 
-def test_transport_on_a_graded_grid(march):
+def test_transport_on_a_graded_grid():
     t_end, errors = 0.3, []
     for n in (40, 80, 160):
         u = np.sinh(np.linspace(-1.2, 1.2, n + 1)) / math.sinh(1.2)
         edges = [1.5 * u, 1.2 * (u + 0.1 * (u**2 - 1))]
         start = GridDensity.from_function(bell, edges=edges)
-        y, _ = march("muscl", GradientFlow(well()), start, t_end / (2 * n), t_end)
+        y, _ = march("muscl", GradientFlow(well(2)), start, t_end / (2 * n), t_end)
         exact = GridDensity.from_function(lambda x: bell(x * math.exp(t_end)), edges=edges, order=6)
         errors.append(l1(y["density"], exact.density, start))
     assert orders(errors).min() > 1.75
@@ -78,7 +60,7 @@ def ring(dimension, n):
 
 @pytest.mark.parametrize("dimension,cells", [(2, (16, 32, 64)), (3, (8, 16))])
 @pytest.mark.parametrize("temperature", [0.0, 0.3])
-def test_smooth_periodic_flow_in_space_and_time(dimension, cells, temperature, march):
+def test_smooth_periodic_flow_in_space_and_time(dimension, cells, temperature):
     """The first moments ∫e^{ix}ρ against the next finer grid, h and dt halved together."""
     method = "scharfetter-gummel" if temperature else "muscl"
     flow = GradientFlow(waves(dimension), temperature=temperature)
@@ -103,7 +85,7 @@ def test_smooth_periodic_flow_in_space_and_time(dimension, cells, temperature, m
         ("backward-euler", 1, 0.3, 0.0),
     ],
 )
-def test_order_in_time_with_an_interaction(method, order, temperature, reaction, march):
+def test_order_in_time_with_an_interaction(method, order, temperature, reaction):
     """Neither the frozen Ψ nor the splitting over the axes costs an order."""
     flow = GradientFlow(waves(2), temperature=temperature, reaction_rate=reaction)
     start = ring(2, 14)
@@ -115,9 +97,9 @@ def test_order_in_time_with_an_interaction(method, order, temperature, reaction,
     assert orders(errors) == pytest.approx([order, order], abs=0.25)
 
 
-def test_ornstein_uhlenbeck_in_two_dimensions(march):
+def test_ornstein_uhlenbeck_in_two_dimensions():
     """Mean e^{−t}, variance τ + (v − τ)e^{−2t} along both axes; the splitting makes a covariance of order dt²."""
-    flow, errors = GradientFlow(well(), temperature=TAU), []
+    flow, errors = GradientFlow(well(2), temperature=TAU), []
     for n in (40, 80, 160):
         start = GridDensity.from_function(
             lambda x: np.exp(-2 * ((x - 1) ** 2).sum(-1)), [(-6, 6)] * 2, n=n
@@ -137,7 +119,7 @@ def test_ornstein_uhlenbeck_in_two_dimensions(march):
 
 @pytest.mark.parametrize("dimension,n", [(2, 20), (3, 8)])
 @pytest.mark.parametrize("periodic", [False, True])
-def test_a_discrete_gibbs_state_is_left_in_place(dimension, n, periodic, march):
+def test_a_discrete_gibbs_state_is_left_in_place(dimension, n, periodic):
     start = GridDensity.from_function(
         bell, [(-1, 2)] * dimension, n=n, periodic=[periodic] * (dimension - 1) + [False]
     )
@@ -152,7 +134,7 @@ def test_a_discrete_gibbs_state_is_left_in_place(dimension, n, periodic, march):
 
 
 @pytest.mark.parametrize("method,temperature", [("muscl", 0.0), ("scharfetter-gummel", 0.2)])
-def test_a_product_stays_a_product_and_axes_may_change_places(method, temperature, march):
+def test_a_product_stays_a_product_and_axes_may_change_places(method, temperature):
     """A flow that does not depend on y leaves the marginal of y alone and moves x as on one axis."""
     one = GridDensity.from_function(lambda x: bell(x - 0.2), [(-1.5, 1.5)], n=30)
     line, _ = march(method, GradientFlow(well(1), temperature=temperature), one, 0.01, 0.2)
@@ -172,7 +154,7 @@ def test_a_product_stays_a_product_and_axes_may_change_places(method, temperatur
 
 
 @pytest.mark.parametrize("method,temperature", [("muscl", 0.0), ("scharfetter-gummel", 0.2)])
-def test_frozen_coordinates_do_not_move(method, temperature, march):
+def test_frozen_coordinates_do_not_move(method, temperature):
     """With y frozen each row moves on its own, and its mass stays what it was to rounding."""
     start = GridDensity.from_function(bell, [(-1.5, 1.5)] * 2, n=(24, 10))
     flow = GradientFlow(PairEnergy(lambda x: x[..., 0] * x[..., 1], dimension=2))
@@ -211,7 +193,7 @@ def invariants_of():
     return check
 
 
-def test_explicit_and_implicit_drift_diffusion_have_the_same_limit(march):
+def test_explicit_and_implicit_drift_diffusion_have_the_same_limit():
     """The same fluxes: what is left between them is their error in time, and falls with its square."""
     start, flow = ring(2, 12), GradientFlow(waves(2), temperature=0.05)
     errors = []

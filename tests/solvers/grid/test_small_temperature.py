@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from flows import gauss
 
 from wflow import GradientFlow, GridDensity, InputError, solve
 from wflow.energies import PairEnergy
 
 MEAN, VARIANCE, T_END = 0.6, 0.04, 0.5
+BOUNDS = (-1, 2)
 
 
 def flow_of(tau, dimension=1):
@@ -16,20 +18,14 @@ def flow_of(tau, dimension=1):
     return GradientFlow(energy, temperature=tau)
 
 
-def gauss(mean, variance, n):
-    return GridDensity.from_function(
-        lambda x: np.exp(-((x[..., 0] - mean) ** 2) / (2 * variance)), [(-1, 2)], n=n
-    )
-
-
 def errors_of(method, tau):
     """L1 errors against the exact Ornstein–Uhlenbeck Gaussian, dt and h halved together."""
     decay, errors = math.exp(-T_END), []
     for n in (100, 200, 400):
         variance = tau + (VARIANCE - tau) * decay**2
-        exact = gauss(MEAN * decay, variance, n)
+        exact = gauss(n, MEAN * decay, variance, BOUNDS)
         sol = solve(
-            flow_of(tau), gauss(MEAN, VARIANCE, n), (0, T_END), method=method, t_eval=[T_END],
+            flow_of(tau), gauss(n, MEAN, VARIANCE, BOUNDS), (0, T_END), method=method, t_eval=[T_END],
             max_step=0.4 / n,
         )  # fmt: skip
         assert sol.success, sol.message
@@ -79,11 +75,11 @@ def test_mass_enters_empty_cells():
 
 def test_without_noise_it_sends_to_muscl():
     with pytest.raises(InputError, match="choose that"):
-        solve(flow_of(0.0), gauss(0, 0.1, 20), (0, 1), method="muscl-diffusion")
+        solve(flow_of(0.0), gauss(20, 0, 0.1, BOUNDS), (0, 1), method="muscl-diffusion")
 
 
 def test_slopes_that_would_close_the_front():
     with pytest.raises(InputError, match="empty cell"):
         solve(
-            flow_of(0.1), gauss(0, 0.1, 20), (0, 1), method="muscl-diffusion", method_options={"theta": 2.0}
+            flow_of(0.1), gauss(20, 0, 0.1, BOUNDS), (0, 1), method="muscl-diffusion", method_options={"theta": 2.0}
         )  # fmt: skip

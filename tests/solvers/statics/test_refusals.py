@@ -5,16 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flows import well
 
 import wflow
 from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.errors import InputError
 from wflow.measures import Particles, TensorGrid
 from wflow.solvers.statics import duality_gap, minimise_on_grid, minimise_sparse
-
-
-def well(dimension=1):
-    return PairEnergy(lambda x: (x**2).sum(axis=-1), dimension=dimension)
 
 
 @pytest.mark.parametrize(
