@@ -8,17 +8,16 @@ with :func:`register`. The file is found by itself; the shared tests (order, inv
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from wflow.errors import InputError, unknown
+from wflow.tools.register import Register
 
 Arrays = dict[str, np.ndarray]
 Kind = Literal["adaptive", "cfl", "fixed", "discrete"]
@@ -94,16 +93,11 @@ class Method(ABC):
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
 
-_METHODS: dict[str, type[Method]] = {}
-M = TypeVar("M", bound=type[Method])
-
-
-def register(method: M) -> M:
-    """Enter a method in the register under its name."""
-    if method.name in _METHODS and _METHODS[method.name].__qualname__ != method.__qualname__:
-        raise InputError(f"two methods are called '{method.name}': rename one")
-    _METHODS[method.name] = method
-    return method
+METHODS: Register[type[Method]] = Register(
+    "method", "wflow.solvers.grid", "wflow.solvers.particles", "wflow.solvers.networks"
+)
+register = METHODS.enter
+"""Enter a method in the register under its name."""
 
 
 def methods() -> Mapping[str, type[Method]]:
@@ -112,11 +106,7 @@ def methods() -> Mapping[str, type[Method]]:
     >>> {"muscl", "runge-kutta", "langevin", "sgd"} <= set(methods())
     True
     """
-    for package in ("grid", "particles", "networks"):
-        module = importlib.import_module(f"wflow.solvers.{package}")
-        for found in pkgutil.iter_modules(module.__path__):
-            importlib.import_module(f"wflow.solvers.{package}.{found.name}")
-    return _METHODS
+    return METHODS
 
 
 def get_method(spec: str | Method, options: Mapping[str, Any] | None = None) -> Method:
@@ -136,10 +126,7 @@ def get_method(spec: str | Method, options: Mapping[str, Any] | None = None) -> 
         return spec
     if not isinstance(spec, str):
         raise InputError(f"method {spec!r}: give a name or a method object")
-    known = methods()
-    if spec not in known:
-        raise unknown("method", spec, known)
-    cls = known[spec]
+    cls = METHODS[spec]
     allowed = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     for key in options or {}:
         if key not in allowed:

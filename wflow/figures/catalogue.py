@@ -6,9 +6,7 @@ and ``draw`` (a picture of them), decorate with :func:`figure`. The file is foun
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from wflow.errors import InputError, StorageError, unknown
+from wflow.errors import InputError, StorageError
 from wflow.results.labelled import Labelled, check_free, write_labelled
 from wflow.results.plotting import save_figure
+from wflow.tools.register import Register
 
 T = TypeVar("T")
 
@@ -67,14 +66,9 @@ class Figure(ABC):
         return dict(sizes[size])
 
 
-_FIGURES: dict[str, type[Figure]] = {}
-F = TypeVar("F", bound=type[Figure])
-
-
-def figure(cls: F) -> F:
-    """Enter a figure in the catalogue under its name."""
-    _FIGURES[cls.name] = cls
-    return cls
+FIGURES: Register[type[Figure]] = Register("figure", "wflow.figures")
+figure = FIGURES.enter
+"""Enter a figure in the catalogue under its name."""
 
 
 def figures() -> Mapping[str, type[Figure]]:
@@ -83,10 +77,7 @@ def figures() -> Mapping[str, type[Figure]]:
     >>> "mmn-1" in figures()
     True
     """
-    package = importlib.import_module("wflow.figures")
-    for found in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"wflow.figures.{found.name}")
-    return dict(sorted(_FIGURES.items()))
+    return FIGURES
 
 
 def get_figure(name: str) -> Figure:
@@ -97,10 +88,7 @@ def get_figure(name: str) -> Figure:
     InputError
         for an unknown name
     """
-    known = figures()
-    if name not in known:
-        raise unknown("figure", name, known)
-    return known[name]()
+    return FIGURES[name]()
 
 
 def places(name: str, folder: str | os.PathLike[str], overwrite: bool) -> tuple[Path, Path]:

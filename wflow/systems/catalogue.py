@@ -6,23 +6,20 @@ A system is one file here: subclass :class:`System`, state name, source and para
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from types import ModuleType
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from wflow.energies.base import Energy
 from wflow.energies.features.energy import FeatureMap
-from wflow.errors import InputError, unknown
+from wflow.errors import InputError
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
 from wflow.tools.parameters import Parameter, read_parameters
+from wflow.tools.register import Register
 
 FLOW_PARAMETERS = (
     Parameter("temperature", 0.0, "noise tau = 1/beta; 0 is noiseless", low=0),
@@ -189,35 +186,19 @@ class System(ABC):
         return f"<system {self.name}: {inside}>"
 
 
-_SYSTEMS: dict[str, type[System]] = {}
-S = TypeVar("S", bound=type[System])
-
-
-class SystemModule(ModuleType):
-    """A system's module that can be called for the system, so that ``wflow.systems.digits(...)`` always works."""
-
-    def __call__(self, **parameters: Any) -> System:
-        return get(self.__name__.rpartition(".")[2].replace("_", "-"), **parameters)
-
-
-def system(cls: S) -> S:
-    """Enter a system in the catalogue under its name."""
-    _SYSTEMS[cls.name] = cls
-    # Once imported, the module stands in the package under the name by which its system is called.
-    sys.modules[cls.__module__].__class__ = SystemModule
-    return cls
+SYSTEMS: Register[type[System]] = Register("system", "wflow.systems", remedy="See 'wflow list'.")
+system = SYSTEMS.enter
+"""Enter a system in the catalogue under its name."""
 
 
 def catalogue() -> Mapping[str, type[System]]:
     """All systems by name.
 
-    >>> "isotropic-gaussians" in catalogue()
+    >>> import wflow
+    >>> "isotropic-gaussians" in wflow.systems.catalogue()
     True
     """
-    package = importlib.import_module("wflow.systems")
-    for found in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"wflow.systems.{found.name}")
-    return dict(sorted(_SYSTEMS.items()))
+    return SYSTEMS
 
 
 def get(name: str, **parameters: Any) -> System:
@@ -228,10 +209,8 @@ def get(name: str, **parameters: Any) -> System:
     InputError
         for an unknown system or parameter, or a value that is not allowed
 
-    >>> get("isotropic-gaussians", d=10).d
+    >>> import wflow
+    >>> wflow.systems.get("isotropic-gaussians", d=10).d
     10
     """
-    known = catalogue()
-    if name not in known:
-        raise unknown("system", name, known, "See 'wflow list'.")
-    return known[name](**parameters)
+    return SYSTEMS[name](**parameters)
