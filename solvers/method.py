@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from wflow.errors import InputError, unknown
+from wflow.solvers.step_size import Adaptive, Stability, StepSize
 from wflow.tools.register import Register
 
 Arrays = dict[str, np.ndarray]
-Kind = Literal["adaptive", "cfl", "fixed", "discrete"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,29 @@ class Step:
     limit: float = math.inf
     status: Literal["ok", "refused"] = "ok"
     reason: str = ""
+
+    @classmethod
+    def refused(cls, reason: str, limit: float = math.inf) -> Step:
+        """A step not taken, and the length to try in its place; half of it where no limit is named.
+
+        >>> Step.refused("CFL bound", 0.1).status
+        'refused'
+        """
+        return cls({}, {}, limit=limit, status="refused", reason=reason)
+
+
+def in_halves(
+    step: Callable[[float, float, Arrays, Arrays], Step],
+    t: float,
+    h: float,
+    y: Arrays,
+    carry: Arrays,
+) -> Step:
+    """``step(t, h, y, carry)`` taken twice with half of h; the refusal of either half is that of both."""
+    half = step(t, 0.5 * h, y, carry)
+    if half.status == "refused":
+        return half
+    return step(t + 0.5 * h, 0.5 * h, half.y, half.carry)
 
 
 @dataclass(frozen=True)
@@ -63,12 +86,10 @@ class Method(ABC):
 
     name: ClassVar[str]
     acts_on: ClassVar[Literal["grid", "particles", "network"]]
-    kind: ClassVar[Kind]
     order: ClassVar[int]
     error_order: ClassVar[int] = 0
-    """Power of h with which the embedded error estimate shrinks (adaptive methods)."""
+    """Power of h with which the embedded error estimate shrinks; 0 where there is none."""
     preserves: ClassVar[frozenset[str]] = frozenset()
-    noisy: ClassVar[bool] = False
     reacts: ClassVar[bool] = False
     """Whether birth–death is solved; else a flow with reaction_rate > 0 is refused."""
 
@@ -80,8 +101,12 @@ class Method(ABC):
         """The carry at the start."""
         return {}
 
+    def control(self, problem: Any) -> StepSize:
+        """What decides how long the steps are: the embedded error if there is one, else the limits that steps name."""
+        return Adaptive(self.error_order) if self.error_order else Stability()
+
     def first_step(self, problem: Any, t: float, y: Arrays, carry: Arrays) -> float:
-        """A step size to begin with."""
+        """A step size to begin with, unless the steps are fixed."""
         return 1e-3
 
     @abstractmethod

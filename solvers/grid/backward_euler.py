@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from wflow.solvers.grid.parts.axis_by_axis import implicit, moving_axes, rates
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, register
+from wflow.solvers.step_size import Fixed, StepSize
 from wflow.tools.checks import positive
 
 
@@ -25,15 +26,14 @@ class BackwardEuler(GridMethod):
     step_size: float = 1e-2
 
     name = "backward-euler"
-    kind = "fixed"
     order = 1
     preserves = frozenset({"mass", "positive"})
 
     def __post_init__(self) -> None:
         positive("step_size", self.step_size)
 
-    def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.step_size
+    def control(self, problem: GridProblem) -> StepSize:
+        return Fixed(self.step_size)
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         mass = y["density"] * problem.volumes

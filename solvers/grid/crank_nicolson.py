@@ -30,7 +30,7 @@ from wflow.solvers.grid.parts.axis_by_axis import (
     rates,
     to_lines,
 )
-from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
 POSITIVE = 0.9999
@@ -43,7 +43,6 @@ class CrankNicolson(GridMethod):
     """Trapezoidal drift–diffusion within the bound for positivity; adaptive where Ψ depends on ρ."""
 
     name = "crank-nicolson"
-    kind = "adaptive"
     order = 2
     error_order = 2
     preserves = frozenset({"mass", "positive", "energy"})
@@ -55,21 +54,18 @@ class CrankNicolson(GridMethod):
         start = y["density"] * problem.volumes
         old = _sweep(problem, t, carry["potential"])
         if h > (limit := _limit(problem, old)):
-            return Step(y, carry, limit=limit, status="refused", reason="bound for positivity")
+            return Step.refused("bound for positivity", limit)
         stage = _pass(problem, start, old, h)
         psi, _ = problem.potential(stage / problem.volumes)
         middle = _sweep(problem, t + 0.5 * h, 0.5 * (carry["potential"] + psi))
         if h > (limit := _limit(problem, middle)):
-            limit = min(limit, 0.9 * h)
-            return Step(y, carry, limit=limit, status="refused", reason="bound for positivity")
+            return Step.refused("bound for positivity", min(limit, 0.9 * h))
         mass = _pass(problem, start, middle, h)
         density = mass / problem.volumes
         after = problem.state(density)
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
         error = problem.error(mass - stage)
         limit = _limit(problem, _sweep(problem, t + h, after["potential"]))
-        return Step({"density": density}, after, error=error, limit=limit)
+        return problem.accept(h, carry, density, after, error=error, limit=limit)
 
 
 def _sweep(problem: GridProblem, t: float, psi: np.ndarray) -> list[Rates]:

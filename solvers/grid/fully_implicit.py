@@ -21,12 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from wflow.solvers.grid.parts.axis_by_axis import implicit, moving_axes, rates
-from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
-from wflow.solvers.method import Arrays, Step, register
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
+from wflow.solvers.method import Arrays, Step, in_halves, register
+from wflow.solvers.step_size import Fixed, StepSize
 from wflow.tools.checks import positive
 
 CLOSE, LOOSE = 1e-12, 1e-9
@@ -50,22 +52,21 @@ class FullyImplicit(GridMethod):
     step_size: float = 1e-1
 
     name = "fully-implicit"
-    kind = "fixed"
     order = 1
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:
         positive("step_size", self.step_size)
 
-    def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.step_size
+    def control(self, problem: GridProblem) -> StepSize:
+        return Fixed(self.step_size)
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        return _step(problem, t, h, y, carry, HALVINGS)
+        return _step(problem, t, h, y, carry)
 
 
 def _step(
-    problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays, halvings: int
+    problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays, halvings: int = HALVINGS
 ) -> Step:
     start = y["density"] * problem.volumes
 
@@ -79,18 +80,12 @@ def _step(
     found = fixed_point(solves, start.ravel())
     if found is not None:
         density = found.reshape(start.shape) / problem.volumes
-        after = problem.state(density)
-        if not energy_rises(carry, after):
-            return Step({"density": density}, after)
+        done = problem.accept(h, carry, density, problem.state(density))
+        if done.status == "ok":
+            return done
     if halvings == 0:
-        return Step(y, carry, limit=0.5 * h, status="refused", reason="Newton's method failed")
-    half = _step(problem, t, 0.5 * h, y, carry, halvings - 1)
-    if half.status == "refused":
-        return Step(y, carry, limit=half.limit, status="refused", reason=half.reason)
-    rest = _step(problem, t + 0.5 * h, 0.5 * h, half.y, half.carry, halvings - 1)
-    if rest.status == "refused":
-        return Step(y, carry, limit=rest.limit, status="refused", reason=rest.reason)
-    return rest
+        return Step.refused("Newton's method failed", 0.5 * h)
+    return in_halves(partial(_step, problem, halvings=halvings - 1), t, h, y, carry)
 
 
 def fixed_point(solves: Map, start: np.ndarray) -> np.ndarray | None:

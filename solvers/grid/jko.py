@@ -30,6 +30,7 @@ from wflow.solvers.grid.parts.problem import check_mass
 from wflow.solvers.grid.parts.projected_newton import minimise
 from wflow.solvers.grid.quantiles import spread
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.step_size import Fixed, StepSize
 from wflow.tools.checks import check_count, positive
 
 LEAST_MASS = 1e-9
@@ -317,7 +318,6 @@ class Jko(Method):
 
     name = "jko"
     acts_on = "grid"
-    kind = "fixed"
     order = 1
     preserves = frozenset({"mass", "positive", "energy"})
 
@@ -334,8 +334,8 @@ class Jko(Method):
     def init(self, problem: QuantileJkoProblem, t: float, y: Arrays) -> Arrays:
         return problem.state(y, 0.0, 0)
 
-    def first_step(self, problem: QuantileJkoProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.step_size
+    def control(self, problem: QuantileJkoProblem) -> StepSize:
+        return Fixed(self.step_size)
 
     def step(
         self, problem: QuantileJkoProblem, t: float, h: float, y: Arrays, carry: Arrays

@@ -29,6 +29,7 @@ from wflow.errors import InputError
 from wflow.solvers.grid.parts.linearised_movement import Internal
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
+from wflow.solvers.step_size import Fixed, StepSize
 from wflow.tools.checks import positive
 
 ITERATIONS = 500
@@ -53,7 +54,6 @@ class JkoEntropic(GridMethod):
     tolerance: float = 1e-8
 
     name = "jko-entropic"
-    kind = "fixed"
     order = 1
     preserves = frozenset({"mass", "positive"})
 
@@ -81,8 +81,8 @@ class JkoEntropic(GridMethod):
         """σ of a step with ∫ξdt = ``clock``."""
         return self.blur or math.sqrt(2 * problem.flow.temperature * clock)
 
-    def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.step_size
+    def control(self, problem: GridProblem) -> StepSize:
+        return Fixed(self.step_size)
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         clock = h * problem.flow.schedule(t + h)
@@ -116,7 +116,7 @@ class JkoEntropic(GridMethod):
                 return Step({"density": rho}, problem.state(rho))
             log_b = mixer.next(log_b, wanted - log_b, held)
         why = f"the scaling iteration did not converge (relative residual {wrong:.1e})"
-        return Step(y, carry, limit=0.5 * h, status="refused", reason=why)
+        return Step.refused(why, 0.5 * h)
 
 
 class Mixer:

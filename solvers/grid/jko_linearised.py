@@ -13,6 +13,7 @@ Source: Cancès, Gallouët & Todeschini, Numer. Math. 146 (2020) 437.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.solvers.grid.parts.linearised_movement import Box, Convex, Internal, solve
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
-from wflow.solvers.method import Arrays, Step, Tolerance, register
+from wflow.solvers.method import Arrays, Step, Tolerance, in_halves, register
+from wflow.solvers.step_size import Fixed, StepSize
 from wflow.tools.checks import positive
 
 LOOSE = 1e-4
@@ -89,7 +91,6 @@ class JkoLinearised(GridMethod):
     tolerance: float = 1e-6
 
     name = "jko-linearised"
-    kind = "fixed"
     order = 1
     preserves = frozenset({"mass", "positive", "energy"})
 
@@ -105,11 +106,11 @@ class JkoLinearised(GridMethod):
             )
         return JkoProblem(flow, measure, tolerance)
 
-    def first_step(self, problem: JkoProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.step_size
+    def control(self, problem: JkoProblem) -> StepSize:
+        return Fixed(self.step_size)
 
     def step(self, problem: JkoProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        return _step(problem, t, h, y, carry, max(self.tolerance, LOOSE), self.tolerance, HALVINGS)
+        return _step(problem, t, h, y, carry, self.tolerance)
 
 
 def _step(
@@ -118,9 +119,8 @@ def _step(
     h: float,
     y: Arrays,
     carry: Arrays,
-    loose: float,
     tolerance: float,
-    halvings: int,
+    halvings: int = HALVINGS,
 ) -> Step:
     clock = h * problem.flow.schedule(t + h)
     if clock == 0 or problem.box.faces.shape[0] == 0:
@@ -132,7 +132,7 @@ def _step(
     )
     numbers = {"residual": found.residual, "gap": found.gap, "newton_steps": found.steps}
     solved = {k: np.array(float(v)) for k, v in numbers.items()}
-    if found.residual <= loose:
+    if found.residual <= max(tolerance, LOOSE):
         new = found.density.reshape(y["density"].shape)
         after = problem.state(new)
         if not energy_rises(carry, after):
@@ -143,11 +143,10 @@ def _step(
             return Step(y, carry | solved)
     if halvings == 0:
         why = f"the step's problem was not solved (residual {found.residual:.1e})"
-        return Step(y, carry, limit=0.5 * h, status="refused", reason=why)
-    half = _step(problem, t, 0.5 * h, y, carry, loose, tolerance, halvings - 1)
-    if half.status == "refused":
-        return Step(y, carry, limit=half.limit, status="refused", reason=half.reason)
-    rest = _step(problem, t + 0.5 * h, 0.5 * h, half.y, half.carry, loose, tolerance, halvings - 1)
-    if rest.status == "refused":
-        return Step(y, carry, limit=rest.limit, status="refused", reason=rest.reason)
-    return half if energy_rises(carry, rest.carry) else rest
+        return Step.refused(why, 0.5 * h)
+    half = partial(_step, problem, tolerance=tolerance, halvings=halvings - 1)
+    done = in_halves(half, t, h, y, carry)
+    if done.status == "ok" and energy_rises(carry, done.carry):
+        # At rest: each half rose by rounding, and both together by more than one step may.
+        return Step(y, carry | {k: done.carry[k] for k in solved})
+    return done

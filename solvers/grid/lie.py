@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wflow.errors import InputError
-from wflow.solvers.grid.parts.operator_splitting import Composition, refusal
+from wflow.solvers.grid.parts.operator_splitting import Composition
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
@@ -36,7 +36,7 @@ class Lie(Composition):
             start = self.reacted(problem, t, h, start, carry)
         moved = self.transported(problem, t, h, start)
         if moved.status == "refused":
-            return refusal(moved, y, carry)
+            return moved
         new = moved.y["density"]
         if self.first == "transport":
             new = self.reacted(problem, t, h, new, moved.carry)

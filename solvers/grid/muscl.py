@@ -13,14 +13,14 @@ estimate of L: Sommeijer, Shampine & Verwer, J. Comput. Appl. Math. 88 (1998) 31
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wflow.errors import InputError
 from wflow.kernels.grid.sums import advance
 from wflow.solvers.grid.parts.explicit_transport import POSITIVE, TransportMethod, stiffness
-from wflow.solvers.grid.parts.problem import GridProblem, energy_rises
+from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 from wflow.tools.checks import non_negative
 
@@ -51,26 +51,25 @@ class Muscl(TransportMethod):
         rho, carry = y["density"], self.known(problem, t, y, carry)
         rate0, outflow = carry["rate"], float(carry["outflow"])
         if h * outflow > POSITIVE:
-            return Step(y, carry, limit=self.cfl / outflow, status="refused", reason="CFL bound")
+            return Step.refused("CFL bound", self.cfl / outflow)
         stage = advance(rho, rho, rate0, h, 1.0, problem.room("stage"))
         psi, _ = problem.potential(stage)
         rate1, outflow = self.tendency(problem, t + h, stage, psi, problem.room("rate"))
         if h * outflow > POSITIVE:
-            limit = min(self.cfl / outflow, 0.9 * h)
-            return Step(y, carry, limit=limit, status="refused", reason="CFL bound at stage 2")
+            return Step.refused("CFL bound at stage 2", min(self.cfl / outflow, 0.9 * h))
         stiff = stiffness(problem, h, rate0, rate1)
         if h * stiff > TOO_STIFF:
-            limit = min(STABLE / stiff, 0.9 * h)
-            return Step(y, carry, limit=limit, status="refused", reason="stability of diffusion")
+            return Step.refused("stability of diffusion", min(STABLE / stiff, 0.9 * h))
         # ½ρ + ½(stage + h rate): a convex combination, hence positive.
         new = advance(rho, stage, rate1, h, 0.5)
         after = problem.state(new)
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
+        done = problem.accept(h, carry, new, after)
+        if done.status == "refused":
+            return done
         stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))
         after |= self.rates(problem, t + h, new, after["potential"])
         limit = self.limit(after)
         if stiff > 0:
             limit = min(limit, STABLE / stiff)
         after["stiffness"] = np.array(stiff)
-        return Step({"density": new}, after, limit=limit)
+        return replace(done, limit=limit)

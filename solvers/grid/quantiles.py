@@ -54,7 +54,6 @@ class Quantiles(Method):
 
     name = "quantiles"
     acts_on = "grid"
-    kind = "adaptive"
     order = 5
     error_order = 5
     reacts = True

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 
 
@@ -27,7 +27,6 @@ class Reaction(GridMethod):
     """Pure birth–death, second order, on grids of any dimension."""
 
     name = "reaction"
-    kind = "adaptive"
     order = 2
     error_order = 2
     reacts = True
@@ -44,11 +43,10 @@ class Reaction(GridMethod):
         start = y["density"]
         new = react(problem, t, h, start, carry["potential"])
         after = problem.state(new)
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
         # Against Ψ and ξ of the start throughout.
         plain = frozen_reaction(problem, h * problem.flow.schedule(t), start, carry["potential"])
-        return Step({"density": new}, after, error=problem.error((new - plain) * problem.volumes))
+        error = problem.error((new - plain) * problem.volumes)
+        return problem.accept(h, carry, new, after, error=error)
 
 
 def react(

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wflow.solvers.grid.parts.axis_by_axis import implicit, mean_rates, moving_axes, rates
-from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
 
@@ -29,7 +29,6 @@ class ScharfetterGummel(GridMethod):
     """Implicit drift–diffusion by Patankar weights; adaptive by its embedded first-order stage."""
 
     name = "scharfetter-gummel"
-    kind = "adaptive"
     order = 2
     error_order = 2
     preserves = frozenset({"mass", "positive", "energy"})
@@ -50,7 +49,4 @@ class ScharfetterGummel(GridMethod):
             mass = implicit(problem, mass, mean_rates(problem, k, new, (start, stage), reached), h)
         density = mass / volumes
         after = problem.state(density)
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
-        error = problem.error(mass - stage)
-        return Step({"density": density}, after, error=error)
+        return problem.accept(h, carry, density, after, error=problem.error(mass - stage))

@@ -23,7 +23,7 @@ from wflow.errors import InputError
 from wflow.kernels.grid.drift_diffusion import drift_diffusion_stage
 from wflow.kernels.grid.drift_diffusion_frozen import FrozenRates, frozen_rates, frozen_step, spans
 from wflow.kernels.transport_slabs import recycled_empty
-from wflow.solvers.grid.parts.problem import Axes, GridMethod, GridProblem, Sums, energy_rises
+from wflow.solvers.grid.parts.problem import Axes, GridMethod, GridProblem, Sums
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 from wflow.tools.checks import non_negative
 
@@ -39,7 +39,6 @@ class ExplicitDriftDiffusion(GridMethod):
     cfl: float = 0.9
 
     name = "scharfetter-gummel-explicit"
-    kind = "cfl"
     order = 2
     preserves = frozenset({"mass", "positive", "energy"})
 
@@ -48,10 +47,10 @@ class ExplicitDriftDiffusion(GridMethod):
             raise InputError(f"cfl = {self.cfl}: must be in (0, 1], the bound for positivity")
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        return _Problem(flow, measure, tolerance)
+        return ExplicitProblem(flow, measure, tolerance)
 
     def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        assert isinstance(problem, _Problem)
+        assert isinstance(problem, ExplicitProblem)
         if problem.fast:
             return problem.linear_state(y["density"])
         rho = y["density"]
@@ -60,38 +59,36 @@ class ExplicitDriftDiffusion(GridMethod):
         leaving, sums = problem.stage(t, rho, rho, psi, 0.0, 1.0, problem.room("stage"), seen=True)
         return problem.observed(psi, risk, sums) | {"leaving": np.array(leaving)}
 
-    def first_step(self, problem: Any, t: float, y: Arrays, carry: Arrays) -> float:
+    def first_step(self, problem: ExplicitProblem, t: float, y: Arrays, carry: Arrays) -> float:
         return self._limit(problem, t, carry)
 
-    def step(self, problem: Any, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+    def step(self, problem: ExplicitProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         if problem.fast:
             return self._frozen_step(problem, t, h, y, carry)
         rho = y["density"]
         stage = problem.room("stage")
         leaving, _ = problem.stage(t, rho, rho, carry["potential"], h, 1.0, stage)
         if h * leaving > POSITIVE:
-            return Step(y, carry, limit=self.cfl / leaving, status="refused", reason="CFL bound")
+            return Step.refused("CFL bound", self.cfl / leaving)
         psi, _ = problem.potential(stage)
         new = recycled_empty(rho.shape)
         # ½ρ + ½(stage + h rate): a convex combination, hence positive.
         leaving, sums = problem.stage(t + h, rho, stage, psi, h, 0.5, new, seen=True)
         if h * leaving > POSITIVE:
-            limit = min(self.cfl / leaving, 0.9 * h)
-            return Step(y, carry, limit=limit, status="refused", reason="CFL bound at stage 2")
+            return Step.refused("CFL bound at stage 2", min(self.cfl / leaving, 0.9 * h))
         after = problem.observed(*problem.potential(new), sums) | {"leaving": np.array(leaving)}
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
         # The rates at the new density are not known before the next step; those of the last stage stand for them.
-        return Step({"density": new}, after, limit=self._limit(problem, t + h, after))
+        return problem.accept(h, carry, new, after, limit=self._limit(problem, t + h, after))
 
-    def _frozen_step(self, problem: _Problem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+    def _frozen_step(
+        self, problem: ExplicitProblem, t: float, h: float, y: Arrays, carry: Arrays
+    ) -> Step:
         # The trapezoidal rule for the clock ∫ξ dt, second order like two stages.
         schedule = problem.flow.schedule
         clock = 0.5 * h * (schedule(t) + schedule(t + h))
         leaving = problem.rates.leaving
         if clock * leaving > POSITIVE:
-            limit = 0.9 * h * POSITIVE / (clock * leaving)
-            return Step(y, carry, limit=limit, status="refused", reason="CFL bound")
+            return Step.refused("CFL bound", 0.9 * h * POSITIVE / (clock * leaving))
         new, sums = frozen_step(
             y["density"].reshape(problem.box_shape),
             problem.rates,
@@ -103,11 +100,9 @@ class ExplicitDriftDiffusion(GridMethod):
         )
         density = new.reshape(y["density"].shape)
         after = problem.linear_state(density, sums)
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
-        return Step({"density": density}, after, limit=self._limit(problem, t + h, after))
+        return problem.accept(h, carry, density, after, limit=self._limit(problem, t + h, after))
 
-    def _limit(self, problem: _Problem, t: float, carry: Arrays) -> float:
+    def _limit(self, problem: ExplicitProblem, t: float, carry: Arrays) -> float:
         if problem.fast:
             leaving = problem.rates.leaving * problem.flow.schedule(t)
         else:
@@ -115,7 +110,7 @@ class ExplicitDriftDiffusion(GridMethod):
         return self.cfl / leaving if leaving > 0 else math.inf
 
 
-class _Problem(GridProblem):
+class ExplicitProblem(GridProblem):
     """With the rates of a potential that stays."""
 
     @cached_property

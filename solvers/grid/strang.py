@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wflow.solvers.grid.parts.operator_splitting import Composition, refusal
+from wflow.solvers.grid.parts.operator_splitting import Composition
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
@@ -26,7 +26,7 @@ class Strang(Composition):
         first = self.reacted(problem, t, 0.5 * h, y["density"], carry)
         middle = self.transported(problem, t, h, first)
         if middle.status == "refused":
-            return refusal(middle, y, carry)
+            return middle
         new = self.reacted(problem, t + 0.5 * h, 0.5 * h, middle.y["density"], middle.carry)
         clock = h * problem.flow.schedule(t + 0.5 * h)
         return self.finished(problem, h, (y, carry), (first, middle), new, clock)

@@ -10,13 +10,13 @@ Source: Courant, Isaacson & Rees, Comm. Pure Appl. Math. 5 (1952) 243.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wflow.kernels.grid.sums import advance
 from wflow.solvers.grid.parts.explicit_transport import POSITIVE, TransportMethod, stiffness
-from wflow.solvers.grid.parts.problem import GridProblem, energy_rises
+from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
 STABLE, TOO_STIFF, FORGET = 1.5, 2.2, 0.98
@@ -37,17 +37,17 @@ class Upwind(TransportMethod):
         rho, carry = y["density"], self.known(problem, t, y, carry)
         outflow = float(carry["outflow"])
         if h * outflow > POSITIVE:
-            return Step(y, carry, limit=self.cfl / outflow, status="refused", reason="CFL bound")
+            return Step.refused("CFL bound", self.cfl / outflow)
         new = advance(rho, rho, carry["rate"], h, 1.0)
         after = problem.state(new)
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
+        done = problem.accept(h, carry, new, after)
+        if done.status == "refused":
+            return done
         after |= self.rates(problem, t + h, new, after["potential"])
         stiff = stiffness(problem, h, carry["rate"], after["rate"])
         if h * stiff > TOO_STIFF:
-            limit = min(STABLE / stiff, 0.9 * h)
-            return Step(y, carry, limit=limit, status="refused", reason="stability of diffusion")
+            return Step.refused("stability of diffusion", min(STABLE / stiff, 0.9 * h))
         stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))
         after["stiffness"] = np.array(stiff)
         limit = min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
-        return Step({"density": new}, after, limit=limit)
+        return replace(done, limit=limit)

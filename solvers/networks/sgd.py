@@ -17,6 +17,7 @@ import numpy as np
 
 from wflow.solvers.method import Arrays, Method, Step, register
 from wflow.solvers.networks.problem import NetworkProblem
+from wflow.solvers.step_size import Clock, StepSize
 from wflow.tools.streams import stream
 
 STREAM_STEPS = 1024
@@ -36,15 +37,13 @@ class StochasticGradient(Method):
 
     name = "sgd"
     acts_on = "network"
-    kind = "discrete"
     order = 1
-    noisy = True
 
     def init(self, problem: NetworkProblem, t: float, y: Arrays) -> Arrays:
         return {"loss": np.array(0.0)}
 
-    def first_step(self, problem: NetworkProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.stream_steps(problem) * self.step_size
+    def control(self, problem: NetworkProblem) -> StepSize:
+        return Clock(self.step_size, self.stream_steps(problem), ROWS)
 
     def stream_steps(self, problem: NetworkProblem) -> int:
         """Steps in a block of samples, a power of two from the sizes of the problem alone."""
@@ -53,11 +52,6 @@ class StochasticGradient(Method):
             width += problem.size
         fit = max(1, STREAM_ENTRIES // width)
         return int(min(STREAM_STEPS, 1 << (fit.bit_length() - 1)))
-
-    def chunk_steps(self, problem: NetworkProblem, n_steps: int) -> int:
-        """Steps the driver takes at a time: whole blocks, about ``ROWS`` chunks a run."""
-        block = self.stream_steps(problem)
-        return block * max(1, n_steps // (ROWS * block))
 
     def step(self, problem: NetworkProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         first = round(t / self.step_size)

@@ -17,6 +17,7 @@ import numpy as np
 
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
+from wflow.solvers.step_size import Clock, StepSize
 from wflow.tools.checks import positive
 from wflow.tools.streams import stream
 
@@ -30,10 +31,8 @@ class Langevin(Method):
 
     name = "langevin"
     acts_on = "particles"
-    kind = "fixed"
     order = 1
     preserves = frozenset({"mass", "positive"})
-    noisy = True
 
     def __post_init__(self) -> None:
         positive("step_size", self.step_size)
@@ -45,8 +44,8 @@ class Langevin(Method):
         v, _, risk = problem.rates(t, y["positions"], y["weights"])
         return {"velocity": v, "risk": np.array(risk), "step": np.zeros((), dtype=np.int64)}
 
-    def first_step(self, problem: ParticleProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self.step_size
+    def control(self, problem: ParticleProblem) -> StepSize:
+        return Clock(self.step_size)
 
     def step(self, problem: ParticleProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         flow, k = problem.flow, int(carry["step"])

@@ -38,7 +38,6 @@ class RungeKutta(Method):
 
     name = "runge-kutta"
     acts_on = "particles"
-    kind = "adaptive"
     order = 5
     error_order = 5
     reacts = True
@@ -73,7 +72,7 @@ class RungeKutta(Method):
             moves.append(v)
             grows.append(g)
         if react and ws.min() < 0:
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="negative weight")
+            return Step.refused("negative weight", 0.5 * h)
         tol = problem.tolerance
         # Both solutions are projected before they are compared: at a wall they agree.
         other = problem.project(xs - h * _combine(ERROR, moves))

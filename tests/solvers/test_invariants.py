@@ -80,7 +80,7 @@ def test_what_a_method_declares_it_keeps(name, data):
         problems(method.acts_on == "particles", name in ("jko", "quantiles"))
     )
     flow = GradientFlow(energy, **constants, **NEEDS[name])
-    options = {"step_size": 0.02} if method.kind == "fixed" else None
+    options = {"step_size": 0.02} if hasattr(method, "step_size") else None
     if name == "quantiles":
         options = {"cells": 40}
     if name == "jko-entropic":

@@ -13,11 +13,10 @@ from wflow.measures import Particles
 from wflow.measures.base import check_seed
 from wflow.results.solution import Solution
 from wflow.run.execute import Settings, execute
-from wflow.run.solve import check_times, on_clock
+from wflow.run.solve import check_times
 from wflow.run.trackers import Tracker
 from wflow.solvers.networks.problem import NetworkProblem, network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
-from wflow.solvers.step_size import StepController
 from wflow.storage import StoredRun
 from wflow.systems import System, get
 from wflow.systems.catalogue import NetworkModel
@@ -114,7 +113,8 @@ def sgd(
         order,
     )
     end = count * epsilon
-    times = on_clock(check_times(t_eval, (0.0, end * (1 + 1e-12))), (0.0, end), epsilon)
+    control = method.control(problem)
+    times = control.times(check_times(t_eval, (0.0, end * (1 + 1e-12))), (0.0, end))
     about = {
         "run": "sgd",
         "method": method.name,
@@ -128,14 +128,13 @@ def sgd(
         "system": system.name,
         "parameters": system.stored_parameters(),
     }
-    controller = StepController(0, method.chunk_steps(problem, count) * epsilon)
     return execute(
         problem,
         method,
         Particles(neurons, names=problem.names),
         t_span=(0.0, end),
         t_eval=times,
-        controller=controller,
+        control=control,
         trackers=trackers,
         attributes=about,
         settings=Settings(output, overwrite, progress, checkpoint_every),

@@ -17,10 +17,7 @@ import numpy as np
 
 from wflow.run.trackers import Fail, Stop, Tracker
 from wflow.solvers.method import Arrays, Method, Problem, Step
-from wflow.solvers.step_size import StepController
-
-SMALLEST_STEP = 1e-14
-"""Relative to the time span: below this a step has failed."""
+from wflow.solvers.step_size import StepSize
 
 
 class Recorder(Protocol):
@@ -44,11 +41,10 @@ class State:
     t: float
     y: Arrays
     carry: Arrays
-    controller: StepController
+    control: StepSize
     accepted: int = 0
     rejected: int = 0
     saved: int = 0
-    evaluations: int = 0
     seconds: float = 0.0
     trackers: Sequence[Tracker] = field(default_factory=list)
     start: float = 0.0
@@ -57,8 +53,8 @@ class State:
         """Everything as arrays, for a checkpoint."""
         packed = {f"y.{k}": np.asarray(v) for k, v in self.y.items()}
         packed |= {f"carry.{k}": np.asarray(v) for k, v in self.carry.items()}
-        c = self.controller
-        packed["clock"] = np.array([self.t, self.start, c.h, c.previous_error, self.seconds])
+        packed["step_size"] = self.control.state()
+        packed["clock"] = np.array([self.t, self.start, self.seconds])
         packed["counts"] = np.array([self.accepted, self.rejected, self.saved], dtype=np.int64)
         packed["trackers"] = np.array([x for tr in self.trackers for x in tr.state()] or [0.0])
         return packed
@@ -67,8 +63,8 @@ class State:
         """Back to what ``arrays`` packed."""
         self.y = {k[2:]: v for k, v in arrays.items() if k.startswith("y.")}
         self.carry = {k[6:]: v for k, v in arrays.items() if k.startswith("carry.")}
-        c = self.controller
-        self.t, self.start, c.h, c.previous_error, self.seconds = map(float, arrays["clock"])
+        self.control.restore(arrays["step_size"])
+        self.t, self.start, self.seconds = map(float, arrays["clock"])
         self.accepted, self.rejected, self.saved = map(int, arrays["counts"])
         memory = arrays["trackers"].tolist()
         for tracker in self.trackers:
@@ -85,11 +81,6 @@ class Outcome:
     reason: str
 
 
-def own_clock(method: Method) -> bool:
-    """Whether the method saves at its own steps only."""
-    return method.kind == "discrete" or method.noisy
-
-
 def advance(
     problem: Problem,
     method: Method,
@@ -100,7 +91,7 @@ def advance(
     max_steps: int,
 ) -> Outcome:
     """Step from ``state`` to ``t_end``, saving at ``t_eval``; ``state`` is left ready to go on."""
-    began = time.perf_counter() - state.seconds
+    began, control = time.perf_counter() - state.seconds, state.control
     eps = 1e-13 * max(abs(t_end), abs(state.start), 1e-300)
     outcome: Outcome | None = None
     while state.saved < t_eval.size and t_eval[state.saved] <= state.t + eps:
@@ -114,8 +105,8 @@ def advance(
                     False, f"{max_steps} steps taken at t = {state.t:g}: raise max_steps"
                 )
                 break
-            h = state.controller.h
-            if own_clock(method) and state.start + (state.accepted + 1) * h > t_end + eps:
+            h, t_new = control.h, control.end(state.t, state.start, state.accepted)
+            if control.own_clock and t_new > t_end + eps:
                 # The path's next step ends beyond t_end: only the frames before it are wanted.
                 outcome = _save_inside(problem, method, state, t_end, None, t_eval, recorder, eps)
                 break
@@ -123,15 +114,11 @@ def advance(
             if isinstance(step, Outcome):
                 outcome = step
                 break
-            h = state.controller.h
-            t_new = state.t + h
-            if own_clock(method):
-                t_new = state.start + (state.accepted + 1) * h
+            h, t_new = control.h, control.end(state.t, state.start, state.accepted)
             outcome = _save_inside(problem, method, state, t_new, step, t_eval, recorder, eps)
             if outcome is not None or t_new > t_end + eps:
                 break  # the path's own step ends beyond t_end: it is left for a resumed run
-            if method.kind in ("adaptive", "cfl"):
-                state.controller.accept(step.error, step.limit)
+            control.accept(step.error, step.limit)
             state.t, state.y, state.carry = t_new, step.y, step.carry
             state.accepted += 1
             row = problem.monitor(step.y, step.carry)
@@ -153,15 +140,12 @@ def advance(
 
 def _attempt(problem: Problem, method: Method, state: State, h: float) -> Step | Outcome:
     """One accepted step, shrinking it as often as needed; or why there is none."""
-    control = state.controller
-    fixed = method.kind in ("fixed", "discrete")
-    reason = ""
-    smallest = SMALLEST_STEP * max(1.0, abs(state.t))
+    control, reason = state.control, ""
     while True:
-        if control.h < smallest and not fixed:
+        if control.h < (least := control.least(state.t)):
             return Outcome(
                 False,
-                f"step size fell below {smallest:.1e} at t = {state.t:g} ({reason or 'stability'}): "
+                f"step size fell below {least:.1e} at t = {state.t:g} ({reason or 'stability'}): "
                 "loosen rtol, refine the grid, or check the energy",
             )
         try:
@@ -178,14 +162,14 @@ def _attempt(problem: Problem, method: Method, state: State, h: float) -> Step |
         else:
             reason = "error above the tolerance"
         state.rejected += 1
-        if fixed:
+        if step.status == "refused":
+            shorter = control.refuse(step.limit)
+        else:
+            shorter = control.reject(step.error if finite else math.nan)
+        if not shorter:
             return Outcome(
                 False, f"{reason} at t = {state.t:g}: take a smaller step_size than {h:g}"
             )
-        if step.status == "refused":
-            control.refuse(step.limit)
-        else:
-            control.reject(step.error if finite else math.nan)
 
 
 def _save_inside(
@@ -214,7 +198,7 @@ def _save_inside(
 
 def _branch(problem: Problem, method: Method, state: State, t: float) -> Step | None:
     """A side step from the state to time t, in pieces where the whole is refused; None if none will do."""
-    for pieces in (1,) if own_clock(method) else (1, 2, 4, 8, 16):
+    for pieces in (1,) if state.control.own_clock else (1, 2, 4, 8, 16):
         h = (t - state.t) / pieces
         step = Step(state.y, state.carry)
         for i in range(pieces):

@@ -21,10 +21,10 @@ from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
 from wflow.results.solution import Fields, Solution
 from wflow.run.compiling import compile_seconds
-from wflow.run.driver import State, advance, own_clock
+from wflow.run.driver import State, advance
 from wflow.run.trackers import Tracker
 from wflow.solvers.method import Arrays, Method, Problem
-from wflow.solvers.step_size import StepController
+from wflow.solvers.step_size import StepSize
 from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter, StoredRun, read_run
 from wflow.tools.checks import check_count
 
@@ -124,7 +124,7 @@ def execute(
     *,
     t_span: tuple[float, float],
     t_eval: np.ndarray,
-    controller: StepController,
+    control: StepSize,
     trackers: Sequence[Tracker],
     attributes: dict[str, Any],
     settings: Settings,
@@ -136,11 +136,11 @@ def execute(
         raise InputError(
             "the energy is not finite at the start: check the initial measure and the data"
         )
-    if controller.h == 0.0:
-        controller.h = method.first_step(problem, t_span[0], problem.initial, carry)
-    if not own_clock(method):
-        controller.h = min(controller.h, controller.max_step, t_span[1] - t_span[0])
-    state = State(t_span[0], problem.initial, carry, controller, trackers=trackers, start=t_span[0])
+    control.first(
+        lambda: method.first_step(problem, t_span[0], problem.initial, carry),
+        t_span[1] - t_span[0],
+    )
+    state = State(t_span[0], problem.initial, carry, control, trackers=trackers, start=t_span[0])
     writer = None
     if settings.output is not None:
         layout = _layout(problem, template, state, t_eval.size)
@@ -180,7 +180,7 @@ def carry_on(
     settings: Settings,
 ) -> Solution:
     """Take a run up from its checkpoint; the bits are those of a run that was never cut."""
-    state = State(0.0, {}, {}, StepController(method.error_order, 0.0), trackers=trackers)
+    state = State(0.0, {}, {}, method.control(problem), trackers=trackers)
     state.restore(checkpoint)
     return _finish(
         problem, method, template, state, t_end, t_eval, writer, settings, stored.attributes

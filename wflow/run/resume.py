@@ -12,9 +12,8 @@ from wflow.errors import InputError, StorageError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Particles
 from wflow.results.solution import Solution
-from wflow.run.driver import own_clock
 from wflow.run.execute import Settings, carry_on, solution_from_file, stored_template
-from wflow.run.solve import check_times, on_clock
+from wflow.run.solve import check_times
 from wflow.run.trackers import default_trackers
 from wflow.solvers.method import Tolerance, get_method
 from wflow.storage import Checkpoint, RunWriter, StoredRun, read_run
@@ -79,9 +78,7 @@ def resume(
     times = np.array(about["t_eval"], dtype=np.float64)
     if t_end is not None and t_end > end:
         later = check_times([t_end] if t_eval is None else t_eval, (end, t_end))
-        if own_clock(method):
-            span = (float(about["t_span"][0]), t_end)
-            later = on_clock(later, span, method.step_size)
+        later = method.control(problem).times(later, (float(about["t_span"][0]), t_end))
         times = np.concatenate([times, later[later > times[-1]]])
         end = t_end
     writer, checkpoint, _ = RunWriter.resume(path)

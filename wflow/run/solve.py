@@ -14,11 +14,9 @@ from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure, Particles
 from wflow.measures.base import check_seed
 from wflow.results.solution import Solution
-from wflow.run.driver import own_clock
 from wflow.run.execute import Settings, execute
 from wflow.run.trackers import Tracker, default_trackers
 from wflow.solvers.method import Method, Tolerance, choose_method, get_method
-from wflow.solvers.step_size import StepController
 from wflow.tools.checks import positive
 
 
@@ -110,22 +108,8 @@ def solve(
         )
     tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
-    controller = StepController(
-        chosen.error_order, 0.0, max_step=positive("max_step", max_step, finite=False)
-    )
-    step = getattr(chosen, "step_size", None)
-    if step is not None:
-        if first_step is not None or max_step < math.inf:
-            raise InputError(
-                f"method '{chosen.name}' has a fixed step: give method_options={{'step_size': …}}, "
-                "not first_step or max_step"
-            )
-        controller.h = step
-    elif first_step is not None:
-        controller.h = positive("first_step", first_step)
-    times = check_times(t_eval, span)
-    if own_clock(chosen):
-        times = on_clock(times, span, controller.h)
+    control = chosen.control(problem)
+    control.clip(first_step, max_step)
     about = {
         "run": "flow",
         "method": chosen.name,
@@ -133,6 +117,8 @@ def solve(
         "method_reason": why,
         "rtol": rtol,
         "atol": atol,
+        "first_step": first_step,
+        "max_step": max_step,
         "seed": seed,
         "fingerprint": flow.fingerprint(),
         "temperature": flow.temperature,
@@ -144,8 +130,8 @@ def solve(
         chosen,
         rho0,
         t_span=span,
-        t_eval=times,
-        controller=controller,
+        t_eval=control.times(check_times(t_eval, span), span),
+        control=control,
         trackers=[*default_trackers(chosen.preserves), *trackers],
         attributes=about | flow.origin | dict(attributes or {}),
         settings=settings,
@@ -178,17 +164,3 @@ def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
             f"t_eval runs over [{t[0]:g}, {t[-1]:g}], outside t_span [{span[0]:g}, {span[1]:g}]"
         )
     return t
-
-
-def on_clock(times: np.ndarray, span: tuple[float, float], tick: float) -> np.ndarray:
-    """The nearest multiples of ``tick`` after t0 in ``span`` = (t0, t1), each once.
-
-    A time after the last whole step before ``t1`` takes that step.
-
-    >>> on_clock(np.array([0.0, 0.24, 0.26]), (0.0, 0.29), 0.1).round(3).tolist()
-    [0.0, 0.2]
-    """
-    last = np.floor((span[1] - span[0]) / tick + 1e-9)
-    return np.asarray(
-        span[0] + np.unique(np.minimum(np.rint((times - span[0]) / tick), last)) * tick
-    )

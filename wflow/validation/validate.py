@@ -17,8 +17,9 @@ from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
 from wflow.results.labelled import check_free
 from wflow.results.solution import Solution
-from wflow.run.solve import check_times, on_clock, solve
+from wflow.run.solve import check_times, solve
 from wflow.run.trackers import Fail
+from wflow.solvers.step_size import Clock
 from wflow.systems import System, get
 from wflow.tools.checks import check_count, positive
 from wflow.validation.report import Report
@@ -89,7 +90,7 @@ def validate(
         t_eval = system.saved_times(end)
     times = check_times(t_eval, (0.0, end))
     for e in epsilons:
-        if on_clock(times, (0.0, end), e).size < times.size:
+        if Clock(e).times(times, (0.0, end)).size < times.size:
             raise InputError(
                 f"step size {e:g} is too long for the saved times {times.tolist()}: two fall on one step"
             )

@@ -25,7 +25,6 @@ class TransportMethod(GridMethod):
 
     cfl: float = 0.45
 
-    kind = "cfl"
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:

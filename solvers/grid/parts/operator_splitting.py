@@ -12,14 +12,15 @@ where one of the parts does nothing and Ψ does not change.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.grid.reaction import frozen_reaction, react
-from wflow.solvers.method import Arrays, Step, Tolerance, get_method
+from wflow.solvers.method import Arrays, Step, Tolerance, get_method, in_halves
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,15 @@ class Composition(GridMethod):
 
     transport: str = "auto"
 
-    kind = "adaptive"
     error_order = 2
     reacts = True
     preserves = frozenset({"mass", "positive", "energy"})
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+        part = self.part(flow)
+        problem = part.prepare(flow, measure, tolerance, seed)
+        problem.transport = part
+        return problem
 
     def part(self, flow: Any) -> GridMethod:
         """The method of 𝒯."""
@@ -49,24 +55,18 @@ class Composition(GridMethod):
             )
         return chosen
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        return self.part(flow).prepare(flow, measure, tolerance, seed)
-
     def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        part = self.part(problem.flow)
+        part = problem.transport
         return min(1e-3, part.first_step(problem, t, y, part.init(problem, t, y)))
 
     def transported(self, problem: GridProblem, t: float, h: float, start: np.ndarray) -> Step:
         """𝒯(h) from ``start``; a part without an error of its own is halved to have one."""
-        part = self.part(problem.flow)
-        y = {"density": start}
+        part, y = problem.transport, {"density": start}
         carry = part.init(problem, t, y)
         whole = part.step(problem, t, h, y, carry)
-        if part.kind != "fixed" or whole.status == "refused":
+        if not part.control(problem).fixed or whole.status == "refused":
             return whole
-        halves = part.step(problem, t, 0.5 * h, y, carry)
-        if halves.status != "refused":
-            halves = part.step(problem, t + 0.5 * h, 0.5 * h, halves.y, halves.carry)
+        halves = in_halves(partial(part.step, problem), t, h, y, carry)
         if halves.status == "refused":
             return halves
         apart = halves.y["density"] - whole.y["density"]
@@ -91,14 +91,7 @@ class Composition(GridMethod):
         """The step to ``new`` from the state ``before``, unless F rose; ``transport``: σ and what 𝒯 made of it."""
         (y, carry), (start, moved) = before, transport
         after = problem.state(new)
-        if energy_rises(carry, after):
-            return Step(y, carry, limit=0.5 * h, status="refused", reason="free energy would rise")
         alone = frozen_reaction(problem, clock, y["density"], carry["potential"])
         apart = alone + (moved.y["density"] - start)
         split = problem.error((new - apart) * problem.volumes)
-        return Step({"density": new}, after, error=moved.error + split, limit=moved.limit)
-
-
-def refusal(step: Step, y: Arrays, carry: Arrays) -> Step:
-    """The refusal of a part as that of the composition."""
-    return replace(step, y=y, carry=carry)
+        return problem.accept(h, carry, new, after, error=moved.error + split, limit=moved.limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from wflow.kernels.grid.muscl import axis_geometry
 from wflow.kernels.grid.sums import density_sums
 from wflow.kernels.transport_slabs import over_slabs, recycled_empty
 from wflow.solvers.grid.parts.dissipation import shares
-from wflow.solvers.method import Arrays, Method, Tolerance
+from wflow.solvers.method import Arrays, Method, Step, Tolerance
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 Sums = tuple[float, float, float, float]
@@ -26,6 +27,9 @@ class GridProblem:
 
     ``potential`` is Ψ_λ − τ log vol, so that Φ = potential + τ log ρ on a reduced state too.
     """
+
+    transport: GridMethod
+    """The method of a composition's transport, which made this problem."""
 
     def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance) -> None:
         if flow.energy.dimension != measure.dimension:
@@ -146,6 +150,21 @@ class GridProblem:
         mass, _, _, least = sums
         seen = {"risk": risk, "free_energy": free, "mass": mass, "minimum": least}
         return {name: np.array(value) for name, value in seen.items()}
+
+    def accept(
+        self,
+        h: float,
+        before: Arrays,
+        density: np.ndarray,
+        after: Arrays,
+        *,
+        error: float = 0.0,
+        limit: float = math.inf,
+    ) -> Step:
+        """The step of h to ``density``, or its refusal where F rose from the carry ``before`` to ``after``."""
+        if energy_rises(before, after):
+            return Step.refused("free energy would rise", 0.5 * h)
+        return Step({"density": density}, after, error=error, limit=limit)
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         if "mass" not in carry:
