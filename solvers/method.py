@@ -87,6 +87,9 @@ class Method(ABC):
     name: ClassVar[str]
     acts_on: ClassVar[Literal["grid", "particles", "network"]]
     order: ClassVar[int]
+    """Power of h with which the error falls on one mesh (of expectations, where there is noise)."""
+    order_in_space: ClassVar[int | None] = None
+    """Power of the cells' width with which the L1 error falls when h is as small as it takes; None off grids."""
     error_order: ClassVar[int] = 0
     """Power of h with which the embedded error estimate shrinks; 0 where there is none."""
     preserves: ClassVar[frozenset[str]] = frozenset()

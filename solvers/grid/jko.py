@@ -319,6 +319,7 @@ class Jko(Method):
     name = "jko"
     acts_on = "grid"
     order = 1
+    order_in_space = 1
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:

@@ -92,6 +92,7 @@ class JkoLinearised(GridMethod):
 
     name = "jko-linearised"
     order = 1
+    order_in_space = 1
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:

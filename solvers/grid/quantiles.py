@@ -55,6 +55,7 @@ class Quantiles(Method):
     name = "quantiles"
     acts_on = "grid"
     order = 5
+    order_in_space = 1
     error_order = 5
     reacts = True
     preserves = frozenset({"mass", "positive"})

@@ -29,6 +29,7 @@ class Upwind(TransportMethod):
 
     name = "upwind"
     order = 1
+    order_in_space = 1
 
     def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
         return super().init(problem, t, y) | {"stiffness": np.array(0.0)}

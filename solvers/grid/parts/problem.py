@@ -190,6 +190,7 @@ class GridMethod(Method):
     """What the flow methods on a grid share: the problem they prepare and the carry they start from."""
 
     acts_on = "grid"
+    order_in_space = 2
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
         return GridProblem(flow, measure, tolerance)
