@@ -19,6 +19,7 @@ import numpy as np
 from wflow.errors import InputError, unknown
 from wflow.solvers.step_size import Adaptive, Stability, StepSize
 from wflow.tools.register import Register
+from wflow.views import View
 
 Arrays = dict[str, np.ndarray]
 
@@ -67,9 +68,10 @@ class Tolerance:
 
 
 class Problem(Protocol):
-    """What the driver may ask: arrays to start from, scalars to observe, fields to store."""
+    """What a run may ask: arrays to start from, scalars to observe, fields to store and what they mean."""
 
     initial: Arrays
+    view: View
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         """Scalars of a saved frame."""
@@ -78,7 +80,7 @@ class Problem(Protocol):
         """Cheap scalars of every step."""
 
     def fields(self, y: Arrays) -> Arrays:
-        """The arrays of a saved frame: density, or positions and weights."""
+        """The arrays of a saved frame, by the names of the view's fields."""
 
 
 class Method(ABC):

@@ -21,7 +21,7 @@ LAYERS: list[list[str]] = [
     ["wflow.errors", "wflow.kernels"],
     ["wflow.tools"],
     ["wflow.energies", "wflow.measures"],
-    ["wflow.flow"],
+    ["wflow.flow", "wflow.views"],
     ["wflow.solvers"],
     ["wflow.results", "wflow.storage", "wflow.solvers.statics"],
     ["wflow.run", "wflow.trackers"],
@@ -166,6 +166,22 @@ def test_nothing_runs_data_as_code(name: str) -> None:
             if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False":
                 wrong.append(f"line {node.lineno}: allow_pickle")
     assert not wrong
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nobody_asks_a_measure_for_its_class(name: str) -> None:
+    # What a state is, the problem's view says (wflow/views); a measure says its `kind`.
+    if covers("wflow.measures", name):
+        return
+    kinds = {"GridDensity", "Particles"}
+    asked = [
+        f"line {node.lineno}"
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "issubclass"}
+        for named in ast.walk(node.args[1])
+        if getattr(named, "id", getattr(named, "attr", None)) in kinds
+    ]
+    assert not asked, f"{MODULES[name].relative_to(ROOT)}: ask for measure.kind, or the view"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from wflow.figures.catalogue import reproduce
     from wflow.flow import GradientFlow
     from wflow.measures import GridDensity, Particles
+    from wflow.results.load import load
     from wflow.results.solution import Solution
-    from wflow.run.resume import load, resume
+    from wflow.run.resume import resume
     from wflow.run.solve import solve
     from wflow.validation.validate import validate
 
@@ -34,7 +35,7 @@ _HOME = {
     "Particles": "measures",
     "Solution": "results.solution",
     "solve": "run.solve",
-    "load": "run.resume",
+    "load": "results.load",
     "reproduce": "figures",
     "resume": "run.resume",
     "validate": "validation",

@@ -32,6 +32,7 @@ from wflow.solvers.grid.quantiles import spread
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.step_size import Fixed, StepSize
 from wflow.tools.checks import check_count, positive
+from wflow.views import View, view_of
 
 LEAST_MASS = 1e-9
 """Share of the mass below which neighbouring cells are one: a lighter one becomes too thin for its edges' digits."""
@@ -264,6 +265,7 @@ class QuantileJkoProblem:
                 f"the grid leaves the energy's domain {flow.energy.bounds.tolist()}: move its bounds inside"
             )
         self.flow = flow
+        self.view: View = view_of(measure)
         self.energy = QuantileEnergy(flow, measure, parts)
         self.initial: Arrays = {"nodes": self.energy.start, "masses": self.energy.masses}
 

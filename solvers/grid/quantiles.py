@@ -22,6 +22,7 @@ from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.particles.runge_kutta import RungeKutta
 from wflow.tools.checks import check_count
+from wflow.views import view_of
 
 _PAIR = RungeKutta()
 
@@ -33,6 +34,7 @@ class QuantileProblem(ParticleProblem):
         self, flow: Any, measure: Any, tolerance: Tolerance, seed: int, cells: int
     ) -> None:
         super().__init__(flow, measure.to_particles(cells), tolerance, seed)
+        self.view = view_of(measure)
         self.edges = measure.edges[0]
         if self.edges[0] < self.low[0] or self.edges[-1] > self.high[0]:
             raise InputError(

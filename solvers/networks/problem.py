@@ -13,6 +13,7 @@ from wflow.energies.features.energy import FeatureEnergy
 from wflow.errors import InputError
 from wflow.kernels.sgd.blocked import sgd, sgd_plain
 from wflow.solvers.method import Arrays
+from wflow.views import ParticleView, View
 
 
 class NetworkProblem(ABC):
@@ -47,6 +48,7 @@ class NetworkProblem(ABC):
         self.decays = np.array([float(ridge_on is None or c in ridge_on) for c in self.names])
         self.mobile = np.array([float(c not in frozen) for c in self.names])
         self.size = neurons.size
+        self.view: View = ParticleView(self.names)
         self.initial = self.arrays(neurons)
 
     @abstractmethod

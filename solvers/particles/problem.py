@@ -10,6 +10,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.solvers.method import Arrays, Tolerance
+from wflow.views import View, view_of
 
 
 class ParticleProblem:
@@ -32,6 +33,7 @@ class ParticleProblem:
             raise InputError(
                 f"a particle lies outside the energy's domain {flow.energy.bounds.tolist()}: move it inside"
             )
+        self.view: View = view_of(measure)
         self.initial: Arrays = {"positions": positions, "weights": np.array(measure.weights())}
 
     def project(self, positions: np.ndarray) -> np.ndarray:

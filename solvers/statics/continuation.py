@@ -71,7 +71,7 @@ class Continuation:
         InputError
             for a path that ends in no picture format
         """
-        from wflow.results.plotting import BLUE, GREY, ORANGE, new_figure, save_figure
+        from wflow.tools.pictures import BLUE, GREY, ORANGE, new_figure, save_figure
 
         figure, (left, right) = new_figure(2)
         order = np.argsort(self.betas)

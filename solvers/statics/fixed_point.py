@@ -105,7 +105,7 @@ class FixedPoint:
         """Masses of the start, or T of the uniform law."""
         if start is None:
             return self.at(self.grid.weights()).image
-        if not isinstance(start, GridDensity) or start.shape != self.grid.shape:
+        if getattr(start, "kind", None) != "grid" or start.shape != self.grid.shape:
             raise InputError(f"start is {start!r}: give a GridDensity on the same grid")
         if not all(map(np.array_equal, start.edges, self.grid.edges)):
             raise InputError("start has the right shape and other edges: put it on the same grid")

@@ -85,7 +85,7 @@ class Minimiser:
         InputError
             for more than 2 coordinates, or a path that ends in no picture format
         """
-        from wflow.results.plotting import new_figure, save_figure
+        from wflow.tools.pictures import new_figure, save_figure
 
         if self.measure.dimension > 2:
             raise InputError(
@@ -112,7 +112,7 @@ class Minimiser:
         return carried, 8.0 + 60.0 * share
 
     def _draw_line(self, axis: Any) -> None:
-        from wflow.results.plotting import BLUE, GREY, ORANGE
+        from wflow.tools.pictures import BLUE, GREY, ORANGE
 
         x = np.linspace(self.box[0, 0], self.box[0, 1], 1001)
         psi = self.potential(x)
@@ -132,7 +132,7 @@ class Minimiser:
         axis.grid(alpha=0.3)
 
     def _draw_plane(self, figure: Any, axis: Any) -> None:
-        from wflow.results.plotting import ORANGE
+        from wflow.tools.pictures import ORANGE
 
         x, y = (np.linspace(side[0], side[1], 161) for side in self.box)
         at = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -151,7 +151,7 @@ def reproduce_figures(arguments: Any) -> int:
 
 def info(arguments: Any) -> int:
     """``wflow info FILE``."""
-    from wflow.run.resume import load
+    from wflow.results.load import load
 
     solution = load(arguments.file)
     print(solution.summary())
@@ -162,7 +162,7 @@ def info(arguments: Any) -> int:
 
 def plot(arguments: Any) -> int:
     """``wflow plot FILE``."""
-    from wflow.run.resume import load
+    from wflow.results.load import load
 
     solution = load(arguments.file)
     if arguments.output:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from wflow.errors import InputError, StorageError
 from wflow.results.labelled import Labelled, check_free, write_labelled
-from wflow.results.plotting import save_figure
+from wflow.tools.pictures import save_figure
 from wflow.tools.register import Register
 
 T = TypeVar("T")

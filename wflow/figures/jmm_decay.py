@@ -10,9 +10,9 @@ import numpy as np
 
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.results.labelled import Labelled
-from wflow.results.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
 from wflow.run.solve import solve
 from wflow.systems import get
+from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 COLOURS = (BLUE, ORANGE, GREEN)
 START = {"start": "paraboloid", "start_center": 0.3, "start_radius": 0.4}

@@ -12,9 +12,9 @@ from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
-from wflow.results.plotting import BLUE, GREY, new_figure
 from wflow.run.solve import solve
 from wflow.systems import get
+from wflow.tools.pictures import BLUE, GREY, new_figure
 
 
 @figure

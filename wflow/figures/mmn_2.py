@@ -10,9 +10,9 @@ import numpy as np
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
-from wflow.results.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
 from wflow.solvers.statics import minimise_on_grid
 from wflow.systems import get
+from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 TOP = 50.0
 """Radii are looked for up to here; the best laws for Δ > 0.5 would send some of their mass to infinity."""

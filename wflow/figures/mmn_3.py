@@ -10,9 +10,9 @@ import numpy as np
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
-from wflow.results.plotting import BLUE, GREEN, ORANGE, new_figure
 from wflow.run.solve import solve
 from wflow.systems import get
+from wflow.tools.pictures import BLUE, GREEN, ORANGE, new_figure
 
 COLOURS = (BLUE, ORANGE, GREEN)
 STYLES = (("a", "-", "o"), ("b", "--", "s"), ("r1", "-.", "^"), ("r2", ":", "v"))

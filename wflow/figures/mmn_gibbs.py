@@ -12,9 +12,9 @@ from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, TensorGrid
 from wflow.results.labelled import Labelled
-from wflow.results.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
 from wflow.run.solve import solve
 from wflow.solvers.statics import continue_in_temperature, gibbs_gap, solve_gibbs
+from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 COLOURS = (BLUE, ORANGE, GREEN)
 TAU, RIDGE, HALF = 0.3, 0.4, 5.0

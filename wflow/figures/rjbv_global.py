@@ -9,10 +9,10 @@ import numpy as np
 
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.results.labelled import Labelled
-from wflow.results.plotting import BLUE, GREEN, GREY, ORANGE, new_figure
 from wflow.run.solve import solve
 from wflow.solvers.statics import minimise_on_grid
 from wflow.systems import get
+from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 CASES = (("full", 1.0), ("compact", 1.0), ("full", 0.0), ("compact", 0.0))
 LINES = ((BLUE, "-"), (ORANGE, "-"), (BLUE, ":"), (ORANGE, ":"))

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 class Measure(ABC):
     """A finite positive measure on R^D, D named coordinates; its arrays are read-only."""
+
+    kind: ClassVar[str]
+    """Which methods act on it, and which view shows it."""
 
     @property
     @abstractmethod

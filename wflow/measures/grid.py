@@ -48,6 +48,8 @@ class GridDensity(Measure):
     (1.0, 0.3125, 0.25)
     """
 
+    kind = "grid"
+
     grid: TensorGrid
     density: FloatArray
 

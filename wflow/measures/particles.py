@@ -45,6 +45,8 @@ class Particles(Measure):
     (1.25, 1.0, 0.75)
     """
 
+    kind = "particles"
+
     positions: FloatArray
 
     def __init__(

@@ -91,7 +91,7 @@ def sgd(
     if initial is None:
         neurons = model.start(n, seed)
     else:
-        if not isinstance(initial, Particles):
+        if getattr(initial, "kind", None) != "particles":
             raise InputError(
                 f"initial is a {type(initial).__name__}: pass wflow.Particles of shape (N, D)"
             )
@@ -131,7 +131,6 @@ def sgd(
     return execute(
         problem,
         method,
-        Particles(neurons, names=problem.names),
         t_span=(0.0, end),
         t_eval=times,
         control=control,

@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, StorageError, unknown
+from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.measures import GridDensity, Measure
+from wflow.measures import GridDensity, Particles
 from wflow.results.solution import Solution
 from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Tolerance
 from wflow.solvers.particles.problem import ParticleProblem
+from wflow.tools.pictures import new_figure, save_figure
 
 NODES = 5
 """Values of F that a derivative is taken from: dF/dt to the fourth power of the step."""
@@ -79,12 +80,7 @@ class Ledger:
         StorageError
             when the file cannot be written
         """
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9.2, 3.6), layout="constrained")
-        FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2)
+        figure, (left, right) = new_figure(2)
         shown = np.isfinite(self.dissipation)
         t, speed = self.t[shown], self.schedule[shown]
         shares = [speed * self.transport[shown], speed * self.reaction[shown]]
@@ -100,14 +96,7 @@ class Ledger:
         for axis in (left, right):
             axis.grid(alpha=0.3)
         if path is not None:
-            known = figure.canvas.get_supported_filetypes()
-            ending = os.path.splitext(path)[1].lstrip(".").lower()
-            if ending not in known:
-                raise unknown("picture format", ending, known)
-            try:
-                figure.savefig(path, dpi=140)
-            except OSError as e:
-                raise StorageError(f"{path} cannot be written ({e.strerror or e})") from None
+            save_figure(figure, path)
         return figure
 
 
@@ -145,15 +134,16 @@ def ledger(solution: Solution, flow: GradientFlow) -> Ledger:
     t = solution.t
     if t.size == 0:
         raise InputError("no frame was saved, so there is no ledger: carry the run on first")
-    first = solution.measures[0]
-    on_grid = isinstance(first, GridDensity)
-    if not on_grid and flow.temperature > 0:
+    kind = solution.view.name
+    if kind not in _SHARES:
+        raise InputError(f"a ledger is kept of {' or '.join(_SHARES)}, and this run has {kind}")
+    if kind == "particles" and flow.temperature > 0:
         raise InputError(
             f"temperature = {flow.temperature:g} with particles: they have no entropy, so F is undefined; "
             "solve on a grid"
         )
     nodes, values = _series(solution)
-    balance = _GridShares(flow, first) if on_grid else _ParticleShares(flow)
+    balance = _SHARES[kind](flow, solution.measures[0])
     rows = [balance(measure) for measure in solution.measures]
     free, transport, variance = (np.array(column) for column in zip(*rows, strict=True))
     return Ledger(
@@ -207,8 +197,7 @@ class _GridShares:
         self._flow = flow
         self._problem = GridProblem(flow, measure, Tolerance())
 
-    def __call__(self, measure: Measure) -> tuple[float, float, float]:
-        assert isinstance(measure, GridDensity)
+    def __call__(self, measure: GridDensity) -> tuple[float, float, float]:
         rho = np.asarray(measure.density)
         psi, risk = self._problem.potential(rho)
         flow = self._flow
@@ -219,12 +208,15 @@ class _GridShares:
 class _ParticleShares:
     """F, ∫|∇Ψ_λ|²dρ and Var_ρ Ψ_λ of particles."""
 
-    def __init__(self, flow: GradientFlow) -> None:
+    def __init__(self, flow: GradientFlow, measure: Particles) -> None:
         self._flow = flow
 
-    def __call__(self, measure: Measure) -> tuple[float, float, float]:
+    def __call__(self, measure: Particles) -> tuple[float, float, float]:
         problem = ParticleProblem(self._flow, measure, Tolerance(), 0)
         x, w = problem.initial["positions"], problem.initial["weights"]
         transport, variance = problem.shares(x, w)
         risk = float(self._flow.energy.prepare(x).field(w).risk)
         return 0.5 * risk + float(w @ self._flow.ridge_potential(x)), transport, variance
+
+
+_SHARES: dict[str, Any] = {"grid": _GridShares, "particles": _ParticleShares}

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.measures import GridDensity, Measure, Particles
-
-Fields = dict[str, np.ndarray]
+from wflow.views import Fields, View
 
 
-class LazyMeasures(Sequence[Measure]):
-    """The saved measures; each is read when asked for."""
+class LazyMeasures(Sequence[Any]):
+    """The saved states as the view shows them; each is read when asked for."""
 
-    def __init__(self, n: int, read: Callable[[int], Fields], view: Callable[[Fields], Measure]):
-        self._n, self._read, self._view = n, read, view
+    def __init__(self, frames: Sequence[Fields], view: View) -> None:
+        self._frames, self._view = frames, view
 
     def __len__(self) -> int:
-        return self._n
+        return len(self._frames)
 
     def __getitem__(self, i: Any) -> Any:
+        n = len(self)
         if isinstance(i, slice):
-            return [self[j] for j in range(*i.indices(self._n))]
-        if not -self._n <= i < self._n:
-            raise IndexError(f"frame {i}: there are {self._n}")
-        return self._view(self._read(i % self._n))
-
-    def __iter__(self) -> Iterator[Measure]:
-        return (self[i] for i in range(self._n))
+            return [self[j] for j in range(*i.indices(n))]
+        if not -n <= i < n:
+            raise IndexError(f"frame {i}: there are {n}")
+        return self._view.show(self._frames[i % n])
 
 
 class Solution:
@@ -41,7 +37,8 @@ class Solution:
     t, risk, free_energy, mass, second_moment : float64 arrays, one entry a saved frame
     series : all of these by name
     steps : dict of arrays, one entry an accepted step (``t``, ``h``, ``risk`` …)
-    measures : GridDensity or Particles, read lazily
+    measures : what the view shows of each frame, read lazily: a GridDensity or Particles of a flow or a network
+    view : what the states are: their arrays, dimensions and units
     success, message, stats : as in scipy; ``stats`` has steps, rejections, seconds, compile_seconds
     attributes : system, parameters, method, seed, versions
     path : the HDF5 file behind it, or None
@@ -53,8 +50,8 @@ class Solution:
         t: np.ndarray,
         series: dict[str, np.ndarray],
         steps: dict[str, np.ndarray],
-        read: Callable[[int], Fields],
-        template: Measure,
+        frames: Sequence[Fields],
+        view: View,
         success: bool,
         message: str,
         stats: dict[str, Any],
@@ -62,15 +59,10 @@ class Solution:
         path: str | None = None,
     ) -> None:
         self.t, self.series, self.steps = t, series, steps
-        self._template, self._read = template, read
-        self.measures = LazyMeasures(t.size, read, self._view)
+        self.view, self._frames = view, frames
+        self.measures = LazyMeasures(frames, view)
         self.success, self.message, self.stats = success, message, stats
         self.attributes, self.path = attributes, path
-
-    def _view(self, fields: Fields) -> Measure:
-        if isinstance(self._template, GridDensity):
-            return self._template.with_density(fields["density"])
-        return Particles(fields["positions"], fields["weights"], names=self._template.names)
 
     def _series(self, name: str) -> np.ndarray:
         if name not in self.series:
@@ -99,29 +91,32 @@ class Solution:
         """∫|θ|²dρ at the saved times."""
         return self._series("second_moment")
 
-    def __call__(self, t: float) -> Measure:
-        """The measure at time t, linear between the two frames around it.
+    def __call__(self, t: float) -> Any:
+        """The state at time t, linear between the two frames around it.
 
         Densities are mixed; particles move along straight lines (the interpolation of optimal transport when they
-        have kept their order). Exact at frames, second order between them.
+        have kept their order). Exact at frames, second order between them. Where a run does not follow its particles
+        from frame to frame (births and deaths), only the frames can be had: a line between two unrelated particles is
+        no state, and the nearest frame would be off by as much as the run moves between two, without a word.
 
         Raises
         ------
         InputError
-            outside the saved times
+            outside the saved times, and between frames whose particles are not followed
         """
         if self.t.size == 0 or not self.t[0] <= t <= self.t[-1]:
             span = f"[{self.t[0]:g}, {self.t[-1]:g}]" if self.t.size else "(none)"
             raise InputError(f"t = {t:g} is outside the saved times {span}: save more with t_eval")
         j = int(np.searchsorted(self.t, t, side="right")) - 1
         if self.t[j] == t or j == self.t.size - 1:
-            return self.measures[j]  # type: ignore[no-any-return]
+            return self.measures[j]
         share = (t - self.t[j]) / (self.t[j + 1] - self.t[j])
-        low, high = self._read(j), self._read(j + 1)
-        return self._view({k: (1 - share) * low[k] + share * high[k] for k in low})
+        return self.view.show(self.view.mix(self._frames[j], self._frames[j + 1], share))
 
     def to_xarray(self) -> Any:
         """An ``xarray.Dataset`` with named, labelled dimensions.
+
+        Where frames hold different numbers of particles, the shorter ones end in positions NaN of weight 0.
 
         Raises
         ------
@@ -135,17 +130,9 @@ class Solution:
                 "to_xarray needs xarray: python -m pip install 'wflow[xarray]'"
             ) from None
         variables: dict[str, Any] = {k: ("t", v) for k, v in self.series.items()}
-        coords: dict[str, Any] = {"t": self.t}
-        frames = [self._read(i) for i in range(self.t.size)]
-        if isinstance(self._template, GridDensity):
-            dims = ("t", *self._template.names)
-            variables["density"] = (dims, np.array([f["density"] for f in frames]))
-            coords |= dict(zip(self._template.names, self._template.centers, strict=True))
-        elif len({f["weights"].size for f in frames}) == 1:
-            shape = ("t", "particle", "coordinate")
-            variables["positions"] = (shape, np.array([f["positions"] for f in frames]))
-            variables["weights"] = (shape[:2], np.array([f["weights"] for f in frames]))
-            coords["coordinate"] = list(self._template.names)
+        coords = {"t": self.t} | self.view.labels()
+        for name, values in self.view.stack(list(self._frames)).items():
+            variables[name] = (("t", *self.view.fields[name].dims), values)
         return xarray.Dataset(variables, coords, {k: str(v) for k, v in self.attributes.items()})
 
     def plot(self, path: str | None = None) -> Any:

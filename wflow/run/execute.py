@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.measures import GridDensity, Measure, Particles
-from wflow.results.solution import Fields, Solution
+from wflow.results.load import load
+from wflow.results.solution import Solution
 from wflow.run.compiling import compile_seconds
 from wflow.run.driver import State, advance
 from wflow.run.trackers import Tracker
 from wflow.solvers.method import Arrays, Method, Problem
 from wflow.solvers.step_size import StepSize
-from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter, StoredRun, read_run
+from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter, StoredRun
 from wflow.tools.checks import check_count
+from wflow.views import Fields
 
 QUANTITIES = {
     "risk": Quantity("loss", "risk R = E l(y, f)"),
@@ -120,7 +121,6 @@ class RunRecorder:
 def execute(
     problem: Problem,
     method: Method,
-    template: Measure,
     *,
     t_span: tuple[float, float],
     t_eval: np.ndarray,
@@ -143,9 +143,9 @@ def execute(
     state = State(t_span[0], problem.initial, carry, control, trackers=trackers, start=t_span[0])
     writer = None
     if settings.output is not None:
-        layout = _layout(problem, template, state, t_eval.size)
+        layout = _layout(problem, state, t_eval.size)
         started |= {"t_eval": t_eval.tolist(), "t_span": list(t_span)}
-        started["measure"] = _describe(template)
+        started["measure"] = problem.view.describe()
         writer = RunWriter.create(
             settings.output,
             layout,
@@ -156,7 +156,6 @@ def execute(
     return _finish(
         problem,
         method,
-        template,
         state,
         t_span[1],
         t_eval,
@@ -172,7 +171,6 @@ def carry_on(
     checkpoint: Arrays,
     problem: Problem,
     method: Method,
-    template: Measure,
     *,
     t_end: float,
     t_eval: np.ndarray,
@@ -182,15 +180,12 @@ def carry_on(
     """Take a run up from its checkpoint; the bits are those of a run that was never cut."""
     state = State(0.0, {}, {}, method.control(problem), trackers=trackers)
     state.restore(checkpoint)
-    return _finish(
-        problem, method, template, state, t_end, t_eval, writer, settings, stored.attributes
-    )
+    return _finish(problem, method, state, t_end, t_eval, writer, settings, stored.attributes)
 
 
 def _finish(
     problem: Problem,
     method: Method,
-    template: Measure,
     state: State,
     t_end: float,
     t_eval: np.ndarray,
@@ -218,15 +213,14 @@ def _finish(
         path = str(writer.path)
         writer.finish(status, outcome.reason, stats, compress=settings.compress)
         writer.close()
-        return solution_from_file(path)
+        return load(path)
     names = recorder.series[0].keys() if recorder.series else ()
-    frames = recorder.frames
     return Solution(
         t=np.array(recorder.times),
         series={k: np.array([s[k] for s in recorder.series]) for k in names},
         steps={k: np.array([r[k] for r in recorder.rows]) for k in (recorder.rows or [{}])[0]},
-        read=lambda i: frames[i],
-        template=template,
+        frames=recorder.frames,
+        view=problem.view,
         success=outcome.success,
         message=outcome.reason,
         stats=stats,
@@ -234,76 +228,20 @@ def _finish(
     )
 
 
-def solution_from_file(path: str | os.PathLike[str]) -> Solution:
-    """A Solution over a file; measures are read when asked for."""
-    stored = read_run(path)
-    attributes = dict(stored.attributes)
-    stats = attributes.pop("stats", {}) or {}
-    status = str(attributes.pop("status", "unknown"))
-    message = str(attributes.pop("message", "")) or {
-        "running": "the run did not end: wflow.resume goes on from its checkpoint",
-    }.get(status, status)
-
-    def read(i: int) -> Fields:
-        return {name: stored.read_field(name, i) for name in stored.field_names}
-
-    return Solution(
-        t=stored.t,
-        series=stored.series,
-        steps=stored.steps,
-        read=read,
-        template=stored_template(stored),
-        success=status == "done",
-        message=message,
-        stats=stats,
-        attributes=attributes,
-        path=str(path),
-    )
-
-
-def stored_template(stored: StoredRun) -> Measure:
-    """The kind of measure a file holds: its grid, or its particles' first frame."""
-    about = stored.attributes["measure"]
-    if about["kind"] == "grid":
-        edges = [stored.axes[name].edges for name in about["names"]]
-        shape = tuple(e.size - 1 for e in edges)
-        empty = np.zeros(shape)
-        return GridDensity(empty, edges, names=about["names"], periodic=about["periodic"])
-    d = len(about["names"])
-    return Particles(np.zeros((1, d)), names=about["names"])
-
-
-def _describe(template: Measure) -> dict[str, Any]:
-    names = list(template.names)
-    if isinstance(template, GridDensity):
-        return {"kind": "grid", "names": names, "periodic": list(template.periodic)}
-    return {"kind": "particles", "names": names}
-
-
-def _layout(problem: Problem, template: Measure, state: State, n_frames: int) -> Layout:
+def _layout(problem: Problem, state: State, n_frames: int) -> Layout:
     observed = problem.observe(state.y, state.carry)
     rows = {"t": 0.0, "h": 0.0, "error": 0.0} | problem.monitor(state.y, state.carry)
-    fields, axes = {}, {}
-    for name, value in problem.fields(state.y).items():
-        if isinstance(template, GridDensity):
-            fields[name] = FieldSpec(value.shape, tuple(template.names), "1/volume", "density")
-        else:
-            dims = ("particle", "coordinate")[: value.ndim]
-            meaning = "parameters of the particles" if value.ndim == 2 else "mass of the particles"
-            fields[name] = FieldSpec(
-                value.shape, dims, "parameter" if value.ndim == 2 else "1", meaning
-            )
-    if isinstance(template, GridDensity):
-        for name, c, e in zip(template.names, template.centers, template.edges, strict=True):
-            axes[name] = Axis(c, e, "parameter", f"cell centres along {name}")
-    arrays = state.arrays()
+    view, arrays, saved = problem.view, state.arrays(), problem.fields(state.y)
     return Layout(
         n_frames=n_frames,
         series={k: QUANTITIES.get(k, Quantity("1", k)) for k in observed},
         step_series={k: QUANTITIES.get(k, Quantity("1", k)) for k in rows},
-        fields=fields,
-        axes=axes,
-        coordinates=() if axes else tuple(template.names),
+        fields={k: FieldSpec(saved[k].shape, *field) for k, field in view.fields.items()},
+        axes={
+            k: Axis(centers, edges, "parameter", f"cell centres along {k}")
+            for k, (centers, edges) in view.axes.items()
+        },
+        coordinates=() if view.axes else view.coordinates,
         checkpoint={k: (v.shape, v.dtype.str) for k, v in arrays.items()},
     )
 

@@ -1,4 +1,4 @@
-"""``wflow.load`` and ``wflow.resume``: a run from its file, to read or to carry on."""
+"""``wflow.resume``: a run from its file, carried on."""
 
 from __future__ import annotations
 
@@ -10,24 +10,13 @@ import numpy as np
 
 from wflow.errors import InputError, StorageError
 from wflow.flow import GradientFlow
-from wflow.measures import GridDensity, Particles
+from wflow.results.load import load, stored_view
 from wflow.results.solution import Solution
-from wflow.run.execute import Settings, carry_on, solution_from_file, stored_template
+from wflow.run.execute import Settings, carry_on
 from wflow.run.solve import check_times
 from wflow.run.trackers import default_trackers
 from wflow.solvers.method import Tolerance, get_method
 from wflow.storage import Checkpoint, RunWriter, StoredRun, read_run
-
-
-def load(path: str | os.PathLike[str]) -> Solution:
-    """The Solution in a file, finished or not; measures are read when asked for.
-
-    Raises
-    ------
-    StorageError
-        when the file is missing, torn, or not one of ours
-    """
-    return solution_from_file(path)
 
 
 def resume(
@@ -68,7 +57,7 @@ def resume(
     if t_eval is not None and (t_end is None or t_end == end):
         raise InputError(f"t_eval without a later t_end: {path} keeps its own times up to {end:g}")
     if stored.status == "done" and (t_end is None or t_end == end):
-        return solution_from_file(path)
+        return load(path)
     if about["run"] == "sgd":
         from wflow.networks.train import rebuild
 
@@ -93,7 +82,6 @@ def resume(
         _arrays(checkpoint),
         problem,
         method,
-        stored_template(stored),
         t_end=end,
         t_eval=times,
         trackers=default_trackers(method.preserves),
@@ -129,18 +117,12 @@ def _rebuild_flow(stored: StoredRun, flow: GradientFlow | None) -> tuple[Any, An
 
 def _first(stored: StoredRun) -> Any:
     """A measure of the stored kind to lay the problem out with; its values are replaced by the checkpoint's."""
-    template = stored_template(stored)
-    if isinstance(template, GridDensity):
-        if stored.n_frames == 0:
-            return template.with_density(np.ones(template.density.shape))
-        return template.with_density(stored.read_field("density", 0))
-    if stored.n_frames == 0:
-        return template
-    return Particles(
-        stored.read_field("positions", 0),
-        stored.read_field("weights", 0),
-        names=stored.attributes["measure"]["names"],
-    )
+    view, names = stored_view(stored), stored.field_names
+    if stored.n_frames:
+        return view.show({name: stored.read_field(name, 0) for name in names})
+    shape = [centers.size for centers, _ in view.axes.values()]
+    one = {"positions": np.zeros((1, len(view.coordinates))), "weights": np.ones(1)}
+    return view.show({"density": np.ones(shape)} if view.axes else one)
 
 
 def _arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.measures import GridDensity, Measure, Particles
+from wflow.measures import Measure
 from wflow.measures.base import check_seed
 from wflow.results.solution import Solution
 from wflow.run.execute import Settings, execute
@@ -85,21 +85,20 @@ def solve(
         raise InputError(
             f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow (system.flow())"
         )
-    if not isinstance(rho0, GridDensity | Particles):
+    if not isinstance(rho0, Measure):
         raise InputError(
             f"rho0 is a {type(rho0).__name__}: pass a wflow.GridDensity or wflow.Particles"
         )
     settings = Settings(output, overwrite, progress, checkpoint_every, max_steps)
-    kind = "grid" if isinstance(rho0, GridDensity) else "particles"
     span = check_span(t_span)
     why = "asked for"
     if method == "auto":
-        method, why = choose_method(flow, kind)
+        method, why = choose_method(flow, rho0.kind)
     chosen = get_method(method, method_options)
-    if chosen.acts_on != kind:
+    if chosen.acts_on != rho0.kind:
         raise InputError(
-            f"method '{chosen.name}' acts on {chosen.acts_on} and rho0 is {kind}: "
-            f"choose another, e.g. '{choose_method(flow, kind)[0]}'"
+            f"method '{chosen.name}' acts on {chosen.acts_on} and rho0 is {rho0.kind}: "
+            f"choose another, e.g. '{choose_method(flow, rho0.kind)[0]}'"
         )
     if flow.reaction_rate > 0 and not chosen.reacts:
         raise InputError(
@@ -128,7 +127,6 @@ def solve(
     return execute(
         problem,
         chosen,
-        rho0,
         t_span=span,
         t_eval=control.times(check_times(t_eval, span), span),
         control=control,

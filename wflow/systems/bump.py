@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -178,8 +179,7 @@ class BumpSystem(System):
         >>> bool(abs(rho.mass - 1) < 1e-14)
         True
         """
-        grid = self.start_from("grid", n)
-        assert isinstance(grid, GridDensity)
+        grid = cast(GridDensity, self.start_from("grid", n))
         cell = float(grid.volumes.flat[0])
         f = self.target()(grid.points())
         # Water filling: with the k highest cells wet, c = (Σ f − 1/cell)/k; the right k has f_k > c ≥ f_{k+1}.

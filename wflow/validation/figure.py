@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.results.plotting import BLUE, GREEN, GREY, law_curve, new_figure, save_figure
+from wflow.tools.pictures import BLUE, GREEN, GREY, new_figure, save_figure
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -80,13 +80,13 @@ def _laws(axis: Any, report: Report) -> None:
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(picks)))
     low, high, top, label = np.inf, -np.inf, 0.0, ""
     for k, colour in zip(picks, colours, strict=True):
-        x, density, label = law_curve(reference.measures[k])
+        x, density, label = reference.view.curve(reference.measures[k])
         axis.plot(x, density, color=colour, lw=1.5, label=f"t = {report.t[k]:.3g}")
         seen = x[density > 1e-3 * density.max()]
         spans = [seen]
         heights = [np.quantile(density, 0.99)]
         if report.laws.size:
-            # Of several coordinates the first is shown on a grid's marginal, |θ| on particles, as by law_curve.
+            # Of several coordinates the first is shown on a grid's marginal, |θ| on particles, as by the views.
             laws = report.laws[:, k]
             first = laws.shape[-1] == 1 or "grid" in report.limits
             neurons = laws[..., 0] if first else np.linalg.norm(laws, axis=-1)

@@ -172,7 +172,7 @@ class Report:
         if "grid" in self.limits:
             grid = self.limits["grid"].measures
             axis = grid[0].names[0]
-            density = np.array([m.density for m in grid])  # type: ignore[attr-defined]
+            density = np.array([m.density for m in grid])
             if density.ndim == 2:
                 arrays[axis] = Labelled(grid[0].centers[0], (axis,), "parameter")
                 arrays["density"] = Labelled(

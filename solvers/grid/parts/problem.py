@@ -16,6 +16,7 @@ from wflow.kernels.grid.sums import density_sums
 from wflow.kernels.transport_slabs import over_slabs, recycled_empty
 from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.method import Arrays, Method, Step, Tolerance
+from wflow.views import View, view_of
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 Sums = tuple[float, float, float, float]
@@ -78,6 +79,7 @@ class GridProblem:
         self._linear = self._fixed if self._fixed.any() else None
         self._square = (points**2).sum(axis=1)
         self._rooms: Arrays = {}
+        self.view: View = view_of(measure)
         self.initial: Arrays = {"density": np.array(measure.density)}
 
     def potential(self, density: np.ndarray) -> tuple[np.ndarray, float]:
