@@ -72,7 +72,7 @@ def test_every_method_is_measured():
 
 def test_the_readme_says_what_is_declared():
     rows = re.findall(r"^\| `([a-z-]+)` \| (?:grid|part).*\| ([^|]+) \|$", README, re.MULTILINE)
-    said = {name: orders for name, orders in rows}
+    said = dict(rows)
     for name, method in methods().items():
         mesh = "" if method.order_in_space is None else f", {method.order_in_space}"
         assert name == "sgd" or said[name].startswith(f"{method.order}{mesh}"), name
