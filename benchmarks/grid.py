@@ -61,13 +61,11 @@ def potential(points: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * (points**2).sum(-1) + 0.3 * np.cos(3 * points).sum(-1))
 
 
-class Changing:
+class Changing(Energy):
     """R = 2 int V + c (int V)^2: Psi = (1 + c int V drho) V, no BLAS, whose threads would spin."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
-        self.coordinates = ("x", "y", "z")[:dimension]
-        self.bounds = np.array([(-np.inf, np.inf)] * dimension)
         self.values, self.mean = np.zeros(0), 0.0
 
     def prepare(self, points: np.ndarray) -> Changing:
@@ -86,15 +84,6 @@ class Changing:
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         return (1 + 0.1 * self.mean) * (self.values if points is None else potential(points))
-
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> None:
-        return None
 
     def fingerprint(self) -> str:
         return "benchmark"

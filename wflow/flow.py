@@ -30,7 +30,7 @@ class GradientFlow:
 
     Parameters
     ----------
-    energy : a FeatureEnergy, a PairEnergy, or anything that answers as they do
+    energy : a FeatureEnergy, a PairEnergy, or any other :class:`wflow.energies.Energy`
     temperature : τ ≥ 0, the noise
     ridge : λ ≥ 0, weight decay
     ridge_on : names of the coordinates that decay; all by default
@@ -64,7 +64,8 @@ class GradientFlow:
     ) -> None:
         if not isinstance(energy, Energy):
             raise InputError(
-                f"energy is a {type(energy).__name__}: pass a wflow.energies.FeatureEnergy or PairEnergy"
+                f"energy is a {type(energy).__name__}: pass a wflow.energies.FeatureEnergy or PairEnergy, or a "
+                "subclass of wflow.energies.Energy"
             )
         self.energy = energy
         self.temperature = non_negative("temperature", temperature)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from wflow.energies.grid.local import LocalEnergy
+from wflow.energies.base import Field
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.solvers.grid.parts.problem import check_mass
@@ -50,8 +50,8 @@ class QuantileEnergy:
 
     def __init__(self, flow: GradientFlow, measure: Any, parts: int) -> None:
         self.flow, self.grid_edges = flow, measure.edges[0]
-        self.local = flow.energy if isinstance(flow.energy, LocalEnergy) else None
-        self.level = flow.temperature > 0 or self.local is not None
+        self.kappa = flow.energy.local_stiffness
+        self.level = flow.temperature > 0 or self.kappa > 0
         edges, masses = _cells(measure, parts, self.level)
         self.masses = masses
         self.start = edges if self.level else 0.5 * (edges[:-1] + edges[1:])[masses > 0]
@@ -59,8 +59,13 @@ class QuantileEnergy:
             self.masses = masses[masses > 0]
         self.low, self.high = float(self.grid_edges[0]), float(self.grid_edges[-1])
         self.length = self.high - self.low
-        target = self.local.target(measure.points()) if self.local else np.zeros(measure.shape)
-        self._constant = 0.5 * float(measure.widths[0] @ target**2)
+        self._empty: Field | None = None
+        """Where Ψ = V + κρ, the field of the empty network, which is V at any points."""
+        if self.kappa:
+            # The cells move, so the grid may be graded; such an energy reads volumes from equal cells.
+            n = max(2, measure.shape[0])
+            level = self.low + (np.arange(n) + 0.5)[:, None] * (self.length / n)
+            self._empty = flow.energy.prepare(level).field(np.zeros(n))
 
     def points(self, x: np.ndarray) -> np.ndarray:
         """The cells' middles (n, 1)."""
@@ -81,8 +86,9 @@ class QuantileEnergy:
         free = float(m @ self.flow.ridge_potential(at))
         if self.level:
             width = np.diff(x)
-        if self.local is not None:
-            risk = 2 * self._constant + float(m @ (m / width - 2 * self.local.target(at)))
+        if self._empty is not None:
+            v = self._empty.first_variation(at)
+            risk = self._empty.risk + float(m @ (self.kappa * m / width + 2 * v))
         else:
             risk = self.flow.energy.prepare(at).field(m).risk
         if tau > 0:
@@ -105,11 +111,12 @@ class QuantileEnergy:
         return g
 
     def pressure(self, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """−∂/∂w and ∂²/∂w² of a cell's own energy, τ m log(m/w) [+ m²/2w]."""
+        """−∂/∂w and ∂²/∂w² of a cell's own energy, τ m log(m/w) + κ m²/2w."""
         m, tau = self.masses, self.flow.temperature
         first, second = tau * m / width, tau * m / width**2
-        if self.local is not None:
-            first, second = first + 0.5 * (m / width) ** 2, second + (m / width) ** 2 / width
+        if self.kappa:
+            own = self.kappa * (m / width) ** 2
+            first, second = first + 0.5 * own, second + own / width
         return first, second
 
     def stiffness(self, x: np.ndarray) -> np.ndarray:
@@ -141,14 +148,16 @@ class QuantileEnergy:
         inside[0], inside[-1] = 0.0, total[-1]
         return np.asarray(np.diff(inside) / np.diff(self.grid_edges))
 
-    def _field(self, at: np.ndarray) -> Any:
-        return None if self.local else self.flow.energy.prepare(at).field(self.masses)
+    def _field(self, at: np.ndarray) -> Field:
+        return self._empty or self.flow.energy.prepare(at).field(self.masses)
 
-    def _slope(self, at: np.ndarray, field: Any) -> np.ndarray:
+    def _slope(self, at: np.ndarray, field: Field) -> np.ndarray:
         """Ψ_λ' less the drift of a reduced state's volume, at points (n, 1) for a given field."""
-        if self.local is not None:
+        if self.kappa:
             step = DIFFERENCE * self.length
-            slope = -(self.local.target(at + step) - self.local.target(at - step)) / (2 * step)
+            slope = (field.first_variation(at + step) - field.first_variation(at - step)) / (
+                2 * step
+            )
         else:
             slope = np.asarray(field.gradient(at))[:, 0]
         slope = slope + np.broadcast_to(self.flow.ridge_gradient(at), at.shape)[:, 0]

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.solvers.grid.parts.linearised_movement import Internal
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
@@ -92,14 +91,14 @@ class JkoEntropic(GridMethod):
         sigma = max(self.width(problem, clock), cell(problem))
         flow, blur = problem.flow, Blur(problem, sigma)
         gain = clock / sigma**2
-        local = isinstance(flow.energy, LocalEnergy)
+        kappa = flow.energy.local_stiffness
         left = max(flow.temperature - 0.5 / gain, 0.0)
         left = 0.0 if left < 1e-12 * flow.temperature else left
         # (σ²/dt + τ)(log ρ + 1) + κρ = s, times dt/σ².
-        inner = Internal(1 + gain * left, gain if local else 0.0)
+        inner = Internal(1 + gain * left, gain * kappa)
         old = y["density"]
         log_old = logarithm(old)
-        at_rest = problem.potential(np.zeros_like(old))[0] if local else None
+        at_rest = problem.potential(np.zeros_like(old))[0] if kappa else None
 
         def drawn(rho: np.ndarray) -> np.ndarray:
             return problem.potential(rho)[0] if at_rest is None else at_rest

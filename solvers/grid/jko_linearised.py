@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.solvers.grid.parts.linearised_movement import Box, Convex, Internal, solve
@@ -31,7 +30,7 @@ LOOSE = 1e-4
 """Residual above which a step is taken in two halves."""
 HALVINGS = 6
 DIFFERENCE = 1e-4
-"""Relative length of the differences of Ψ where it is not linear in ρ (a loss other than the square)."""
+"""Relative length of the differences of Ψ where it is not affine in ρ (a loss other than the square)."""
 
 
 class JkoProblem(GridProblem):
@@ -39,13 +38,10 @@ class JkoProblem(GridProblem):
 
     def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance) -> None:
         super().__init__(flow, measure, tolerance)
-        self.local = isinstance(flow.energy, LocalEnergy)
-        self.internal = Internal(flow.temperature, 1.0 if self.local else 0.0)
+        self.internal = Internal(flow.temperature, flow.energy.local_stiffness)
         self.box = Box(self)
         self.at_rest = self.potential(np.zeros(measure.shape))[0].ravel()
         """Ψ_λ of the empty network."""
-        loss = getattr(flow.energy, "loss", None)
-        self.linear = loss is None or loss.name == "square"
 
     def state(self, density: np.ndarray) -> Arrays:
         none = {k: np.array(0.0) for k in ("residual", "gap", "newton_steps")}
@@ -61,14 +57,14 @@ class JkoProblem(GridProblem):
 
     def drift(self, density: np.ndarray) -> np.ndarray:
         """Ψ_λ without the part that :class:`Internal` holds, flat."""
-        if self.local:
+        if self.internal.kappa:
             return self.at_rest
         return self.potential(density.reshape(self.volumes.shape))[0].ravel()
 
     def drawn(self, density: np.ndarray, change: np.ndarray) -> np.ndarray:
         """The change of Ψ for a change of the density, flat."""
         shape = self.volumes.shape
-        if self.linear:
+        if self.flow.energy.affine:
             return np.asarray(self.potential(change.reshape(shape))[0].ravel() - self.at_rest)
         size = float(np.abs(change) @ self.flat_volumes)
         if size == 0:
@@ -100,7 +96,7 @@ class JkoLinearised(GridMethod):
         positive("tolerance", self.tolerance)
 
     def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> JkoProblem:
-        if flow.temperature == 0 and not isinstance(flow.energy, LocalEnergy):
+        if flow.temperature == 0 and flow.energy.local_stiffness == 0:
             raise InputError(
                 "method 'jko-linearised' at temperature 0 needs a LocalEnergy: atoms have no density; "
                 "use 'jko' on 1 axis, or 'muscl'"
@@ -126,7 +122,7 @@ def _step(
     clock = h * problem.flow.schedule(t + h)
     if clock == 0 or problem.box.faces.shape[0] == 0:
         return Step(y, carry)
-    interaction = None if problem.local else problem.drawn
+    interaction = None if problem.internal.kappa else problem.drawn
     start = y["density"].ravel() * problem.flat_volumes
     found = solve(
         Convex(problem.box, problem.internal, start, clock, problem.drift, interaction), tolerance

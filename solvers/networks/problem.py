@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.features.energy import FeatureEnergy
+from wflow.energies.network import DenseNetwork, FeatureNetwork, NetworkModel
 from wflow.errors import InputError
 from wflow.kernels.sgd.blocked import sgd, sgd_plain
 from wflow.solvers.method import Arrays
@@ -19,13 +20,13 @@ from wflow.views import ParticleView, View
 class NetworkProblem(ABC):
     """N neurons of a system's model, with its sample stream and its population risk.
 
-    ``model`` is a :class:`wflow.systems.catalogue.NetworkModel`; ``schedule`` is ξ(t) on the system's clock. The ridge
+    ``schedule`` is ξ(t) on the system's clock. The ridge
     acts on the coordinates ``ridge_on`` (all if None), and those in ``frozen`` are not trained.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: NetworkModel,
         neurons: np.ndarray,
         schedule: Any,
         *,
@@ -99,7 +100,9 @@ class NetworkProblem(ABC):
 class DenseProblem(NetworkProblem):
     """Neurons [a] σ(⟨w, x⟩ [+ b]) as arrays a, b, w, for the block kernels, which treat the w_i alike."""
 
-    def __init__(self, model: Any, *arguments: Any, **options: Any) -> None:
+    model: DenseNetwork
+
+    def __init__(self, model: DenseNetwork, *arguments: Any, **options: Any) -> None:
         super().__init__(model, *arguments, **options)
         weights = slice(int(model.charges) + int(model.offset), None)
         if not self.mobile[weights].all() or np.ptp(self.decays[weights]) > 0:
@@ -153,6 +156,8 @@ class DenseProblem(NetworkProblem):
 class FeatureProblem(NetworkProblem):
     """Neurons of any feature map: every batch is an energy of its own, and its ∇Ψ the step."""
 
+    model: FeatureNetwork
+
     def arrays(self, neurons: np.ndarray) -> Arrays:
         return {"neurons": np.ascontiguousarray(neurons)}
 
@@ -185,7 +190,7 @@ class FeatureProblem(NetworkProblem):
         return predictions
 
 
-def network_problem(model: Any, *arguments: Any, **options: Any) -> NetworkProblem:
+def network_problem(model: NetworkModel, *arguments: Any, **options: Any) -> NetworkProblem:
     """The problem for a model's kind of units."""
     kind = FeatureProblem if hasattr(model, "features") else DenseProblem
     return kind(model, *arguments, **options)

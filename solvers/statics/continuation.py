@@ -144,11 +144,10 @@ def continue_in_temperature(
     decaying = [
         name for name, on in zip(flow.energy.coordinates, flow.ridge_mask, strict=True) if on
     ]
-    loss = getattr(flow.energy, "loss", None)
-    if least_energy is None and loss is not None and loss.name != "square":
+    if least_energy is None and not flow.energy.affine:
         raise InputError(
-            f"least_energy with the loss '{loss.name}': the least over a grid is found for the square loss "
-            "only; give least_energy, as nan if it is not known"
+            f"{flow.energy.why_not_affine()}: the least energy over a grid is found for the square loss only; "
+            "give least_energy, as nan if it is not known"
         )
     found: dict[int, GibbsState] = {}
     start = None

@@ -11,16 +11,15 @@ for independent θ_i ~ ρ: the N diagonal terms of the double sum are the whole 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from wflow.energies.base import Energy
 from wflow.measures import Measure
-from wflow.solvers.statics.objective import law_of, require_square_loss, self_interaction
+from wflow.solvers.statics.objective import law_of, require_affine
 from wflow.tools.checks import check_count
 
 
-def expected_excess(energy: Any, measure: Measure, n: int = 1) -> float:
+def expected_excess(energy: Energy, measure: Measure, n: int = 1) -> float:
     r"""The average excess risk of n independent neurons over their law.
 
     .. math:: E R_n - R(\rho) = \frac1n\Bigl[\int U(\theta,\theta)\,d\rho - \iint U\,d\rho\,d\rho\Bigr] \ge 0
@@ -45,15 +44,15 @@ def expected_excess(energy: Any, measure: Measure, n: int = 1) -> float:
     0.25
     """
     n = check_count("n", n)
-    require_square_loss(energy)
+    require_affine(energy)
     points, weights = law_of(energy, measure)
     prepared = energy.prepare(points)
     nothing = prepared.field(np.zeros(weights.size)).first_variation()
     both = float(weights @ (np.asarray(prepared.field(weights).first_variation()) - nothing))
-    return (float(weights @ self_interaction(energy, points)) - both) / n
+    return (float(weights @ energy.diagonal(points)) - both) / n
 
 
-def expected_risk(energy: Any, measure: Measure, n: int) -> float:
+def expected_risk(energy: Energy, measure: Measure, n: int) -> float:
     r"""The average risk E R_n of n independent neurons θ_i ~ ρ, R(ρ) + ``expected_excess``.
 
     Parameters and refusals are those of :func:`expected_excess`.
@@ -68,7 +67,7 @@ def expected_risk(energy: Any, measure: Measure, n: int) -> float:
     return float(energy.prepare(measure.points()).field(measure.weights()).risk) + excess
 
 
-def excess_bound(energy: Any, minimiser: Measure) -> float:
+def excess_bound(energy: Energy, minimiser: Measure) -> float:
     r"""K = ∫U(θ, θ)dρ* of a minimiser ρ*: inf R ≤ inf R_N ≤ inf R + K/N for every N.
 
     ``expected_excess(energy, ρ*, N)`` in place of K/N is sharper, since it takes ∬U dρ*dρ* off.
@@ -83,6 +82,6 @@ def excess_bound(energy: Any, minimiser: Measure) -> float:
     >>> excess_bound(FeatureEnergy("identity", [1.0], [0.0]), Particles([-1.0, 1.0]))
     1.0
     """
-    require_square_loss(energy)
+    require_affine(energy)
     points, weights = law_of(energy, minimiser)
-    return float(weights @ self_interaction(energy, points))
+    return float(weights @ energy.diagonal(points))

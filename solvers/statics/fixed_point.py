@@ -97,9 +97,8 @@ class FixedPoint:
         self._log_cells = np.log(self._volumes)
         self._ridge = flow.ridge_potential(points)
         self._log_reference = flow.energy.reference_log_volume(points)
-        loss = getattr(flow.energy, "loss", None)
-        affine = loss is None or loss.name == "square"
-        self._zero = self._psi(np.zeros(self.grid.volumes.size))[0] if affine else None
+        nothing = np.zeros(self.grid.volumes.size)
+        self._zero = self._psi(nothing)[0] if flow.energy.affine else None
 
     def masses_of(self, start: GridDensity | None) -> np.ndarray:
         """Masses of the start, or T of the uniform law."""
@@ -147,7 +146,7 @@ class FixedPoint:
         return law if self.gap(law) < self.gap(image) and law.residual < image.residual else image
 
     def act(self, point: Point, v: np.ndarray) -> np.ndarray:
-        """The derivative of Ψ at z along v: Uv for the square loss, a central difference for others."""
+        """The derivative of Ψ at z along v: Uv where Ψ is affine, a central difference elsewhere."""
         # V is subtracted out of a v of the size of a probability, so that little is lost.
         size = float(np.abs(v).sum())
         if size == 0.0:

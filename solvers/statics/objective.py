@@ -14,13 +14,11 @@ and every energy of points that answers Ψ gives V and the columns of U, whateve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from wflow.energies.base import Energy, Field
-from wflow.energies.grid.local import LocalEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -32,7 +30,9 @@ ROUNDING = 1e-9
 class Objective:
     """2F = R + λ∫|θ|²dρ of an energy, or of the energy and ridge of a flow."""
 
-    def __init__(self, energy: Any, ridge: float, ridge_on: Sequence[str] | None) -> None:
+    def __init__(
+        self, energy: Energy | GradientFlow, ridge: float, ridge_on: Sequence[str] | None
+    ) -> None:
         if isinstance(energy, GradientFlow):
             if ridge or ridge_on is not None:
                 raise InputError("the flow has a ridge of its own: give ridge to the flow only")
@@ -47,7 +47,7 @@ class Objective:
         self.energy: Energy = flow.energy
         self.ridge = flow.ridge
         self.flow = flow
-        require_square_loss(self.energy)
+        require_affine(self.energy)
 
     def at(self, points: np.ndarray) -> ObjectiveAtPoints:
         """The functional of weights at fixed points."""
@@ -81,11 +81,9 @@ class ObjectiveAtPoints:
         self._energy = objective.energy
         self._prepared = objective.energy.prepare(points)
         self._ridge = objective.flow.ridge_potential(points)
-        features = getattr(objective.energy, "features", None)
-        self._features = features.prepare(points) if features is not None else None
         nothing = self._prepared.field(np.zeros(points.shape[0]))
-        self._v = np.array(nothing.first_variation())
-        self.linear = self._v + self._ridge
+        self.linear = np.asarray(nothing.first_variation()) + self._ridge
+        self._columns: Callable[[int], np.ndarray] | None = None
 
     def value(self, weights: np.ndarray) -> tuple[float, float, np.ndarray]:
         """R, 2F and Ψ_λ at the points."""
@@ -100,65 +98,30 @@ class ObjectiveAtPoints:
 
     def diagonal(self) -> np.ndarray:
         """U(θ_i, θ_i)."""
-        return self_interaction(self._energy, self.points)
+        return self._energy.diagonal(self.points)
 
     def column(self, j: int) -> np.ndarray:
-        """U(θ_i, θ_j) for all i; features are computed once and cost O(nQ) a column, pairs O(n)."""
-        one = self.points[j : j + 1]
-        if self._features is not None:
-            e: Any = self._energy
-            row = e.features.prepare(one).predict(np.ones(1))
-            return np.asarray(self._features.potential(e.weights * row))
-        field = self._energy.prepare(one).field(np.ones(1))
-        return np.asarray(field.first_variation(self.points) - self._v)
+        """U(θ_i, θ_j) for all i."""
+        if self._columns is None:
+            self._columns = self._energy.columns(self.points)
+        return self._columns(j)
 
 
-def require_square_loss(energy: Any) -> None:
-    """Refuse a loss under which Ψ is not affine in ρ, and an energy that needs a density."""
-    if isinstance(energy, LocalEnergy):
+def require_affine(energy: Energy) -> None:
+    """Refuse an energy whose Ψ is not affine in ρ, and one that needs a density."""
+    if energy.needs_density:
         raise InputError(
-            "LocalEnergy is a functional of a density, without a U between points: its minimiser is (f − c)₊; "
-            "take a positive width for statics"
+            f"{type(energy).__name__} is a functional of a density, without a U between points: its minimiser is "
+            "(f − c)₊; take a positive width for statics"
         )
-    loss = getattr(energy, "loss", None)
-    if loss is not None and loss.name != "square":
+    if not energy.affine:
         raise InputError(
-            f"loss '{loss.name}': the static problems need loss='square', for which R is quadratic in "
+            f"{energy.why_not_affine()}: the static problems need loss='square', for which R is quadratic in "
             "the measure; solve the flow to long times instead"
         )
 
 
-def self_interaction(energy: Any, points: np.ndarray) -> np.ndarray:
-    r"""U(θ_i, θ_i), shape (n,): Σ_q p_q σ*(x_q; θ_i)² for features, c²K(y, y) for closed kernels.
-
-    An energy that has ``diagonal(points)`` is asked; for any other, one point at a time is.
-    """
-    if hasattr(energy, "diagonal"):
-        return np.asarray(energy.diagonal(points), dtype=np.float64)
-    features = getattr(energy, "features", None)
-    out = np.empty(points.shape[0])
-    if features is None:
-        for i in range(out.size):
-            prepared = energy.prepare(points[i : i + 1])
-            both = [prepared.field(np.array([m])).first_variation()[0] for m in (1.0, 0.0)]
-            out[i] = both[0] - both[1]
-        return out
-    # A call costs some 40 µs whatever it does: Q calls for a node each, or n calls for a point each.
-    n, q = points.shape[0], features.n_nodes
-    if q * (4e-5 + 1e-9 * n * q) < n * (4e-5 + 1e-8 * q):
-        prepared = features.prepare(points)
-        out[:] = 0.0
-        for k in np.flatnonzero(energy.weights):
-            unit = np.zeros(q)
-            unit[k] = 1.0
-            out += energy.weights[k] * prepared.potential(unit) ** 2
-        return out
-    for i in range(n):
-        out[i] = energy.weights @ features.prepare(points[i : i + 1]).predict(np.ones(1)) ** 2
-    return out
-
-
-def law_of(energy: Any, measure: Any) -> tuple[np.ndarray, np.ndarray]:
+def law_of(energy: Energy, measure: Measure) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights of a probability measure on the energy's space."""
     if not isinstance(measure, Measure):
         raise InputError(

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies.base import Energy
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure, Particles, TensorGrid
 from wflow.measures.base import as_floats
 from wflow.solvers.statics.low_rank import NOT_CONVEX, pivoted_cholesky
@@ -29,7 +31,7 @@ FEW = 200
 
 
 def minimise_on_grid(
-    energy: Any,
+    energy: Energy | GradientFlow,
     where: Any,
     *,
     ridge: float = 0.0,
@@ -104,7 +106,7 @@ def minimise_on_grid(
 
 
 def duality_gap(
-    energy: Any,
+    energy: Energy | GradientFlow,
     measure: Measure,
     where: Any,
     *,

@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from wflow.energies.base import Energy
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.measures import Measure, Particles
 from wflow.measures.base import as_floats
 from wflow.solvers.statics.minimiser import Minimiser
@@ -41,7 +43,7 @@ SLIDES = 15
 
 
 def minimise_sparse(
-    energy: Any,
+    energy: Energy | GradientFlow,
     bounds: Any = None,
     *,
     starts: Any = None,

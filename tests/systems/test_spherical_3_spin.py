@@ -11,7 +11,7 @@ from wflow.energies.features.rbf import RbfFeatures
 from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.networks import sgd
-from wflow.systems.shared.radial_gaussians import frames
+from wflow.systems.shared.sphere import frames
 
 
 def get(**parameters):

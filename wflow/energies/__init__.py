@@ -2,9 +2,10 @@
 
 from wflow.energies.base import Energy, Field, PreparedEnergy
 from wflow.energies.features.activations import Activation, get_activation, piecewise_linear
+from wflow.energies.features.base import FeatureMap
 from wflow.energies.features.bump import BumpFeatures, ConvolutionFeatures
 from wflow.energies.features.dense import DenseFeatures
-from wflow.energies.features.energy import FeatureEnergy, FeatureMap
+from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.features.losses import Loss, get_loss
 from wflow.energies.features.radial import RadialFeatures, RadialProfile, radial_nodes
 from wflow.energies.features.rbf import RbfFeatures
@@ -15,7 +16,8 @@ from wflow.energies.pairs.arc_cosine import ArcCosineKernel, StepKernel
 from wflow.energies.pairs.closed import KernelEnergy
 from wflow.energies.pairs.erf import ErfKernel
 from wflow.energies.pairs.functions import PairEnergy
-from wflow.energies.pairs.gaussian import GaussianKernel, GaussianSum, Kernel, KernelSum
+from wflow.energies.pairs.gaussian import GaussianKernel, GaussianSum
+from wflow.energies.pairs.kernel import Kernel, KernelSum
 from wflow.energies.pairs.probit import ProbitKernel
 from wflow.energies.pairs.ramps import RampsOnGaussians
 from wflow.energies.pairs.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies.network import NetworkModel
 from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.measures.base import check_seed
@@ -19,7 +20,6 @@ from wflow.solvers.networks.problem import NetworkProblem, network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun
 from wflow.systems import System, get
-from wflow.systems.catalogue import NetworkModel
 from wflow.tools.checks import check_count, non_negative, positive
 
 

@@ -21,9 +21,10 @@ from wflow.energies.base import Energy
 from wflow.energies.features.bump import BumpFeatures, ConvolutionFeatures
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.grid.local import LocalEnergy
+from wflow.energies.network import FeatureNetwork
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
-from wflow.systems.catalogue import FeatureNetwork, System, system
+from wflow.systems.catalogue import System, system
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 

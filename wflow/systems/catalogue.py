@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.energies.features.energy import FeatureMap
+from wflow.energies.network import NetworkModel
 from wflow.errors import InputError
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
@@ -31,44 +31,6 @@ START_PARAMETERS = (
     Parameter("measure", "grid", "measure to start from", str, choices=("grid", "particles")),
     Parameter("n", 0, "cells or particles; 0 is the system's default", int, low=0),
 )
-
-
-class NetworkModel(Protocol):
-    """What SGD needs of a system: a stream of samples, a start, the units, and a risk to report.
-
-    The units are either dense, σ(⟨w, x⟩ + b) with ``activation``, ``input_dimension``, ``charges`` and ``offset``
-    stated, or any features: then the model has ``features(x)`` instead (:class:`FeatureNetwork`).
-    """
-
-    loss: str
-    input_dimension: int
-
-    def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Samples number first, first+1, …: inputs (count, d) and targets (count,); a pure function."""
-
-    def start(self, n_neurons: int, seed: int) -> np.ndarray:
-        """I.i.d. neurons θ, shape (N, D); dense ones in the order (a, b, w)."""
-
-    def risk_energy(self) -> Energy:
-        """The population risk of neurons in full space, to report."""
-
-    def reduce(self, neurons: np.ndarray) -> np.ndarray:
-        """Neurons mapped to the state of the system's flow."""
-
-
-class DenseNetwork(NetworkModel, Protocol):
-    """Neurons [a] σ(⟨w, x⟩ [+ b])."""
-
-    activation: Any
-    charges: bool
-    offset: bool
-
-
-class FeatureNetwork(NetworkModel, Protocol):
-    """Neurons of any feature map σ*(x; θ)."""
-
-    def features(self, x: np.ndarray) -> FeatureMap:
-        """The units on a batch of inputs (count, d)."""
 
 
 class System(ABC):

@@ -19,18 +19,18 @@ who is there already; reinjection brings units near +2, and a density with full 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from wflow.energies import FeatureEnergy
 from wflow.energies.base import Energy
-from wflow.energies.features.energy import FeatureMap, PreparedFeatures, digest
 from wflow.energies.features.rbf import RbfFeatures
+from wflow.energies.features.weighted import WeightedFeatures
 from wflow.energies.pairs.closed import KernelEnergy
 from wflow.energies.pairs.gaussian import GaussianKernel, GaussianSum
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
+from wflow.measures.marginal import Marginal
 from wflow.systems.catalogue import System, system
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
@@ -38,40 +38,6 @@ from wflow.tools.streams import stream
 PLACES, VARIANCES, CHARGES = (-2.0, 0.0, 2.0), (0.5, 1.0, 0.5), (1.0, -2.0, 1.0)
 CELLS = {1: 128, 2: 48}
 BAD_PLACE, BAD_SPREAD, GOOD_HALF_WIDTH = -2.0, 0.1, 2.0
-
-
-@dataclass(frozen=True)
-class Marginal:
-    """The law of one coordinate between ``low`` and ``high``: uniform, or Gaussian cut there when ``spread`` > 0."""
-
-    low: float
-    high: float
-    mean: float = 0.0
-    spread: float = 0.0
-
-    def cdf(self, x: np.ndarray) -> np.ndarray:
-        """Mass below x."""
-        ends = self._rise(np.array([self.low, self.high]))
-        inside = self._rise(np.clip(x, self.low, self.high))
-        return np.asarray((inside - ends[0]) / (ends[1] - ends[0]))
-
-    def quantile(self, u: np.ndarray) -> np.ndarray:
-        """The inverse of the cdf at u in [0, 1)."""
-        low, high = self._rise(np.array([self.low, self.high]))
-        if not self.spread:
-            return np.asarray(low + u * (high - low))
-        from scipy.special import ndtri
-
-        # u = 0 would stand at −∞ where the Gaussian is not cut.
-        level = low + np.maximum(u, 2.0**-54) * (high - low)
-        return np.asarray(np.clip(self.mean + self.spread * ndtri(level), self.low, self.high))
-
-    def _rise(self, x: np.ndarray) -> np.ndarray:
-        if not self.spread:
-            return x
-        from scipy.special import ndtr
-
-        return np.asarray(ndtr((x - self.mean) / self.spread))
 
 
 @system
@@ -281,43 +247,3 @@ class GaussianMixtureNetwork:
 
     def reduce(self, neurons: np.ndarray) -> np.ndarray:
         return neurons
-
-
-class WeightedFeatures:
-    """Features multiplied by a factor at each node, shape (Q,)."""
-
-    def __init__(self, features: FeatureMap, factors: np.ndarray) -> None:
-        self.features, self.factors = features, factors
-        self.n_nodes, self.dimension = features.n_nodes, features.dimension
-        self.coordinates, self.bounds = features.coordinates, features.bounds
-
-    def prepare(self, points: np.ndarray) -> PreparedWeighted:
-        return PreparedWeighted(self.features.prepare(points), self.factors)
-
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return self.features.reference_log_volume(points)
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return self.features.reference_drift(points)
-
-    def refuse_temperature(self) -> str | None:
-        return self.features.refuse_temperature()
-
-    def fingerprint(self) -> str:
-        return digest("weighted", self.features.fingerprint(), self.factors)
-
-
-class PreparedWeighted:
-    """Weighted features of fixed points."""
-
-    def __init__(self, prepared: PreparedFeatures, factors: np.ndarray) -> None:
-        self._prepared, self._factors = prepared, factors
-
-    def predict(self, weights: np.ndarray) -> np.ndarray:
-        return np.asarray(self._factors * self._prepared.predict(weights))
-
-    def potential(self, node_weights: np.ndarray) -> np.ndarray:
-        return self._prepared.potential(self._factors * node_weights)
-
-    def gradient(self, node_weights: np.ndarray) -> np.ndarray:
-        return self._prepared.gradient(self._factors * node_weights)

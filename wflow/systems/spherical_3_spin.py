@@ -22,7 +22,7 @@ from wflow.energies.pairs.sphere import CubicForm, SphereRbfKernel, SphereRbfTar
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System, system
 from wflow.systems.shared.data import LIMIT_SEED
-from wflow.systems.shared.radial_gaussians import frames
+from wflow.systems.shared.sphere import frames, on_sphere
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -172,8 +172,3 @@ class SigmoidNetwork(SphereNetwork):
     def __init__(self, system: SphericalThreeSpin) -> None:
         super().__init__(system)
         self.activation: Any = get_activation("sigmoid")
-
-
-def on_sphere(x: np.ndarray) -> np.ndarray:
-    """Rows scaled to length √d."""
-    return np.asarray(x * (math.sqrt(x.shape[1]) / np.linalg.norm(x, axis=1, keepdims=True)))

@@ -27,6 +27,18 @@ def of_function(function: Callable[..., Any] | None) -> str:
     return h.hexdigest()[:16]
 
 
+def digest(*parts: object) -> str:
+    """A digest of text, numbers and arrays, in their order.
+
+    >>> digest("a", 1.0) == digest("a", 1.0), digest("a", 1.0) == digest("a", 2.0)
+    (True, False)
+    """
+    h = hashlib.sha256()
+    for part in parts:
+        h.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return h.hexdigest()
+
+
 def _feed(h: Any, value: Any, depth: int) -> None:
     """Feed a value's content, never its address, so that digests agree between processes."""
     value = getattr(value, "py_func", value)

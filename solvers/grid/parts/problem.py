@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 
-from wflow.energies import LocalEnergy, PairEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.grid.muscl import axis_geometry
@@ -39,9 +37,9 @@ class GridProblem:
                 f"({', '.join(flow.energy.coordinates)}): give one axis a coordinate"
             )
         check_mass(measure)
-        if isinstance(flow.energy, LocalEnergy) and not measure.uniform:
+        if flow.energy.needs_density and not measure.uniform:
             raise InputError(
-                "LocalEnergy works on uniform grids and the cells differ in width: take equal cells"
+                f"{type(flow.energy).__name__} works on uniform grids and the cells differ in width: take equal cells"
             )
         self.flow = flow
         self.grid = measure
@@ -107,13 +105,10 @@ class GridProblem:
             self._rooms[name] = np.empty(self.volumes.shape)
         return self._rooms[name]
 
-    @cached_property
+    @property
     def frozen(self) -> bool:
-        """Whether Ψ is the same at every ρ: known of potentials and kernels, where Ψ is affine in ρ."""
-        if not isinstance(self.flow.energy, PairEnergy):
-            return False
-        one, two = np.random.default_rng(0).random((2, *self.volumes.shape))
-        return bool(np.array_equal(self.potential(one)[0], self.potential(two)[0]))
+        """Whether Ψ is the same at every ρ."""
+        return not self.flow.energy.interacts
 
     def sums(self, density: np.ndarray) -> Sums:
         """What the observations need, in one pass."""

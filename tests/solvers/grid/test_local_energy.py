@@ -9,15 +9,14 @@ import pytest
 from flows import barenblatt
 
 from wflow import GradientFlow, GridDensity, solve
+from wflow.energies import Energy
 
 
-class LocalEnergy:
+class LocalEnergy(Energy):
     """R = ∫ρ² − 2∫fρ on the cells of one grid, so that ½R has the first variation ρ − f."""
 
     def __init__(self, grid, f):
         self.dimension = grid.dimension
-        self.coordinates = ("x", "y", "z")[: grid.dimension]
-        self.bounds = np.array([(-np.inf, np.inf)] * grid.dimension)
         self.volumes, self.f = grid.volumes.ravel(), f(grid.points())
 
     def prepare(self, points):
@@ -25,15 +24,6 @@ class LocalEnergy:
 
     def field(self, weights):
         return LocalField(weights, weights / self.volumes, self.f)
-
-    def reference_log_volume(self, points):
-        return np.zeros(len(points))
-
-    def reference_drift(self, points):
-        return np.zeros_like(points)
-
-    def refuse_temperature(self):
-        return None
 
     def fingerprint(self):
         return "local"

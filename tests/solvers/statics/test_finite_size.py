@@ -15,7 +15,6 @@ from wflow.solvers.statics import (
     expected_risk,
     minimise_sparse,
 )
-from wflow.solvers.statics.objective import self_interaction
 
 
 def risk(energy, points):
@@ -66,11 +65,11 @@ def test_self_interaction_by_both_roads(gaussians, mixture):
     energy = gaussians(0.8)
     few, many = np.linspace(0.1, 5, 3)[:, None], np.linspace(0.1, 5, 3000)[:, None]
     direct = energy.features.prepare(many)._value ** 2 @ energy.weights
-    assert self_interaction(energy, many) == pytest.approx(direct, rel=1e-12)
+    assert energy.diagonal(many) == pytest.approx(direct, rel=1e-12)
     at_few = energy.features.prepare(few)._value ** 2 @ energy.weights
-    assert self_interaction(energy, few) == pytest.approx(at_few, rel=1e-12)
+    assert energy.diagonal(few) == pytest.approx(at_few, rel=1e-12)
     points = np.array([[1.0, 0.0], [-2.0, 3.0]])
-    assert self_interaction(mixture.energy(), points) == pytest.approx(
+    assert mixture.energy().diagonal(points) == pytest.approx(
         points[:, 0] ** 2 / np.sqrt(2 * np.pi), rel=1e-12
     )
 

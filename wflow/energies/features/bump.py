@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import digest
+from wflow.energies.arrays import as_inputs, numbered
+from wflow.energies.features.base import FeatureMap
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, strides
 from wflow.errors import InputError
 from wflow.kernels.features.bump import gather, gather_nodes, scatter, scatter_nodes
+from wflow.tools.fingerprint import digest
 
 
 def bump_peak(dimension: int) -> float:
@@ -51,8 +53,10 @@ class Bump:
         return np.asarray(np.maximum(1.0 - (z**2).sum(axis=-1) / self.width**2, 0.0))
 
 
-class BumpMap:
+class BumpMap(FeatureMap):
     """What both kinds of nodes share."""
+
+    scale = 1.0
 
     def __init__(self, width: float, dimension: int, domain: Any) -> None:
         if not (isinstance(width, int | float | np.number) and 0 < width < math.inf):
@@ -61,25 +65,17 @@ class BumpMap:
             )
         self.bump = Bump(float(width), dimension)
         self.width, self.dimension = float(width), dimension
-        self.coordinates: tuple[str, ...] = (
-            ("w",) if dimension == 1 else tuple(f"w{k + 1}" for k in range(dimension))
-        )
-        self.bounds = np.array(
-            [(-np.inf, np.inf)] * dimension if domain is None else domain, dtype=np.float64
-        )
+        self.coordinates = numbered("w", dimension)
+        if domain is not None:
+            self.bounds = np.array(domain, dtype=np.float64)
         if self.bounds.shape != (dimension, 2):
             raise InputError(
                 f"domain of shape {self.bounds.shape}: give (lo, hi) for each of {dimension} coordinates"
             )
 
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
+    def at(self, x: Any) -> BumpFeatures:
+        domain = self.bounds if np.isfinite(self.bounds).any() else None
+        return BumpFeatures(as_inputs(x, self.dimension, "x"), self.width, self.scale, domain)
 
 
 class ConvolutionFeatures(BumpMap):
@@ -255,14 +251,7 @@ class BumpFeatures(BumpMap):
     def __init__(
         self, nodes: np.ndarray, width: float, scale: float = 1.0, domain: Any = None
     ) -> None:
-        try:
-            x = np.ascontiguousarray(nodes, dtype=np.float64)
-        except (TypeError, ValueError) as e:
-            raise InputError(f"nodes must be numbers: {e}") from None
-        if x.ndim != 2 or x.size == 0:
-            raise InputError(f"nodes of shape {x.shape}: expected (Q, d) with Q, d >= 1")
-        if not np.isfinite(x).all():
-            raise InputError("nodes hold NaN or infinity: entries must be finite; clean the data")
+        x = as_inputs(nodes)
         super().__init__(width, x.shape[1], domain)
         self.nodes, self.scale = x, float(scale)
         self.n_nodes = x.shape[0]

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies.arrays import as_inputs, numbered
 from wflow.energies.features.activations import get_activation
-from wflow.energies.features.energy import digest
-from wflow.errors import InputError
+from wflow.energies.features.base import FeatureMap
 from wflow.kernels.dense_blocks import over_blocks
 from wflow.kernels.features import dense as kernels
 from wflow.kernels.tile import PANEL
+from wflow.tools.fingerprint import digest
 
 KEEP_ENTRIES = 1 << 22
 """Up to this many activations and slopes are kept where points are used again (64 MiB)."""
@@ -27,36 +28,22 @@ WIDE = 96
 NOTHING = np.empty(0)
 
 
-class DenseFeatures:
+class DenseFeatures(FeatureMap):
     """Neurons on the nodes of a data set; see :class:`wflow.energies.FeatureEnergy`."""
 
     def __init__(
         self, activation: Any, nodes: Any, *, charges: bool = False, offset: bool = False
     ) -> None:
         self.activation = get_activation(activation)
-        try:
-            x = np.array(nodes, dtype=np.float64, order="C")
-        except (TypeError, ValueError) as e:
-            raise InputError(f"nodes must be numbers: {e}") from None
-        if x.ndim == 1:
-            x = x[:, None]
-        if x.ndim != 2 or x.size == 0:
-            raise InputError(f"nodes of shape {x.shape}: expected (Q, d) with Q, d >= 1")
-        if not np.isfinite(x).all():
-            bad = np.argwhere(~np.isfinite(x))[0]
-            raise InputError(
-                f"nodes[{bad[0]}, {bad[1]}] is {x[tuple(bad)]}: entries must be finite; clean the data"
-            )
+        x = as_inputs(nodes)
         self.n_nodes, self.input_dimension = x.shape
         self.padded = kernels.padded(x)
         self.nodes = self.padded[: x.shape[0], : x.shape[1]]
         self.nodes.setflags(write=False)
         self.charges, self.offset = bool(charges), bool(offset)
         d = self.input_dimension
-        head = ("a",) * self.charges + ("b",) * self.offset
-        self.coordinates = head + (("w",) if d == 1 else tuple(f"w{i + 1}" for i in range(d)))
+        self.coordinates = ("a",) * self.charges + ("b",) * self.offset + numbered("w", d)
         self.dimension = len(self.coordinates)
-        self.bounds = np.tile([-np.inf, np.inf], (self.dimension, 1))
 
     def split(self, points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
         """The parts a (n,), b (n,) and w (n, d) of neurons; a part that θ lacks is None."""
@@ -71,14 +58,9 @@ class DenseFeatures:
     def prepare(self, points: np.ndarray) -> PreparedDense:
         return PreparedDense(self, points)
 
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
+    def at(self, x: Any) -> DenseFeatures:
+        x = as_inputs(x, self.input_dimension, "x")
+        return DenseFeatures(self.activation, x, charges=self.charges, offset=self.offset)
 
     def fingerprint(self) -> str:
         a = self.activation

@@ -12,16 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from wflow.errors import InputError, unknown
+from wflow.tools.portable import Portable
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A loss ℓ(y, f) with its half slope; both act elementwise on arrays (targets, predictions)."""
+class Loss(Portable):
+    """A loss ℓ(y, f) with its half slope; both act elementwise on arrays (targets, predictions).
+
+    ``quadratic`` says that ℓ is quadratic in f, and so R in ρ.
+    """
 
     name: str
     value: Callable[[np.ndarray, np.ndarray], np.ndarray]
     half_slope: Callable[[np.ndarray, np.ndarray], np.ndarray]
     check_targets: Callable[[np.ndarray], None]
+    quadratic: bool = False
 
 
 def _any_target(targets: np.ndarray) -> None:
@@ -41,11 +46,22 @@ def _logistic_half_slope(y: np.ndarray, f: np.ndarray) -> np.ndarray:
     return np.asarray(-0.25 * y * (1.0 - np.tanh(0.5 * y * f)))
 
 
+def _square(y: np.ndarray, f: np.ndarray) -> np.ndarray:
+    return np.asarray((y - f) ** 2)
+
+
+def _square_half_slope(y: np.ndarray, f: np.ndarray) -> np.ndarray:
+    return np.asarray(f - y)
+
+
+def _logistic(y: np.ndarray, f: np.ndarray) -> np.ndarray:
+    return np.asarray(np.logaddexp(0.0, -y * f))
+
+
+# Functions with names, by which an energy that is sent to another process finds them there.
 LOSSES = {
-    "square": Loss("square", lambda y, f: (y - f) ** 2, lambda y, f: f - y, _any_target),
-    "logistic": Loss(
-        "logistic", lambda y, f: np.logaddexp(0.0, -y * f), _logistic_half_slope, _sign_target
-    ),
+    "square": Loss("square", _square, _square_half_slope, _any_target, quadratic=True),
+    "logistic": Loss("logistic", _logistic, _logistic_half_slope, _sign_target),
 }
 
 

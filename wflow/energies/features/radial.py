@@ -16,8 +16,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wflow.energies.features.energy import digest
+from wflow.energies.features.base import FeatureMap
 from wflow.errors import InputError
+from wflow.tools.fingerprint import digest
 
 LARGEST = 5000
 """Largest finite dimension; the closed form has d/2 terms, and d = inf differs by 1/d."""
@@ -108,7 +109,7 @@ class RadialProfile:
         self._table = np.stack([value, slope, self.curvature(s)], axis=1)
 
 
-class RadialFeatures:
+class RadialFeatures(FeatureMap):
     """Features h(r t_q) of a radius r ≥ 0 on nodes t_q = |x|."""
 
     def __init__(self, knots: Sequence[tuple[float, float]], radii: np.ndarray, d: float) -> None:
@@ -116,7 +117,7 @@ class RadialFeatures:
         self.radii = np.array(radii, dtype=np.float64)
         self.n_nodes = self.radii.size
         self.dimension = 1
-        self.coordinates: tuple[str, ...] = ("r",)
+        self.coordinates = ("r",)
         self.bounds = np.array([[0.0, np.inf]])
 
     def prepare(self, points: np.ndarray) -> PreparedRadial:

@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import digest
+from wflow.energies.arrays import as_inputs, numbered
+from wflow.energies.features.base import FeatureMap
 from wflow.errors import InputError
 from wflow.tools.checks import positive
+from wflow.tools.fingerprint import digest
 
 BLOCK_ENTRIES = 1 << 17
 """Values of bumps handled at a time (1 MiB an array)."""
 
 
-class RbfFeatures:
+class RbfFeatures(FeatureMap):
     r"""Gaussian bumps on nodes x_q, each with a centre y and a charge c.
 
     .. math:: \sigma_*(x;(c,y)) = c\,e^{-\kappa|x-y|^2/2}, \qquad
@@ -64,19 +66,7 @@ class RbfFeatures:
         name, given = ("kappa", kappa) if kappa is not None else ("variance", variance)
         width = positive(name, given)
         self.kappa = width if kappa is not None else 1.0 / width
-        try:
-            x = np.array(nodes, dtype=np.float64, order="C")
-        except (TypeError, ValueError) as e:
-            raise InputError(f"nodes must be numbers: {e}") from None
-        if x.ndim == 1:
-            x = x[:, None]
-        if x.ndim != 2 or x.size == 0:
-            raise InputError(f"nodes of shape {x.shape}: expected (Q, D) with Q, D >= 1")
-        if not np.isfinite(x).all():
-            bad = np.argwhere(~np.isfinite(x))[0]
-            raise InputError(
-                f"nodes[{bad[0]}, {bad[1]}] is {x[tuple(bad)]}: entries must be finite; clean the data"
-            )
+        x = as_inputs(nodes)
         x.setflags(write=False)
         self.nodes = x
         self.n_nodes, self.input_dimension = x.shape
@@ -84,10 +74,8 @@ class RbfFeatures:
         self.normalised = bool(normalised)
         d = self.input_dimension
         self.amplitude = (self.kappa / (2 * np.pi)) ** (d / 2) if self.normalised else 1.0
-        axes = ("y",) if d == 1 else tuple(f"y{i + 1}" for i in range(d))
-        self.coordinates = ((charge_name,) if self.charges else ()) + axes
+        self.coordinates = (charge_name,) * self.charges + numbered("y", d)
         self.dimension = len(self.coordinates)
-        self.bounds = np.tile([-np.inf, np.inf], (self.dimension, 1))
 
     def split(self, points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         """The parts c (n,) and y (n, D) of bumps; c is None where θ lacks it."""
@@ -96,14 +84,14 @@ class RbfFeatures:
     def prepare(self, points: np.ndarray) -> PreparedRbf:
         return PreparedRbf(self, points)
 
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
+    def at(self, x: Any) -> RbfFeatures:
+        return RbfFeatures(
+            as_inputs(x, self.input_dimension, "x"),
+            self.kappa,
+            charges=self.charges,
+            charge_name=self.coordinates[0],
+            normalised=self.normalised,
+        )
 
     def fingerprint(self) -> str:
         return digest("rbf", self.kappa, self.nodes, self.coordinates, self.normalised)

@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import FeatureEnergy, digest
+from wflow.energies.features.base import FeatureMap
+from wflow.energies.features.energy import FeatureEnergy
 from wflow.errors import InputError
+from wflow.tools.fingerprint import digest
 
 SMALLEST_MODE = 1e-7
 """Modes that no neuron of unit norm excites more are left out: they enter the risk and Ψ squared."""
@@ -31,7 +33,7 @@ HIGHEST_DEGREE = 60
 60^-(1 + s/2), s the smaller block: 5e-6 at s = 1, 2e-8 at s = 2, 4e-11 at s = 4 in an example of size one."""
 
 
-class TwoRadiiFeatures:
+class TwoRadiiFeatures(FeatureMap):
     r"""Coefficients a c_jk(b, r₁, r₂; s) of ramps on the Laguerre modes of two blocks, one set a scale s.
 
     Parameters
@@ -60,7 +62,7 @@ class TwoRadiiFeatures:
         self.degree = max(1, int(self.modes.sum(axis=1).max()))
         self.n_nodes = self.scales.size * self.norms.size
         self.dimension = 4
-        self.coordinates: tuple[str, ...] = ("a", "b", "r1", "r2")
+        self.coordinates = ("a", "b", "r1", "r2")
         free = [-np.inf, np.inf]
         self.bounds = np.array([free, free, [0.0, np.inf], [0.0, np.inf]])
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points
+from wflow.energies.arrays import as_points, numbered
+from wflow.energies.base import Energy
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, wrapped
 from wflow.energies.pairs.closed import as_target
 from wflow.errors import InputError
@@ -117,7 +118,7 @@ class PreparedConvolution:
         return LatticeConvolution(self.lattice, self.lattice, kernel, self.energy.periods)
 
 
-class ConvolutionEnergy:
+class ConvolutionEnergy(Energy):
     r"""The square-loss risk of a confining V and a translation-invariant interaction U, on a uniform grid.
 
     .. math:: \Psi(\theta;\rho) = V(\theta) + \int U(\theta-\theta')\,\rho(d\theta')
@@ -149,6 +150,8 @@ class ConvolutionEnergy:
     (1.0, [1.0, 0.3679])
     """
 
+    affine = True
+
     def __init__(
         self,
         V: Function,
@@ -171,18 +174,11 @@ class ConvolutionEnergy:
         self._v, self.interaction = V, U
         self._grad_v, self._grad_u = grad_V, grad_U
         self.periods = _periods(period, self.space)
-        self.coordinates = tuple(coordinates or _names(self.space, self.charges))
-        if len(self.coordinates) != self.dimension:
-            raise InputError(
-                f"{len(self.coordinates)} coordinate names for {self.dimension}: give one a coordinate"
-            )
-        self.bounds = np.array(
-            bounds if bounds is not None else [(-np.inf, np.inf)] * self.dimension
-        )
-        if self.bounds.shape != (self.dimension, 2):
-            raise InputError(
-                f"bounds of shape {self.bounds.shape}: give (lo, hi) for each of {self.dimension} coordinates"
-            )
+        if coordinates or charges:
+            self.coordinates = tuple(coordinates or ("c", *numbered("y", self.space)))
+        if bounds is not None:
+            self.bounds = np.array(bounds, dtype=np.float64)
+        self.refuse_without_names()
         self._check_functions()
 
     @classmethod
@@ -298,15 +294,6 @@ class ConvolutionEnergy:
                 f"U({probe[0].tolist()}) = {ahead[0]:g} and U of its opposite = {back[0]:g}: U must be even"
             )
 
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
-
     def fingerprint(self) -> str:
         functions = [self._v, self.interaction, self._grad_v, self._grad_u]
         shape = (self.space, self.charges, self.constant, self.periods, self.coordinates)
@@ -365,12 +352,6 @@ def _no_grid(n: int) -> InputError:
     return InputError(
         f"the {n} points are no uniform tensor grid in C order: use a uniform GridDensity, or PairEnergy"
     )
-
-
-def _names(space: int, charges: bool) -> tuple[str, ...]:
-    if not charges:
-        return ("x", "y", "z")[:space]
-    return ("c", "y") if space == 1 else ("c", *(f"y{k + 1}" for k in range(space)))
 
 
 def _periods(period: Any, space: int) -> tuple[float | None, ...]:

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points, digest
+from wflow.energies.arrays import as_inputs, as_points, numbered
+from wflow.energies.base import Energy, Law
 from wflow.energies.grid.lattice import Lattice
 from wflow.errors import InputError
-from wflow.tools.fingerprint import of_function
+from wflow.tools.fingerprint import digest, of_function
 
 
 class LocalField:
@@ -71,7 +72,7 @@ class PreparedLocal:
         return LocalField(self, weights)
 
 
-class LocalEnergy:
+class LocalEnergy(Energy):
     r"""The square distance of a density to a target, R = ∫(ρ − f)² dx, with Lebesgue weight.
 
     .. math:: R = h^d \sum_i (\rho_i - f_i)^2, \qquad \Psi_i = \rho_i - f_i
@@ -97,6 +98,9 @@ class LocalEnergy:
     (0.0625, [-0.25, 0.0])
     """
 
+    affine = needs_density = True
+    local_stiffness = 1.0
+
     def __init__(
         self,
         target: Callable[[np.ndarray], Any],
@@ -108,9 +112,10 @@ class LocalEnergy:
         if isinstance(dimension, bool) or dimension not in (1, 2, 3):
             raise InputError(f"dimension = {dimension!r}: a grid has 1, 2 or 3 axes")
         self.dimension = int(dimension)
-        default = ("w",) if dimension == 1 else tuple(f"w{k + 1}" for k in range(dimension))
-        self.coordinates = tuple(coordinates or default)
-        self.bounds = np.array(bounds if bounds is not None else [(-np.inf, np.inf)] * dimension)
+        self.coordinates = tuple(coordinates or numbered("w", self.dimension))
+        if bounds is not None:
+            self.bounds = np.array(bounds, dtype=np.float64)
+        self.refuse_without_names()
         self._target = target
         probe = np.full((2, self.dimension), 0.1)
         if np.shape(target(probe)) != (2,):
@@ -146,14 +151,12 @@ class LocalEnergy:
         """f at points, shape (n,)."""
         return np.asarray(self._target(points), dtype=np.float64)
 
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
+    def predict(self, measure: Law, x: Any) -> np.ndarray:
+        """f(x; ρ) = ρ(x), the density of the cell that holds x and 0 outside the grid; see :meth:`Energy.predict`."""
+        points, weights = self.law(measure)
+        at = as_inputs(x, self.dimension, "x")
+        field = self.prepare(points).field(weights)
+        return np.asarray(field.first_variation(at) + self.target(at))
 
     def fingerprint(self) -> str:
         return digest("local", of_function(self._target), self.coordinates, self.bounds)

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points, digest
+from wflow.energies.arrays import as_points
 from wflow.energies.pairs.products import ProductKernel, norms_and_inverses
 from wflow.errors import unknown
+from wflow.tools.fingerprint import digest
 
 INPUTS = ("gaussian", "sphere", "unit-sphere")
 
@@ -51,10 +52,10 @@ class ArcCosineKernel(ProductKernel):
 
         return arc_cosine_one
 
-    def _evaluate(
+    def evaluate(
         self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        total, slope = super()._evaluate(at, points, charges, gradients)
+        total, slope = super().evaluate(at, points, charges, gradients)
         if gradients:
             slope[~at.any(axis=1)] = 0.0
         return total, slope

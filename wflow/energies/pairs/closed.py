@@ -13,9 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points, digest
+from wflow.energies.arrays import as_points
+from wflow.energies.base import Energy
 from wflow.errors import InputError
-from wflow.tools.fingerprint import of_function
+from wflow.tools.fingerprint import digest, of_function
+from wflow.tools.portable import Portable
 
 
 class Target(Protocol):
@@ -28,7 +30,7 @@ class Target(Protocol):
     def fingerprint(self) -> str: ...
 
 
-class _Functions:
+class _Functions(Portable):
     """A target from a plain pair (F, ∇F) of functions of (m, D) points."""
 
     def __init__(self, value: Any, gradient: Any) -> None:
@@ -44,7 +46,7 @@ class _Functions:
         return of_function(self._value) + of_function(self._gradient)
 
 
-class KernelEnergy:
+class KernelEnergy(Energy):
     r"""The risk of units c φ(x; y) whose overlaps are known in closed form.
 
     .. math:: K(y,z) = \langle\varphi_y,\varphi_z\rangle, \quad F(y) = \langle f_*,\varphi_y\rangle, \quad
@@ -64,12 +66,14 @@ class KernelEnergy:
     InputError
         for a kernel or target without the methods above, or a target that returns a wrong shape
 
-    >>> from wflow.energies.pairs.gaussian import GaussianKernel, KernelSum
+    >>> from wflow.energies import GaussianKernel, KernelSum
     >>> teacher = KernelSum(GaussianKernel(1.0), [[0.5]], [2.0])
     >>> energy = KernelEnergy(teacher.kernel, teacher, constant=teacher.square())
     >>> abs(energy.prepare([[2.0, 0.5]]).field(np.ones(1)).risk) < 1e-15
     True
     """
+
+    affine = True
 
     def __init__(
         self,
@@ -118,15 +122,6 @@ class KernelEnergy:
         """U(θ, θ) = c² K(y, y), shape (n,)."""
         c, y = self.split(as_points(points, self.dimension))
         return np.asarray(c**2 * self.kernel.diagonal(y))
-
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
 
     def fingerprint(self) -> str:
         parts = self.kernel.fingerprint(), self.target.fingerprint()

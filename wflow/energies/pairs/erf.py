@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points
+from wflow.energies.arrays import as_points
 from wflow.energies.pairs.products import ProductKernel, one_plus_square
 
 

@@ -13,8 +13,10 @@ from functools import partial
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points
+from wflow.energies.arrays import as_points
+from wflow.energies.base import Energy
 from wflow.errors import InputError
+from wflow.tools.fingerprint import of_function
 
 PAIR_ENTRIES = 1 << 20
 """Pairs visited at a time (8 MiB an array)."""
@@ -64,7 +66,7 @@ class PreparedPair:
         return PairField(self._energy, self._points, weights)
 
 
-class PairEnergy:
+class PairEnergy(Energy):
     """The square-loss risk from functions of point arrays.
 
     Parameters
@@ -88,6 +90,8 @@ class PairEnergy:
     (5.0, [1.0, 3.0])
     """
 
+    affine = True
+
     def __init__(
         self,
         V: Potential,
@@ -103,13 +107,12 @@ class PairEnergy:
         self._v, self._u, self._grad_v, self._grad_u = V, U, grad_V, grad_U
         self.dimension = int(dimension)
         self.constant = float(constant)
-        default = ("x", "y", "z") if dimension <= 3 else [f"x{i + 1}" for i in range(dimension)]
-        self.coordinates = tuple(coordinates or default[:dimension])
-        if len(self.coordinates) != self.dimension:
-            raise InputError(
-                f"{len(self.coordinates)} coordinate names for dimension {dimension}: give one a coordinate"
-            )
-        self.bounds = np.array(bounds if bounds is not None else [(-np.inf, np.inf)] * dimension)
+        self.interacts = U is not None
+        if coordinates:
+            self.coordinates = tuple(coordinates)
+        if bounds is not None:
+            self.bounds = np.array(bounds, dtype=np.float64)
+        self.refuse_without_names()
         probe = np.zeros((2, self.dimension)) + 0.5
         if np.shape(V(probe)) != (2,):
             raise InputError(
@@ -162,18 +165,7 @@ class PairEnergy:
             out[:, k] = (f(up) - f(down)) / (up[:, k] - down[:, k])
         return out
 
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
-
     def fingerprint(self) -> str:
-        from wflow.tools.fingerprint import of_function
-
         parts = [self._v, self._u, self._grad_v, self._grad_u]
         shape = (self.dimension, self.constant, self.coordinates, self.bounds.tolist())
         return "pair:" + ":".join(of_function(p) for p in parts) + f":{shape!r}"

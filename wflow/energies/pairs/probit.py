@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points, digest
-from wflow.energies.pairs.gaussian import Kernel, numbered
+from wflow.energies.arrays import as_points, numbered
+from wflow.energies.pairs.kernel import Kernel
 from wflow.energies.pairs.products import one_plus_square
 from wflow.tools.checks import check_count
+from wflow.tools.fingerprint import digest
 
 
 class ProbitKernel(Kernel):
@@ -46,7 +47,7 @@ class ProbitKernel(Kernel):
         h = b / np.sqrt(a)
         return w, np.stack([a, h, ndtr(h), b])
 
-    def _evaluate(
+    def evaluate(
         self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         from wflow.kernels.pairs.probit import normal_pairs

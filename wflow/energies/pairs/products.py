@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points, digest
-from wflow.energies.pairs.gaussian import Kernel, numbered
+from wflow.energies.arrays import as_points, numbered
+from wflow.energies.pairs.kernel import Kernel
 from wflow.tools.checks import check_count
+from wflow.tools.fingerprint import digest
 
 
 class ProductKernel(Kernel):
@@ -30,7 +31,7 @@ class ProductKernel(Kernel):
     def _numbers(self, w: np.ndarray) -> np.ndarray:
         """What the map needs of each neuron, shape (p, n)."""
 
-    def _evaluate(
+    def evaluate(
         self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         from wflow.kernels.pairs.products import product_sums

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points, digest
+from wflow.energies.arrays import as_points, numbered
+from wflow.energies.base import Energy
 from wflow.errors import InputError
+from wflow.tools.fingerprint import digest
 
 BLOCK_ROWS = 128
 """Neurons whose pairs are formed together; results do not depend on threads."""
@@ -24,7 +26,7 @@ SMALLEST = 1e-100
 """In the place of a standard deviation of 0: the neuron is constant then, and every formula has its limit."""
 
 
-class RampsOnGaussians:
+class RampsOnGaussians(Energy):
     """The square-loss risk of neurons a relu(⟨w, x⟩ + b), θ = (a, b, w), with y = ±1 on N(0, diag(variances)).
 
     Parameters
@@ -42,6 +44,8 @@ class RampsOnGaussians:
     1.5
     """
 
+    affine = True
+
     def __init__(self, variances: Any) -> None:
         self.variances = np.array(variances, dtype=np.float64)
         v = self.variances
@@ -50,21 +54,10 @@ class RampsOnGaussians:
         d = v.shape[1]
         self.targets = np.array([1.0, -1.0])
         self.dimension = d + 2
-        names = ("w",) if d == 1 else tuple(f"w{i + 1}" for i in range(d))
-        self.coordinates: tuple[str, ...] = ("a", "b", *names)
-        self.bounds = np.tile([-np.inf, np.inf], (self.dimension, 1))
+        self.coordinates = ("a", "b", *numbered("w", d))
 
     def prepare(self, points: np.ndarray) -> PreparedRamps:
         return PreparedRamps(self, as_points(points, self.dimension))
-
-    def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros(points.shape[0])
-
-    def reference_drift(self, points: np.ndarray) -> np.ndarray:
-        return np.zeros_like(points)
-
-    def refuse_temperature(self) -> str | None:
-        return None
 
     def fingerprint(self) -> str:
         return digest("ramps on gaussians", self.variances)

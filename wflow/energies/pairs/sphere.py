@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.features.energy import as_points, digest
-from wflow.energies.pairs.gaussian import Kernel, numbered
+from wflow.energies.arrays import as_points, numbered
+from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError
 from wflow.tools.checks import positive
+from wflow.tools.fingerprint import digest
 
 BLOCK_ENTRIES = 1 << 15
 """Pairs at a time, 256 KiB an array; the blocks do not depend on the number of threads."""
@@ -54,7 +55,7 @@ class SphereRbfKernel(Kernel):
         self.kappa = positive("kappa", kappa)
         self.coordinates = numbered("y", self.dimension)
 
-    def _evaluate(
+    def evaluate(
         self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         values, slope = np.empty(at.shape[0]), np.zeros(at.shape)

@@ -1,0 +1,68 @@
+"""Arrays that energies are given, checked: points, inputs, vectors; and the names of coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+
+
+def as_points(points: Any, dimension: int) -> np.ndarray:
+    """Check and return points as a C-ordered (n, D) float array.
+
+    >>> as_points([1.0, 2.0], 1).shape
+    (2, 1)
+    """
+    p = np.ascontiguousarray(points, dtype=np.float64)
+    if p.ndim == 1 and dimension == 1:
+        p = p[:, None]
+    if p.ndim != 2 or p.shape[1] != dimension:
+        raise InputError(f"points of shape {p.shape}: expected (n, {dimension}), one row a point")
+    return p
+
+
+def as_inputs(inputs: Any, dimension: int | None = None, name: str = "nodes") -> np.ndarray:
+    """Check and return inputs x of a network, finite, as a C-ordered (Q, d) array of its own.
+
+    >>> as_inputs([1.0, 2.0]).shape
+    (2, 1)
+    """
+    try:
+        x = np.array(inputs, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as e:
+        raise InputError(f"{name} must be numbers: {e}") from None
+    if x.ndim == 1 and dimension in (None, 1):
+        x = x[:, None]
+    if x.ndim != 2 or x.size == 0 or x.shape[1] != (dimension or x.shape[1]):
+        wanted = "(Q, d) with Q, d >= 1" if dimension is None else f"(Q, {dimension}) with Q >= 1"
+        raise InputError(f"{name} of shape {x.shape}: expected {wanted}")
+    if not np.isfinite(x).all():
+        i, k = np.argwhere(~np.isfinite(x))[0]
+        raise InputError(
+            f"{name}[{i}, {k}] is {x[i, k]}: entries must be finite; clean the data first"
+        )
+    return x
+
+
+def as_vector(name: str, values: Any, n: int) -> np.ndarray:
+    """Check and return a finite (n,) float array."""
+    if values is None:
+        raise InputError(f"{name} missing: give an array of {n} numbers, one a node")
+    try:
+        v = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"{name} must be numbers: {e}") from None
+    if v.shape != (n,):
+        raise InputError(f"{name} of shape {v.shape}: expected ({n},), one entry a node")
+    if not np.isfinite(v).all():
+        bad = int(np.flatnonzero(~np.isfinite(v))[0])
+        raise InputError(f"{name}[{bad}] is {v[bad]}: entries must be finite; clean the data first")
+    v.setflags(write=False)
+    return v
+
+
+def numbered(letter: str, count: int) -> tuple[str, ...]:
+    """Names of coordinates: y, or y1, y2, …"""
+    return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))

@@ -1,0 +1,54 @@
+r"""What a family of features σ*(x_q; θ) on nodes x_q answers, and its defaults.
+
+.. math:: f_q = \int \sigma_*(x_q;\theta)\,\rho(d\theta), \qquad g(\theta) = \sum_q c_q\,\sigma_*(x_q;\theta)
+
+A node is an input x_q of the network that the risk is a mean over: a sample, or a point of a quadrature.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Protocol
+
+import numpy as np
+
+from wflow.energies.base import ParameterSpace
+from wflow.errors import InputError
+
+
+class PreparedFeatures(Protocol):
+    """Features σ*(x_q; θ_i) of fixed points θ, contracted either way."""
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        """Σ_i w_i σ*(x_q; θ_i), shape (Q,)."""
+
+    def potential(self, node_weights: np.ndarray) -> np.ndarray:
+        """Σ_q c_q σ*(x_q; θ_i), shape (n,)."""
+
+    def gradient(self, node_weights: np.ndarray) -> np.ndarray:
+        """Σ_q c_q ∇_θ σ*(x_q; θ_i), shape (n, D)."""
+
+
+class FeatureMap(ParameterSpace):
+    """A family of features σ*(x_q; θ) on Q nodes.
+
+    A map states ``n_nodes`` and ``dimension``, and ``coordinates`` and ``bounds`` where they are not those of R^D.
+    """
+
+    n_nodes: int
+
+    @abstractmethod
+    def prepare(self, points: np.ndarray) -> PreparedFeatures:
+        """The features of fixed points (n, D)."""
+
+    def at(self, x: Any) -> FeatureMap:
+        """The same features on other inputs (m, d), or (m,) for d = 1.
+
+        Raises
+        ------
+        InputError
+            where nodes are no inputs of a network, and for inputs of another dimension
+        """
+        raise InputError(
+            f"{type(self).__name__} has no other inputs: what it calls nodes are not points x of the data"
+        )

@@ -1,0 +1,49 @@
+"""A finite network as a model of its limit: samples, a start, units, and the risk that the limit's energy averages."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from wflow.energies.base import Energy
+from wflow.energies.features.activations import Activation
+from wflow.energies.features.base import FeatureMap
+
+
+class NetworkModel(Protocol):
+    """What SGD needs of a system: a stream of samples, a start, the units, and a risk to report.
+
+    The units are either dense, σ(⟨w, x⟩ + b) with ``activation``, ``input_dimension``, ``charges`` and ``offset``
+    stated, or any features: then the model has ``features(x)`` instead (:class:`FeatureNetwork`).
+    """
+
+    loss: str
+    input_dimension: int
+
+    def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Samples number first, first+1, …: inputs (count, d) and targets (count,); a pure function."""
+
+    def start(self, n_neurons: int, seed: int) -> np.ndarray:
+        """I.i.d. neurons θ, shape (N, D); dense ones in the order (a, b, w)."""
+
+    def risk_energy(self) -> Energy:
+        """The population risk of neurons in full space, to report."""
+
+    def reduce(self, neurons: np.ndarray) -> np.ndarray:
+        """Neurons mapped to the state of the system's flow."""
+
+
+class DenseNetwork(NetworkModel, Protocol):
+    """Neurons [a] σ(⟨w, x⟩ [+ b])."""
+
+    activation: Activation
+    charges: bool
+    offset: bool
+
+
+class FeatureNetwork(NetworkModel, Protocol):
+    """Neurons of any feature map σ*(x; θ)."""
+
+    def features(self, x: np.ndarray) -> FeatureMap:
+        """The units on a batch of inputs (count, d)."""

@@ -1,0 +1,108 @@
+r"""Positive kernels K(y, z) on R^D in closed form: sums over pairs with their gradients, no n×m array.
+
+.. math:: S(y) = \sum_j q_j K(y, y_j), \qquad \nabla S(y) = \sum_j q_j \nabla_1 K(y, y_j)
+
+K(y, z) = ⟨φ_y, φ_z⟩ is the inner product of two units. Sums run in blocks over two or more threads, whose number
+changes no bit. A kernel of one's own is a subclass of :class:`Kernel`. Source of the use: Rotskoff & Vanden-Eijnden
+(2022), eqs. (2.7)–(2.9).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from wflow.energies.arrays import as_points, as_vector
+from wflow.energies.base import ParameterSpace
+from wflow.errors import InputError
+from wflow.tools.fingerprint import digest
+from wflow.tools.portable import Portable
+
+
+class Kernel(ParameterSpace):
+    """A positive semidefinite, symmetric kernel on R^D.
+
+    ``at`` (m, D) and ``points`` (n, D) are arrays of points, ``charges`` (n,) the numbers q.
+    """
+
+    def sums(self, at: Any, points: Any, charges: Any) -> np.ndarray:
+        """Σ_j q_j K(at_i, y_j), shape (m,)."""
+        return self.evaluate(*self._checked(at, points, charges), False)[0]
+
+    def sums_and_gradients(
+        self, at: Any, points: Any, charges: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Σ_j q_j K(at_i, y_j) and its gradient in at_i, shapes (m,) and (m, D)."""
+        return self.evaluate(*self._checked(at, points, charges), True)
+
+    @abstractmethod
+    def evaluate(
+        self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over checked arrays and, if asked for, gradients (otherwise an array to be ignored)."""
+
+    @abstractmethod
+    def diagonal(self, at: Any) -> np.ndarray:
+        """K(y, y), shape (m,)."""
+
+    def matrix(self, at: Any, points: Any) -> np.ndarray:
+        """K(at_i, y_j) as an (m, n) array, for small problems."""
+        x, y = as_points(at, self.dimension), as_points(points, self.dimension)
+        one = np.ones(1)
+        columns = [self.evaluate(x, y[j : j + 1], one, False)[0] for j in range(len(y))]
+        return np.stack(columns, axis=1)
+
+    def unit(self, x: Any, at: Any) -> np.ndarray:
+        """The units φ(x_i; y_j) of which K is the inner product, at inputs x (m, d), shape (m, n).
+
+        Raises
+        ------
+        InputError
+            for a kernel whose units are not known
+        """
+        raise InputError(f"{self!r} has no units phi(x; y): it knows their inner products only")
+
+    def _checked(
+        self, at: Any, points: Any, charges: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        points = as_points(points, self.dimension)
+        return as_points(at, self.dimension), points, as_vector("charges", charges, len(points))
+
+
+class KernelSum(Portable):
+    r"""A function that is a finite sum of a kernel's translates: a teacher network, seen from its students.
+
+    .. math:: F(y) = \sum_k c_k K(y, z_k)
+
+    ``kernel`` is a :class:`Kernel`, ``points`` (k, D) the z and ``charges`` (k,) the c.
+
+    >>> from wflow.energies import GaussianKernel
+    >>> f = KernelSum(GaussianKernel(1.0, amplitude=1.0), [[0.0], [2.0]], [1.0, -1.0])
+    >>> float(f.values([[1.0]])[0])
+    0.0
+    """
+
+    def __init__(self, kernel: Kernel, points: Any, charges: Any) -> None:
+        self.kernel = kernel
+        self.points = np.array(as_points(points, kernel.dimension))
+        if not np.isfinite(self.points).all():
+            raise InputError("a point of the kernel sum is not finite: give finite coordinates")
+        self.charges = as_vector("charges", charges, self.points.shape[0])
+        self.dimension = kernel.dimension
+
+    def values(self, at: Any) -> np.ndarray:
+        """F, shape (m,)."""
+        return self.kernel.sums(at, self.points, self.charges)
+
+    def values_and_gradients(self, at: Any) -> tuple[np.ndarray, np.ndarray]:
+        """F and ∇F, shapes (m,) and (m, D)."""
+        return self.kernel.sums_and_gradients(at, self.points, self.charges)
+
+    def square(self) -> float:
+        """Σ c_k c_l K(z_k, z_l) = ‖f*‖², the ``constant`` of a KernelEnergy with this target."""
+        return float(self.charges @ self.values(self.points))
+
+    def fingerprint(self) -> str:
+        return digest("kernel-sum", self.kernel.fingerprint(), self.points, self.charges)

@@ -1,0 +1,63 @@
+"""What goes to other processes: objects that say in one line which of their functions cannot follow.
+
+A pickle holds a function by its module and name, so a lambda, or a function made inside another, has no address there.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from types import FunctionType
+from typing import Any
+
+from wflow.errors import InputError
+
+CARRIES_CODE = {"cloudpickle", "dill"}
+"""Packages whose pickles hold a function's code: what they write needs no name."""
+
+
+class Portable:
+    """An object that pickles, or says which function in it does not.
+
+    >>> import pickle
+    >>> class Well(Portable):
+    ...     def __init__(self, potential):
+    ...         self.potential = potential
+    >>> pickle.dumps(Well(lambda x: x))
+    Traceback (most recent call last):
+        ...
+    wflow.errors.InputError: Well holds '<lambda>' ...
+    """
+
+    def __getstate__(self) -> Any:
+        # The functions in tuples too: a pair (value, derivative).
+        for value in self.__dict__.values():
+            for one in value if isinstance(value, tuple) else (value,):
+                if (name := _nameless(one)) and not _carries_code():
+                    raise InputError(
+                        f"{type(self).__name__} holds '{name}', which another process cannot find by name: "
+                        "write it with def at the top of a module"
+                    )
+        return self.__dict__
+
+
+def _nameless(value: Any) -> str:
+    """The name of a function that no module has under this name; else nothing."""
+    while isinstance(value, functools.partial):
+        value = value.func
+    if not isinstance(value, FunctionType):
+        return ""
+    found: Any = sys.modules.get(value.__module__)
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return "" if found is value else value.__qualname__
+
+
+def _carries_code() -> bool:
+    """Whether the pickle under way is one of those that hold code."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if CARRIES_CODE & set(str(frame.f_globals.get("__name__")).split(".")):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
