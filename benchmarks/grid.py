@@ -37,6 +37,8 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies import Energy
+
 THREADS = 2
 SETTINGS = {f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "OPENBLAS", "NUMBA")}
 SETTINGS |= {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}

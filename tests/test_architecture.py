@@ -168,6 +168,32 @@ def test_nothing_runs_data_as_code(name: str) -> None:
     assert not wrong
 
 
+ENERGY_CLASSES = {
+    node.name
+    for name in MODULES
+    if covers("wflow.energies", name)
+    for node in ast.walk(TREES[name])
+    if isinstance(node, ast.ClassDef)
+} - {"Energy"}
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if not covers("wflow.energies", m)])
+def test_energies_declare_and_nobody_guesses(name: str) -> None:
+    # A solver that knows LocalEnergy, or looks for a `loss`, serves no energy of the user's own.
+    wrong = []
+    for node in ast.walk(TREES[name]):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+            continue
+        if node.func.id in {"isinstance", "issubclass"}:
+            asked = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
+            wrong += [f"line {node.lineno}: {node.func.id} of {c}" for c in asked & ENERGY_CLASSES]
+        elif ast.unparse(node.args[0]).split(".")[-1].lstrip("_") == "energy" and (
+            node.func.id in {"getattr", "hasattr", "vars"}
+        ):
+            wrong.append(f"line {node.lineno}: {ast.unparse(node)}")
+    assert not wrong, f"declare it in wflow/energies/base.py: {wrong}"
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_nobody_asks_a_measure_for_its_class(name: str) -> None:
     # What a state is, the problem's view says (wflow/views); a measure says its `kind`.

@@ -59,13 +59,11 @@ class QuantileEnergy:
             self.masses = masses[masses > 0]
         self.low, self.high = float(self.grid_edges[0]), float(self.grid_edges[-1])
         self.length = self.high - self.low
-        self._empty: Field | None = None
-        """Where Ψ = V + κρ, the field of the empty network, which is V at any points."""
-        if self.kappa:
-            # The cells move, so the grid may be graded; such an energy reads volumes from equal cells.
-            n = max(2, measure.shape[0])
-            level = self.low + (np.arange(n) + 0.5)[:, None] * (self.length / n)
-            self._empty = flow.energy.prepare(level).field(np.zeros(n))
+        # Where Ψ = V + κρ the empty network knows V, on equal cells, from which alone such an energy reads volumes.
+        n = max(2, measure.shape[0])
+        equal = self.low + (np.arange(n) + 0.5)[:, None] * (self.length / n)
+        empty = flow.energy.prepare(equal).field(np.zeros(n)) if self.kappa else None
+        self._empty: Field | None = empty
 
     def points(self, x: np.ndarray) -> np.ndarray:
         """The cells' middles (n, 1)."""
@@ -113,11 +111,8 @@ class QuantileEnergy:
     def pressure(self, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """−∂/∂w and ∂²/∂w² of a cell's own energy, τ m log(m/w) + κ m²/2w."""
         m, tau = self.masses, self.flow.temperature
-        first, second = tau * m / width, tau * m / width**2
-        if self.kappa:
-            own = self.kappa * (m / width) ** 2
-            first, second = first + 0.5 * own, second + own / width
-        return first, second
+        own = self.kappa * (m / width) ** 2
+        return tau * m / width + 0.5 * own, tau * m / width**2 + own / width
 
     def stiffness(self, x: np.ndarray) -> np.ndarray:
         """m Ψ'' at the cells' middles, ρ held; (n,)."""

@@ -192,5 +192,6 @@ class FeatureProblem(NetworkProblem):
 
 def network_problem(model: NetworkModel, *arguments: Any, **options: Any) -> NetworkProblem:
     """The problem for a model's kind of units."""
-    kind = FeatureProblem if hasattr(model, "features") else DenseProblem
-    return kind(model, *arguments, **options)
+    if hasattr(model, "features"):
+        return FeatureProblem(model, *arguments, **options)
+    return DenseProblem(model, *arguments, **options)

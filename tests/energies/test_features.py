@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wflow.energies import FeatureEnergy, PairEnergy, dense
+from wflow.energies import FeatureEnergy, PairEnergy
+from wflow.energies.features import dense
 from wflow.errors import InputError
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from autograd import grad
 
-from wflow.energies import FeatureEnergy, rbf
+from wflow.energies import FeatureEnergy
+from wflow.energies.features import rbf
 from wflow.energies.features.rbf import RbfFeatures
 from wflow.errors import InputError
 

@@ -11,7 +11,7 @@ from wflow.energies.features.activations import Activation
 from wflow.energies.features.base import FeatureMap
 
 
-class NetworkModel(Protocol):
+class Network(Protocol):
     """What SGD needs of a system: a stream of samples, a start, the units, and a risk to report.
 
     The units are either dense, σ(⟨w, x⟩ + b) with ``activation``, ``input_dimension``, ``charges`` and ``offset``
@@ -34,7 +34,7 @@ class NetworkModel(Protocol):
         """Neurons mapped to the state of the system's flow."""
 
 
-class DenseNetwork(NetworkModel, Protocol):
+class DenseNetwork(Network, Protocol):
     """Neurons [a] σ(⟨w, x⟩ [+ b])."""
 
     activation: Activation
@@ -42,8 +42,11 @@ class DenseNetwork(NetworkModel, Protocol):
     offset: bool
 
 
-class FeatureNetwork(NetworkModel, Protocol):
+class FeatureNetwork(Network, Protocol):
     """Neurons of any feature map σ*(x; θ)."""
 
     def features(self, x: np.ndarray) -> FeatureMap:
         """The units on a batch of inputs (count, d)."""
+
+
+NetworkModel = DenseNetwork | FeatureNetwork

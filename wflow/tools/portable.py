@@ -25,8 +25,7 @@ class Portable:
     ...         self.potential = potential
     >>> pickle.dumps(Well(lambda x: x))
     Traceback (most recent call last):
-        ...
-    wflow.errors.InputError: Well holds '<lambda>' ...
+    wflow.errors.InputError: Well holds '<lambda>', which another process cannot find by name: write it with def ...
     """
 
     def __getstate__(self) -> Any:
