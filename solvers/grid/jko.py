@@ -60,9 +60,8 @@ class QuantileEnergy:
         self.low, self.high = float(self.grid_edges[0]), float(self.grid_edges[-1])
         self.length = self.high - self.low
         # Where Ψ = V + κρ the empty network knows V, on equal cells, from which alone such an energy reads volumes.
-        n = max(2, measure.shape[0])
-        equal = self.low + (np.arange(n) + 0.5)[:, None] * (self.length / n)
-        empty = flow.energy.prepare(equal).field(np.zeros(n)) if self.kappa else None
+        equal = np.linspace(self.low, self.high, 2 * max(2, measure.shape[0]) + 1)[1::2, None]
+        empty = flow.energy.prepare(equal).field(np.zeros(len(equal))) if self.kappa else None
         self._empty: Field | None = empty
 
     def points(self, x: np.ndarray) -> np.ndarray:
@@ -150,9 +149,8 @@ class QuantileEnergy:
         """Ψ_λ' less the drift of a reduced state's volume, at points (n, 1) for a given field."""
         if self.kappa:
             step = DIFFERENCE * self.length
-            slope = (field.first_variation(at + step) - field.first_variation(at - step)) / (
-                2 * step
-            )
+            up, down = (field.first_variation(at + s * step) for s in (1.0, -1.0))
+            slope = (up - down) / (2 * step)
         else:
             slope = np.asarray(field.gradient(at))[:, 0]
         slope = slope + np.broadcast_to(self.flow.ridge_gradient(at), at.shape)[:, 0]
