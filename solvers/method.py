@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -36,13 +36,13 @@ class Step:
     reason: str = ""
 
     @classmethod
-    def refused(cls, reason: str, limit: float = math.inf) -> Step:
-        """A step not taken, and the length to try in its place; half of it where no limit is named.
+    def refused(cls, y: Arrays, carry: Arrays, reason: str, limit: float = math.inf) -> Step:
+        """A step not taken from the state it started from, and the length to try instead: half of it, or ``limit``.
 
-        >>> Step.refused("CFL bound", 0.1).status
+        >>> Step.refused({}, {}, "CFL bound", 0.1).status
         'refused'
         """
-        return cls({}, {}, limit=limit, status="refused", reason=reason)
+        return cls(y, carry, limit=limit, status="refused", reason=reason)
 
 
 def in_halves(
@@ -53,10 +53,10 @@ def in_halves(
     carry: Arrays,
 ) -> Step:
     """``step(t, h, y, carry)`` taken twice with half of h; the refusal of either half is that of both."""
-    half = step(t, 0.5 * h, y, carry)
-    if half.status == "refused":
-        return half
-    return step(t + 0.5 * h, 0.5 * h, half.y, half.carry)
+    done = step(t, 0.5 * h, y, carry)
+    if done.status == "ok":
+        done = step(t + 0.5 * h, 0.5 * h, done.y, done.carry)
+    return done if done.status == "ok" else replace(done, y=y, carry=carry)
 
 
 @dataclass(frozen=True)

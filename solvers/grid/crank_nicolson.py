@@ -54,18 +54,18 @@ class CrankNicolson(GridMethod):
         start = y["density"] * problem.volumes
         old = _sweep(problem, t, carry["potential"])
         if h > (limit := _limit(problem, old)):
-            return Step.refused("bound for positivity", limit)
+            return Step.refused(y, carry, "bound for positivity", limit)
         stage = _pass(problem, start, old, h)
         psi, _ = problem.potential(stage / problem.volumes)
         middle = _sweep(problem, t + 0.5 * h, 0.5 * (carry["potential"] + psi))
         if h > (limit := _limit(problem, middle)):
-            return Step.refused("bound for positivity", min(limit, 0.9 * h))
+            return Step.refused(y, carry, "bound for positivity", min(limit, 0.9 * h))
         mass = _pass(problem, start, middle, h)
         density = mass / problem.volumes
         after = problem.state(density)
         error = problem.error(mass - stage)
         limit = _limit(problem, _sweep(problem, t + h, after["potential"]))
-        return problem.accept(h, carry, density, after, error=error, limit=limit)
+        return problem.accept(h, y, carry, density, after, error=error, limit=limit)
 
 
 def _sweep(problem: GridProblem, t: float, psi: np.ndarray) -> list[Rates]:

@@ -39,6 +39,6 @@ class ForwardEuler(ExplicitDriftDiffusion):
         new = recycled_empty(rho.shape)
         leaving, sums = problem.stage(t, rho, rho, carry["potential"], h, 1.0, new, seen=True)
         if h * leaving > POSITIVE:
-            return Step.refused("CFL bound", self.cfl / leaving)
+            return Step.refused(y, carry, "CFL bound", self.cfl / leaving)
         after = problem.observed(*problem.potential(new), sums) | {"leaving": np.array(leaving)}
-        return problem.accept(h, carry, new, after, limit=self._limit(problem, t + h, after))
+        return problem.accept(h, y, carry, new, after, limit=self._limit(problem, t + h, after))

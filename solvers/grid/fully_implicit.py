@@ -80,11 +80,11 @@ def _step(
     found = fixed_point(solves, start.ravel())
     if found is not None:
         density = found.reshape(start.shape) / problem.volumes
-        done = problem.accept(h, carry, density, problem.state(density))
+        done = problem.accept(h, y, carry, density, problem.state(density))
         if done.status == "ok":
             return done
     if halvings == 0:
-        return Step.refused("Newton's method failed", 0.5 * h)
+        return Step.refused(y, carry, "Newton's method failed", 0.5 * h)
     return in_halves(partial(_step, problem, halvings=halvings - 1), t, h, y, carry)
 
 

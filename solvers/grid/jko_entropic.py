@@ -115,7 +115,7 @@ class JkoEntropic(GridMethod):
                 return Step({"density": rho}, problem.state(rho))
             log_b = mixer.next(log_b, wanted - log_b, held)
         why = f"the scaling iteration did not converge (relative residual {wrong:.1e})"
-        return Step.refused(why, 0.5 * h)
+        return Step.refused(y, carry, why, 0.5 * h)
 
 
 class Mixer:

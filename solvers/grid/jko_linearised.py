@@ -140,7 +140,7 @@ def _step(
             return Step(y, carry | solved)
     if halvings == 0:
         why = f"the step's problem was not solved (residual {found.residual:.1e})"
-        return Step.refused(why, 0.5 * h)
+        return Step.refused(y, carry, why, 0.5 * h)
     half = partial(_step, problem, tolerance=tolerance, halvings=halvings - 1)
     done = in_halves(half, t, h, y, carry)
     if done.status == "ok" and energy_rises(carry, done.carry):

@@ -52,7 +52,7 @@ class JkoWfr(JkoLinearised):
                     return moved
                 return Step(found.y, found.carry | solved)
         why = "the free energy rises under birth-death"
-        return Step.refused(why, 0.5 * h)
+        return Step.refused(y, carry, why, 0.5 * h)
 
 
 def _reacted(problem: Any, t: float, h: float, start: Step, parts: int) -> Step | None:

@@ -8,7 +8,7 @@ the Kantorovich–Fisher–Rao metric); Trotter, Proc. Amer. Math. Soc. 10 (1959
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wflow.errors import InputError
 from wflow.solvers.grid.parts.operator_splitting import Composition
@@ -36,7 +36,7 @@ class Lie(Composition):
             start = self.reacted(problem, t, h, start, carry)
         moved = self.transported(problem, t, h, start)
         if moved.status == "refused":
-            return moved
+            return replace(moved, y=y, carry=carry)
         new = moved.y["density"]
         if self.first == "transport":
             new = self.reacted(problem, t, h, new, moved.carry)

@@ -51,19 +51,19 @@ class Muscl(TransportMethod):
         rho, carry = y["density"], self.known(problem, t, y, carry)
         rate0, outflow = carry["rate"], float(carry["outflow"])
         if h * outflow > POSITIVE:
-            return Step.refused("CFL bound", self.cfl / outflow)
+            return Step.refused(y, carry, "CFL bound", self.cfl / outflow)
         stage = advance(rho, rho, rate0, h, 1.0, problem.room("stage"))
         psi, _ = problem.potential(stage)
         rate1, outflow = self.tendency(problem, t + h, stage, psi, problem.room("rate"))
         if h * outflow > POSITIVE:
-            return Step.refused("CFL bound at stage 2", min(self.cfl / outflow, 0.9 * h))
+            return Step.refused(y, carry, "CFL bound at stage 2", min(self.cfl / outflow, 0.9 * h))
         stiff = stiffness(problem, h, rate0, rate1)
         if h * stiff > TOO_STIFF:
-            return Step.refused("stability of diffusion", min(STABLE / stiff, 0.9 * h))
+            return Step.refused(y, carry, "stability of diffusion", min(STABLE / stiff, 0.9 * h))
         # ½ρ + ½(stage + h rate): a convex combination, hence positive.
         new = advance(rho, stage, rate1, h, 0.5)
         after = problem.state(new)
-        done = problem.accept(h, carry, new, after)
+        done = problem.accept(h, y, carry, new, after)
         if done.status == "refused":
             return done
         stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))

@@ -46,7 +46,7 @@ class Reaction(GridMethod):
         # Against Ψ and ξ of the start throughout.
         plain = frozen_reaction(problem, h * problem.flow.schedule(t), start, carry["potential"])
         error = problem.error((new - plain) * problem.volumes)
-        return problem.accept(h, carry, new, after, error=error)
+        return problem.accept(h, y, carry, new, after, error=error)
 
 
 def react(

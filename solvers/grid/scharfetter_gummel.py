@@ -49,4 +49,4 @@ class ScharfetterGummel(GridMethod):
             mass = implicit(problem, mass, mean_rates(problem, k, new, (start, stage), reached), h)
         density = mass / volumes
         after = problem.state(density)
-        return problem.accept(h, carry, density, after, error=problem.error(mass - stage))
+        return problem.accept(h, y, carry, density, after, error=problem.error(mass - stage))

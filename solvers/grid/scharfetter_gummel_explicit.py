@@ -69,16 +69,16 @@ class ExplicitDriftDiffusion(GridMethod):
         stage = problem.room("stage")
         leaving, _ = problem.stage(t, rho, rho, carry["potential"], h, 1.0, stage)
         if h * leaving > POSITIVE:
-            return Step.refused("CFL bound", self.cfl / leaving)
+            return Step.refused(y, carry, "CFL bound", self.cfl / leaving)
         psi, _ = problem.potential(stage)
         new = recycled_empty(rho.shape)
         # ½ρ + ½(stage + h rate): a convex combination, hence positive.
         leaving, sums = problem.stage(t + h, rho, stage, psi, h, 0.5, new, seen=True)
         if h * leaving > POSITIVE:
-            return Step.refused("CFL bound at stage 2", min(self.cfl / leaving, 0.9 * h))
+            return Step.refused(y, carry, "CFL bound at stage 2", min(self.cfl / leaving, 0.9 * h))
         after = problem.observed(*problem.potential(new), sums) | {"leaving": np.array(leaving)}
         # The rates at the new density are not known before the next step; those of the last stage stand for them.
-        return problem.accept(h, carry, new, after, limit=self._limit(problem, t + h, after))
+        return problem.accept(h, y, carry, new, after, limit=self._limit(problem, t + h, after))
 
     def _frozen_step(
         self, problem: ExplicitProblem, t: float, h: float, y: Arrays, carry: Arrays
@@ -88,7 +88,7 @@ class ExplicitDriftDiffusion(GridMethod):
         clock = 0.5 * h * (schedule(t) + schedule(t + h))
         leaving = problem.rates.leaving
         if clock * leaving > POSITIVE:
-            return Step.refused("CFL bound", 0.9 * h * POSITIVE / (clock * leaving))
+            return Step.refused(y, carry, "CFL bound", 0.9 * h * POSITIVE / (clock * leaving))
         new, sums = frozen_step(
             y["density"].reshape(problem.box_shape),
             problem.rates,
@@ -100,7 +100,7 @@ class ExplicitDriftDiffusion(GridMethod):
         )
         density = new.reshape(y["density"].shape)
         after = problem.linear_state(density, sums)
-        return problem.accept(h, carry, density, after, limit=self._limit(problem, t + h, after))
+        return problem.accept(h, y, carry, density, after, limit=self._limit(problem, t + h, after))
 
     def _limit(self, problem: ExplicitProblem, t: float, carry: Arrays) -> float:
         if problem.fast:

@@ -7,7 +7,7 @@ Second order because each part sees a second-order Ψ. Source: Strang, SIAM J. N
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wflow.solvers.grid.parts.operator_splitting import Composition
 from wflow.solvers.grid.parts.problem import GridProblem
@@ -26,7 +26,7 @@ class Strang(Composition):
         first = self.reacted(problem, t, 0.5 * h, y["density"], carry)
         middle = self.transported(problem, t, h, first)
         if middle.status == "refused":
-            return middle
+            return replace(middle, y=y, carry=carry)
         new = self.reacted(problem, t + 0.5 * h, 0.5 * h, middle.y["density"], middle.carry)
         clock = h * problem.flow.schedule(t + 0.5 * h)
         return self.finished(problem, h, (y, carry), (first, middle), new, clock)

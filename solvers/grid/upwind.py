@@ -38,16 +38,16 @@ class Upwind(TransportMethod):
         rho, carry = y["density"], self.known(problem, t, y, carry)
         outflow = float(carry["outflow"])
         if h * outflow > POSITIVE:
-            return Step.refused("CFL bound", self.cfl / outflow)
+            return Step.refused(y, carry, "CFL bound", self.cfl / outflow)
         new = advance(rho, rho, carry["rate"], h, 1.0)
         after = problem.state(new)
-        done = problem.accept(h, carry, new, after)
+        done = problem.accept(h, y, carry, new, after)
         if done.status == "refused":
             return done
         after |= self.rates(problem, t + h, new, after["potential"])
         stiff = stiffness(problem, h, carry["rate"], after["rate"])
         if h * stiff > TOO_STIFF:
-            return Step.refused("stability of diffusion", min(STABLE / stiff, 0.9 * h))
+            return Step.refused(y, carry, "stability of diffusion", min(STABLE / stiff, 0.9 * h))
         stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))
         after["stiffness"] = np.array(stiff)
         limit = min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)

@@ -72,7 +72,7 @@ class RungeKutta(Method):
             moves.append(v)
             grows.append(g)
         if react and ws.min() < 0:
-            return Step.refused("negative weight", 0.5 * h)
+            return Step.refused(y, carry, "negative weight", 0.5 * h)
         tol = problem.tolerance
         # Both solutions are projected before they are compared: at a wall they agree.
         other = problem.project(xs - h * _combine(ERROR, moves))

@@ -48,6 +48,8 @@ class State:
     seconds: float = 0.0
     trackers: Sequence[Tracker] = field(default_factory=list)
     start: float = 0.0
+    unclaimed: list[float] = field(default_factory=list)
+    """What watchers remembered that a resumed run does without."""
 
     def arrays(self) -> Arrays:
         """Everything as arrays, for a checkpoint."""
@@ -56,7 +58,8 @@ class State:
         packed["step_size"] = self.control.state()
         packed["clock"] = np.array([self.t, self.start, self.seconds])
         packed["counts"] = np.array([self.accepted, self.rejected, self.saved], dtype=np.int64)
-        packed["trackers"] = np.array([x for tr in self.trackers for x in tr.state()] or [0.0])
+        memory = [x for tracker in self.trackers for x in tracker.state()]
+        packed["trackers"] = np.array([*memory, *self.unclaimed])
         return packed
 
     def restore(self, arrays: Arrays) -> None:
@@ -71,6 +74,7 @@ class State:
             n = len(tracker.state())
             tracker.restore(memory[:n])
             memory = memory[n:]
+        self.unclaimed = memory
 
 
 @dataclass(frozen=True)

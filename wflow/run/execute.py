@@ -215,10 +215,11 @@ def _finish(
         writer.close()
         return load(path)
     names = recorder.series[0].keys() if recorder.series else ()
+    per_step = ("t", "h", "error", *problem.monitor(state.y, state.carry))
     return Solution(
         t=np.array(recorder.times),
         series={k: np.array([s[k] for s in recorder.series]) for k in names},
-        steps={k: np.array([r[k] for r in recorder.rows]) for k in (recorder.rows or [{}])[0]},
+        steps={k: np.array([r[k] for r in recorder.rows]) for k in per_step},
         frames=recorder.frames,
         view=problem.view,
         success=outcome.success,

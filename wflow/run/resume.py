@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from wflow.results.load import load, stored_view
 from wflow.results.solution import Solution
 from wflow.run.execute import Settings, carry_on
 from wflow.run.solve import check_times
-from wflow.run.trackers import default_trackers
+from wflow.run.trackers import Tracker, default_trackers
 from wflow.solvers.method import Tolerance, get_method
 from wflow.storage import Checkpoint, RunWriter, StoredRun, read_run
 
@@ -25,13 +26,13 @@ def resume(
     t_end: float | None = None,
     *,
     t_eval: Any = None,
+    trackers: Sequence[Tracker] = (),
     progress: bool = False,
     checkpoint_every: float = 30.0,
 ) -> Solution:
     """Carry a run on from its last checkpoint, to its own end or to ``t_end``.
 
-    The path is that of a run which was never cut, bit for bit on the same machine and thread count. Trackers of the
-    user's own are not stored; those the method calls for are.
+    The path is that of a run which was never cut, bit for bit on the same machine and thread count.
 
     Parameters
     ----------
@@ -39,6 +40,7 @@ def resume(
     flow : the user's own flow, checked by its fingerprint; a system's flow is rebuilt from the file
     t_end : new end of the run
     t_eval : further times to save at, after the old end; by default ``t_end`` alone
+    trackers : the run's own watchers once more, in their order: they go on from what they remembered
 
     Raises
     ------
@@ -84,7 +86,7 @@ def resume(
         method,
         t_end=end,
         t_eval=times,
-        trackers=default_trackers(method.preserves),
+        trackers=[*default_trackers(method.preserves), *trackers],
         settings=Settings(path, False, progress, checkpoint_every),
     )
 

@@ -94,4 +94,4 @@ class Composition(GridMethod):
         alone = frozen_reaction(problem, clock, y["density"], carry["potential"])
         apart = alone + (moved.y["density"] - start)
         split = problem.error((new - apart) * problem.volumes)
-        return problem.accept(h, carry, new, after, error=moved.error + split, limit=moved.limit)
+        return problem.accept(h, y, carry, new, after, error=moved.error + split, limit=moved.limit)

@@ -151,16 +151,17 @@ class GridProblem:
     def accept(
         self,
         h: float,
-        before: Arrays,
+        y: Arrays,
+        carry: Arrays,
         density: np.ndarray,
         after: Arrays,
         *,
         error: float = 0.0,
         limit: float = math.inf,
     ) -> Step:
-        """The step of h to ``density``, or its refusal where F rose from the carry ``before`` to ``after``."""
-        if energy_rises(before, after):
-            return Step.refused("free energy would rise", 0.5 * h)
+        """The step of h from ``y`` to ``density``, or its refusal where F rose from ``carry`` to ``after``."""
+        if energy_rises(carry, after):
+            return Step.refused(y, carry, "free energy would rise", 0.5 * h)
         return Step({"density": density}, after, error=error, limit=limit)
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:

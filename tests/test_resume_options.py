@@ -1,0 +1,151 @@
+"""Whatever shapes the path is in the checkpoint: any method, any option, cut anywhere, ends in the same bits."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flows import gauss, interacting, well
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import wflow
+from wflow import GradientFlow, Particles
+from wflow.run.trackers import Mass, SteadyState
+from wflow.solvers import methods
+
+NOISE, BIRTHS = {"temperature": 0.3}, {"temperature": 0.2, "reaction_rate": 1.0}
+# What a method needs of a flow, and the options it may be given.
+METHODS = {
+    "muscl": ({}, {"theta": [1.0, 1.7], "cfl": [0.2]}),
+    "upwind": ({}, {"cfl": [0.3]}),
+    "quantiles": ({"reaction_rate": 1.0}, {"cells": [30, 57]}),
+    "scharfetter-gummel": (NOISE, {}),
+    "scharfetter-gummel-explicit": (NOISE, {"cfl": [0.5]}),
+    "forward-euler": (NOISE, {"cfl": [0.5]}),
+    "muscl-diffusion": (NOISE, {"theta": [1.2], "cfl": [0.3]}),
+    "crank-nicolson": (NOISE, {}),
+    "backward-euler": (NOISE, {"step_size": [0.03]}),
+    "fully-implicit": (NOISE, {"step_size": [0.03, 0.07]}),
+    "jko": (NOISE, {"step_size": [0.05], "parts": [2], "tolerance": [1e-6]}),
+    "jko-linearised": (NOISE, {"step_size": [0.05], "tolerance": [1e-4]}),
+    "jko-entropic": (NOISE, {"step_size": [0.1], "blur": [0.5], "tolerance": [1e-6]}),
+    "jko-wfr": (BIRTHS, {"step_size": [0.05], "tolerance": [1e-4]}),
+    "reaction": (BIRTHS, {}),
+    "strang": (BIRTHS, {"transport": ["muscl-diffusion", "backward-euler", "crank-nicolson"]}),
+    "lie": (BIRTHS, {"transport": ["forward-euler"], "first": ["reaction"]}),
+    "runge-kutta": ({"reaction_rate": 1.0}, {}),
+    "langevin": (NOISE, {"step_size": [0.02]}),
+}
+ALWAYS = {"jko-entropic": {"step_size": 0.1}}
+
+
+def test_every_method_is_cut():
+    assert {n for n, m in methods().items() if m.acts_on != "network"} == set(METHODS)
+
+
+@st.composite
+def requests(draw, name):
+    """A flow, a start and the keywords of ``solve``."""
+    constants, choices = METHODS[name]
+    method = methods()[name]
+    if method.acts_on == "particles":
+        start = Particles(np.random.default_rng(draw(st.integers(0, 9))).standard_normal((12, 1)))
+    else:
+        start = gauss(32, bounds=(-3, 3))
+    options = dict(ALWAYS.get(name, {}))
+    for key, values in choices.items():
+        if draw(st.booleans()):
+            options[key] = draw(st.sampled_from(values))
+    given = {"method": name, "method_options": options, "seed": draw(st.integers(0, 5))}
+    given["rtol"] = draw(st.sampled_from([1e-2, 1e-4]))
+    given["atol"] = draw(st.sampled_from([1e-9, 1e-3]))
+    if not hasattr(method, "step_size"):
+        if draw(st.booleans()):
+            given["first_step"] = draw(st.sampled_from([1e-4, 3e-2]))
+        if draw(st.booleans()):
+            given["max_step"] = draw(st.sampled_from([7e-3, 0.05]))
+    if draw(st.booleans()):
+        given["t_eval"] = sorted(draw(st.sets(st.floats(0, 0.5), min_size=1, max_size=5)))
+    if draw(st.booleans()):
+        given["trackers"] = lambda: [SteadyState(1e-9), Mass(1e-6)]
+    schedule = draw(st.sampled_from([1.0, 2.5, lambda t: 1.0 + 0.5 * t]))
+    return interacting(**constants, schedule=schedule), start, given
+
+
+@pytest.mark.parametrize("name", METHODS)
+@given(data=st.data())
+@settings(max_examples=12)
+def test_cut_and_resumed_it_is_the_whole_run(name, data):
+    flow, start, asked = data.draw(requests(name))
+    trackers = asked.pop("trackers", list)
+    whole = wflow.solve(flow, start, (0, 0.5), trackers=trackers(), **asked)
+    assert whole.success, whole.message
+    taken = whole.stats["steps"]
+    cut = data.draw(st.integers(1, max(1, taken - 1)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.h5"
+        left = wflow.solve(
+            flow, start, (0, 0.5), trackers=trackers(), output=path, max_steps=cut, **asked
+        )
+        assert left.success == (taken <= cut)
+        found = wflow.resume(path, flow, trackers=trackers())
+        same_bits(found, whole)
+        same_bits(wflow.load(path), whole)
+
+
+def test_a_longest_step_is_kept(tmp_path):
+    """50 steps of .02 whole; cut at 5 and resumed they were 43 of up to .024."""
+    flow, start = GradientFlow(well()), gauss(40, mean=0.0, variance=0.5, bounds=(-3, 3))
+    asked = {"max_step": 0.02, "output": tmp_path / "run.h5"}
+    wflow.solve(flow, start, (0, 1), max_steps=5, **asked)
+    sol = wflow.resume(tmp_path / "run.h5", flow)
+    assert sol.stats["steps"] == 50
+    assert sol.steps["h"].max() == 0.02
+    assert sol.attributes["max_step"] == 0.02
+
+
+def test_a_fixed_step_outlives_a_short_run(tmp_path):
+    """A run shorter than its step is the beginning of the longer one: the next step ends at .1, not at .05."""
+    flow, start = interacting(temperature=0.3), gauss(32, bounds=(-3, 3))
+    options = {"method": "backward-euler", "method_options": {"step_size": 0.1}}
+    path = tmp_path / "run.h5"
+    short = wflow.solve(flow, start, (0, 0.05), t_eval=[0, 0.05], output=path, **options)
+    assert short.success
+    assert short.steps["t"].size == 0
+    longer = wflow.solve(flow, start, (0, 0.5), t_eval=[0, 0.05, 0.5], **options)
+    same_bits(wflow.resume(path, flow, 0.5), longer)
+    assert longer.steps["t"] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_watchers_of_the_users_own(again, tmp_path):
+    """Passed again they go on from what they remembered; left out, the run goes on without and keeps their memory."""
+    flow, start, path = GradientFlow(well()), gauss(40, bounds=(-3, 3)), tmp_path / "run.h5"
+    rest = lambda: [SteadyState(1e-3)]  # noqa: E731
+    whole = wflow.solve(flow, start, (0, 20), trackers=rest())
+    assert "steady state" in whole.message
+    wflow.solve(flow, start, (0, 20), trackers=rest(), output=path, max_steps=5)
+    sol = wflow.resume(path, flow, trackers=rest() if again else ())
+    if again:
+        same_bits(sol, whole)
+    else:
+        assert sol.t[-1] == 20
+        # The third part: they are there for a later resume.
+        assert wflow.resume(path, flow, 21.0, trackers=rest()).success
+
+
+def same_bits(one, other):
+    """Times, series, step rows, measures and the ending of two runs."""
+    assert (one.success, one.message) == (other.success, other.message)
+    assert {k: one.stats[k] for k in ("steps", "rejections")} == {
+        k: other.stats[k] for k in ("steps", "rejections")
+    }
+    assert one.t.tobytes() == other.t.tobytes()
+    for mine, theirs in ((one.series, other.series), (one.steps, other.steps)):
+        assert mine.keys() == theirs.keys()
+        for name in mine:
+            assert mine[name].tobytes() == theirs[name].tobytes(), name
+    for m, n in zip(one.measures, other.measures, strict=True):
+        assert m.points().tobytes() == n.points().tobytes()
+        assert m.weights().tobytes() == n.weights().tobytes()
