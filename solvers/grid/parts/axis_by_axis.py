@@ -28,14 +28,15 @@ def moving_axes(problem: GridProblem) -> list[int]:
     return [a for a in range(3) if problem.moves[a]]
 
 
-def rates(problem: GridProblem, t: float, psi: np.ndarray, axis: int) -> Rates:
-    """Scharfetter–Gummel rates along one axis of the box at time t."""
+def rates(
+    problem: GridProblem, t: float, psi: np.ndarray, axis: int, temperature: float | None = None
+) -> Rates:
+    """Scharfetter–Gummel rates along one axis of the box at time t, at the flow's temperature or another."""
     flow, lines = problem.flow, to_lines(problem, psi, axis)
+    tau = flow.temperature if temperature is None else temperature
     up, down = np.empty_like(lines), np.empty_like(lines)
     periodic = bool(problem.periodic[axis])
-    scharfetter_gummel_rates(
-        lines, problem.axes[axis], periodic, flow.temperature, flow.schedule(t), up, down
-    )
+    scharfetter_gummel_rates(lines, problem.axes[axis], periodic, tau, flow.schedule(t), up, down)
     return Rates(axis, up, down)
 
 
@@ -45,6 +46,14 @@ def implicit(problem: GridProblem, mass: np.ndarray, of: Rates, h: float) -> np.
     out = np.empty_like(lines)
     exchange(lines, of.up, of.down, bool(problem.periodic[of.axis]), h, out)
     return from_lines(problem, out, of.axis)
+
+
+def explicit(problem: GridProblem, mass: np.ndarray, of: Rates, h: float) -> np.ndarray:
+    """(I + hA) mass along one axis, of the grid's shape."""
+    m = to_lines(problem, mass, of.axis)
+    # The last face closes a ring; at a wall its rates are 0.
+    flux = of.up * m - of.down * np.roll(m, -1, axis=1)
+    return from_lines(problem, m - h * (flux - np.roll(flux, 1, axis=1)), of.axis)
 
 
 def mean_rates(

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wflow import GradientFlow, GridDensity, InputError, solve
-from wflow.energies import FeatureEnergy, PairEnergy
+from wflow.energies import FeatureEnergy, LocalEnergy, PairEnergy
 from wflow.solvers import Tolerance, get_method
-from wflow.solvers.grid.fully_implicit import fixed_point
+from wflow.solvers.grid.fully_implicit import Balance, newton
+from wflow.solvers.grid.parts.problem import energy_rises
+from wflow.validation.exact import Barenblatt
 
 
 def explicit_limit(flow, start):
@@ -72,7 +74,81 @@ def test_a_frozen_potential_takes_one_solve():
 
 
 def test_where_newton_finds_nothing():
-    assert fixed_point(lambda m: m + 1.0, np.array([1.0])) is None
+    def at(x):
+        return np.ones_like(x), lambda: lambda v: v
+
+    assert newton(at, np.array([1.0]), 1.0, 1e-12, 30) is None
+
+
+def one_full_cell(like):
+    """All mass in the middle cell of a grid with odd numbers of cells."""
+    density = np.zeros(like.shape)
+    density[tuple(n // 2 for n in like.shape)] = 1.0
+    return like.with_density(density / (density * like.volumes).sum())
+
+
+@pytest.mark.parametrize(
+    "dimension,cells,steps,least",
+    [(1, (51, 101, 201, 401), 1, 0.85), (2, (15, 31, 61), 4, 0.7)],
+)
+def test_porous_medium_from_one_full_cell(dimension, cells, steps, least):
+    """Barenblatt's profile from its beginning, in steps thousands of times what is stable: first order from t = 0."""
+    exact = Barenblatt(dimension=dimension, begin=1e-9)
+    errors = []
+    for k, n in enumerate(cells):
+        law = exact.law(1.0, n)
+        sol = solve(
+            exact.flow(),
+            one_full_cell(law),
+            (0, 1),
+            method="fully-implicit",
+            method_options={"step_size": 1 / (steps * 2**k)},
+            t_eval=[1.0],
+        )
+        assert sol.success, sol.message
+        errors.append(float((np.abs(sol.measures[0].density - law.density) * law.volumes).sum()))
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    print("errors", errors, "orders", orders)
+    assert orders.min() > least
+
+
+def local(dimension):
+    return LocalEnergy(lambda x: 1 - (x**2).sum(-1), dimension=dimension)
+
+
+ENERGIES = {
+    "local": local,
+    "features": lambda d: FeatureEnergy("tanh", np.eye(3, d) + 0.3, [1.0, -0.5, 2.0]),
+    "well": lambda d: PairEnergy(lambda x: 0.5 * (x**2).sum(-1), dimension=d),
+}
+STARTS = {
+    "a step": lambda x: (x < 0.3).all(-1),
+    "a block": lambda x: (np.abs(x) < 0.5).all(-1),
+    "two heaps": lambda x: (np.abs(np.abs(x) - 1) < 0.2).all(-1),
+}
+
+
+@pytest.mark.parametrize("start", [*STARTS, "one cell"])
+@pytest.mark.parametrize("temperature", [0.0, 1e-4, 0.1])
+@pytest.mark.parametrize("dimension,cells", [(1, 151), (2, 25)])
+@pytest.mark.parametrize("energy", ENERGIES)
+def test_starts_with_empty_cells_are_solved_whole(energy, dimension, cells, temperature, start):
+    """One step of h = 1, not several smaller ones: m = T(m), positive, of the old mass, with F lower."""
+    shape = STARTS.get(start, lambda x: np.ones(x.shape[:-1]))
+    law = GridDensity.from_function(shape, [(-2, 2)] * dimension, n=cells)
+    law = one_full_cell(law) if start == "one cell" else law
+    flow = GradientFlow(ENERGIES[energy](dimension), temperature=temperature)
+    method = get_method("fully-implicit")
+    problem = method.prepare(flow, law, Tolerance(), 0)
+    mass = problem.initial["density"] * problem.volumes
+    balance = Balance(problem, 1.0, 1.0, mass)
+    found = balance.solved()
+    assert found is not None
+    assert np.abs(balance.carried(found) - found).sum() < 1e-9
+    assert found.min() >= 0
+    assert found.sum() == pytest.approx(1.0, rel=1e-12)
+    before, after = (problem.state(m / problem.volumes) for m in (mass, found))
+    assert not energy_rises(before, after)
 
 
 def test_bad_step():
