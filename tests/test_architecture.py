@@ -26,7 +26,6 @@ LAYERS: list[list[str]] = [
     ["wflow.results", "wflow.storage", "wflow.solvers.statics"],
     ["wflow.run", "wflow.trackers"],
     ["wflow.systems", "wflow.networks"],
-    ["wflow.run.resume"],
     ["wflow.validation"],
     ["wflow.figures"],
     ["wflow.cli", "wflow.__main__", "wflow"],

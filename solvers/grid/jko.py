@@ -14,7 +14,6 @@ Numer. Anal. 46 (2008) 691.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -271,15 +270,9 @@ class QuantileJkoProblem:
         self.energy = QuantileEnergy(flow, measure, parts)
         self.initial: Arrays = {"nodes": self.energy.start, "masses": self.energy.masses}
 
-    def of(self, y: Arrays) -> QuantileEnergy:
-        """F for the masses of a state; a run that is resumed has other cells than those of its last frame."""
-        energy = copy.copy(self.energy)
-        energy.masses = y["masses"]
-        return energy
-
     def state(self, y: Arrays, residual: float, steps: int) -> Arrays:
         """The carry: free energy and risk of the nodes, and how well the last step was solved."""
-        free, risk = self.of(y).value(y["nodes"])
+        free, risk = self.energy.value(y["nodes"])
         numbers = {"risk": risk, "free_energy": free, "residual": residual, "newton_steps": steps}
         return {k: np.array(float(v)) for k, v in numbers.items()}
 
@@ -299,12 +292,12 @@ class QuantileJkoProblem:
             second = float(m @ x**2)
         return {k: seen[k] for k in keep} | {
             "second_moment": second,
-            "transport_dissipation": self.of(y).dissipation(x),
+            "transport_dissipation": self.energy.dissipation(x),
             "reaction_dissipation": 0.0,
         }
 
     def fields(self, y: Arrays) -> Arrays:
-        return {"density": self.of(y).density(y["nodes"])}
+        return {"density": self.energy.density(y["nodes"])}
 
 
 @register
@@ -345,7 +338,7 @@ class Jko(Method):
     def step(
         self, problem: QuantileJkoProblem, t: float, h: float, y: Arrays, carry: Arrays
     ) -> Step:
-        energy, flow = problem.of(y), problem.flow
+        energy, flow = problem.energy, problem.flow
         clock = h * flow.schedule(t + h)
         if clock == 0 or not flow.mobile[0]:
             return Step(y, carry)

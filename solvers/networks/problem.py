@@ -39,8 +39,8 @@ class NetworkProblem(ABC):
         self.model = model
         self.schedule = schedule
         self.temperature, self.ridge, self.seed = temperature, ridge, seed
-        self._energy = model.risk_energy()
-        self.names = tuple(self._energy.coordinates)
+        self.energy = model.risk_energy()
+        self.names = tuple(self.energy.coordinates)
         dimension = len(self.names)
         if neurons.ndim != 2 or neurons.shape[1] != dimension:
             raise InputError(f"initial neurons of shape {neurons.shape}: expected (N, {dimension})")
@@ -82,7 +82,7 @@ class NetworkProblem(ABC):
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         theta = self.neurons(y)
         weights = np.full(theta.shape[0], 1.0 / theta.shape[0])
-        risk = self._energy.prepare(theta).field(weights).risk
+        risk = self.energy.prepare(theta).field(weights).risk
         squares = (theta**2).mean(axis=0)
         free = 0.5 * risk + 0.5 * self.ridge * float(squares @ self.decays)
         return {

@@ -43,8 +43,8 @@ def show_system(arguments: Any) -> int:
 
 def run_system(arguments: Any) -> int:
     """``wflow run SYSTEM``."""
-    from wflow.run import resume as restart
-    from wflow.run import solve as evolve
+    from wflow.run.resume import resume
+    from wflow.run.solve import solve
     from wflow.systems.catalogue import FLOW_PARAMETERS
 
     cls = _catalogued(arguments.system)
@@ -55,9 +55,7 @@ def run_system(arguments: Any) -> int:
     times = None if arguments.t_eval is None else options.numbers(arguments.t_eval)
     if arguments.resume:
         _check_resume(arguments, output)
-        solution = restart.resume(
-            output, t_end=arguments.t_end, t_eval=times, progress=not arguments.quiet
-        )
+        solution = resume(output, t_end=arguments.t_end, t_eval=times, progress=not arguments.quiet)
     else:
         options.free_places([output, picture], arguments.overwrite)
         method = arguments.method or "auto"
@@ -67,7 +65,7 @@ def run_system(arguments: Any) -> int:
         flow = system.flow(**{p.name: flow_values[p.name] for p in FLOW_PARAMETERS})
         end = system.t_end if arguments.t_end is None else arguments.t_end
         kind = start["measure"] if "measure" in given else _measure_for(system, method)
-        solution = evolve.solve(
+        solution = solve(
             flow,
             system.initial(kind, start["n"] or None),
             (0.0, end),

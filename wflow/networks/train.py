@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from wflow.energies.base import Energy
 from wflow.energies.network import NetworkModel
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.measures import Particles
 from wflow.measures.base import check_seed
+from wflow.results.kinds import KINDS, RunKind, Task
 from wflow.results.solution import Solution
-from wflow.run.execute import Settings, execute
-from wflow.run.solve import check_times
+from wflow.run.execute import begin, execute
+from wflow.run.record import Settings
 from wflow.run.trackers import Tracker
-from wflow.solvers.networks.problem import NetworkProblem, network_problem
+from wflow.solvers.networks.problem import network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun
 from wflow.systems import System, get
+from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, non_negative, positive
 
 
@@ -100,101 +104,82 @@ def sgd(
                 f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out"
             )
         neurons = np.array(initial.points())
-    problem, method = prepare(
-        system,
-        model,
-        neurons,
-        epsilon,
-        check_count("batch_size", batch_size),
-        seed,
-        temperature,
-        ridge,
-        decay,
-        order,
-    )
-    end = count * epsilon
-    control = method.control(problem)
-    times = control.times(check_times(t_eval, (0.0, end * (1 + 1e-12))), (0.0, end))
-    about = {
-        "run": "sgd",
-        "method": method.name,
-        "method_options": method.options(),
-        "seed": seed,
-        "n_neurons": neurons.shape[0],
-        "temperature": temperature,
-        "ridge": ridge,
-        "decay": decay,
-        "replayed": order is not None,
-        "system": system.name,
-        "parameters": system.stored_parameters(),
-    }
-    return execute(
-        problem,
-        method,
-        t_span=(0.0, end),
-        t_eval=times,
-        control=control,
-        trackers=trackers,
-        attributes=about,
-        settings=Settings(output, overwrite, progress, checkpoint_every),
-    )
-
-
-def prepare(
-    system: System,
-    model: NetworkModel,
-    neurons: np.ndarray,
-    step_size: float,
-    batch_size: int,
-    seed: int,
-    temperature: float,
-    ridge: float,
-    decay: float,
-    order: Any,
-) -> tuple[NetworkProblem, StochasticGradient]:
-    """The problem and the method of an SGD run."""
     if order is not None:
         if not hasattr(model, "replay"):
             raise InputError(
                 f"order: system '{system.name}' draws fresh samples; only data sets replay"
             )
         model = model.replay(np.asarray(order))
+    method = StochasticGradient(epsilon, check_count("batch_size", batch_size))
+    about = {
+        "run": NetworkRun.name,
+        "seed": seed,
+        "n_neurons": neurons.shape[0],
+        "temperature": non_negative("temperature", temperature),
+        "ridge": non_negative("ridge", ridge),
+        "decay": non_negative("decay", decay),
+        "replayed": order is not None,
+        "system": system.name,
+        "parameters": system.stored_parameters(),
+    }
+    task = _task(system, model, neurons, method, about)
+    run = begin(
+        task,
+        Particles(neurons, names=task.problem.view.coordinates),
+        t_span=(0.0, count * epsilon),
+        t_eval=t_eval,
+        trackers=trackers,
+        attributes=about,
+        settings=Settings(output, overwrite, progress, checkpoint_every),
+    )
+    return execute(run)
+
+
+def _task(
+    system: System,
+    model: NetworkModel,
+    neurons: np.ndarray,
+    method: StochasticGradient,
+    about: Mapping[str, Any],
+) -> Task:
+    """The problem of an SGD run under its method."""
     # The flow checks what the network shares with it: noise does not go with frozen coordinates.
-    flow = system.flow(temperature=temperature, decay=non_negative("decay", decay))
+    flow = system.flow(temperature=about["temperature"], decay=about.get("decay", 0.0))
     problem = network_problem(
         model,
         neurons,
         # A function of time is asked through the flow, which refuses negative values.
         flow.schedule if callable(flow.clock) else flow.clock,
-        temperature=non_negative("temperature", temperature),
-        ridge=non_negative("ridge", ridge),
-        seed=seed,
+        temperature=about["temperature"],
+        ridge=about["ridge"],
+        seed=about["seed"],
         ridge_on=system.ridge_on,
         frozen=system.frozen(),
     )
-    return problem, StochasticGradient(step_size=step_size, batch_size=batch_size)
+    return Task(problem, method, problem.energy)
 
 
-def rebuild(stored: StoredRun) -> tuple[NetworkProblem, StochasticGradient]:
-    """Problem and method of a stored SGD run, for ``wflow.resume``."""
-    about = stored.attributes
-    if about["replayed"]:
-        raise InputError(
-            f"{stored.path} replays an order of samples, which is not stored: run it anew"
-        )
-    system = get(about["system"], **about["parameters"])
-    model = system.network()
-    n = int(about["n_neurons"])
-    options = about["method_options"]
-    return prepare(
-        system,
-        model,
-        model.start(n, int(about["seed"])),
-        float(options["step_size"]),
-        int(options["batch_size"]),
-        int(about["seed"]),
-        float(about["temperature"]),
-        float(about["ridge"]),
-        float(about.get("decay", 0.0)),
-        None,
-    )
+class NetworkRun(RunKind):
+    """A system's finite network under SGD."""
+
+    name = "network"
+
+    def rebuild(self, stored: StoredRun, start: Particles, flow: GradientFlow | None) -> Task:
+        about = stored.attributes
+        if flow is not None:
+            raise InputError(
+                f"{stored.path} is a run of a network, which takes no flow: leave it out"
+            )
+        if about["replayed"]:
+            raise InputError(
+                f"{stored.path} replays an order of samples, which is not stored: run it anew"
+            )
+        system = stored_system(about)
+        method = StochasticGradient(**about["method_options"])
+        return _task(system, system.network(), np.array(start.points()), method, about)
+
+    def energy(self, about: Mapping[str, Any]) -> Energy:
+        return stored_system(about).network().risk_energy()
+
+
+KINDS.enter(NetworkRun())

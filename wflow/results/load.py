@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from wflow.energies.base import Energy
 from wflow.results.solution import Solution
 from wflow.storage import StoredRun, read_run
 from wflow.views import VIEWS, Fields, View
@@ -25,8 +26,13 @@ class StoredFrames(Sequence[Fields]):
         return {name: self._stored.read_field(name, frame) for name in self._stored.field_names}
 
 
-def load(path: str | os.PathLike[str]) -> Solution:
+def load(path: str | os.PathLike[str], energy: Energy | None = None) -> Solution:
     """The Solution in a file, finished or not; measures are read when asked for.
+
+    Parameters
+    ----------
+    path : the run's HDF5 file
+    energy : of the flow, for predictions; a system's is made anew when it is needed
 
     Raises
     ------
@@ -51,6 +57,7 @@ def load(path: str | os.PathLike[str]) -> Solution:
         stats=stats,
         attributes=attributes,
         path=str(path),
+        energy=energy,
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies.base import Energy
 from wflow.errors import InputError
+from wflow.results.kinds import kind_of
 from wflow.views import Fields, View
 
 
@@ -57,12 +59,14 @@ class Solution:
         stats: dict[str, Any],
         attributes: dict[str, Any],
         path: str | None = None,
+        energy: Energy | None = None,
     ) -> None:
         self.t, self.series, self.steps = t, series, steps
         self.view, self._frames = view, frames
         self.measures = LazyMeasures(frames, view)
         self.success, self.message, self.stats = success, message, stats
         self.attributes, self.path = attributes, path
+        self._energy = energy
 
     def _series(self, name: str) -> np.ndarray:
         if name not in self.series:
@@ -112,6 +116,40 @@ class Solution:
             return self.measures[j]
         share = (t - self.t[j]) / (self.t[j + 1] - self.t[j])
         return self.view.show(self.view.mix(self._frames[j], self._frames[j + 1], share))
+
+    def predict(self, x: Any, t: float | None = None) -> np.ndarray:
+        r"""The network's output at inputs x, at time t or, without one, at the last saved time.
+
+        .. math:: f(x;\rho_t) = \int \sigma_*(x;\theta)\,\rho_t(d\theta)
+
+        Parameters
+        ----------
+        x : inputs (m, d), or (m,) for d = 1
+        t : as in a call, ``sol(t)``
+
+        Returns
+        -------
+        array of shape (m,)
+
+        Raises
+        ------
+        InputError
+            outside the saved times, for an energy without inputs, and for a file of a flow of your own, which does
+            not hold the energy
+
+        >>> import wflow
+        >>> energy = wflow.energies.FeatureEnergy("tanh", nodes=[-1.0, 1.0], targets=[-0.5, 0.5])
+        >>> sol = wflow.solve(wflow.GradientFlow(energy), wflow.Particles([0.1, 0.2]), (0, 50))
+        >>> sol.predict([-1.0, 1.0]).round(2).tolist()
+        [-0.5, 0.5]
+        """
+        if self.t.size == 0:
+            raise InputError(
+                "no frame was saved, so there is nothing to predict from: carry the run on first"
+            )
+        if self._energy is None:
+            self._energy = kind_of(self.attributes).energy(self.attributes)
+        return self._energy.predict(self.measures[-1] if t is None else self(t), x)
 
     def to_xarray(self) -> Any:
         """An ``xarray.Dataset`` with named, labelled dimensions.

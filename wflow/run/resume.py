@@ -11,13 +11,15 @@ import numpy as np
 
 from wflow.errors import InputError, StorageError
 from wflow.flow import GradientFlow
+from wflow.results.kinds import kind_of
 from wflow.results.load import load, stored_view
 from wflow.results.solution import Solution
-from wflow.run.execute import Settings, carry_on
-from wflow.run.solve import check_times
+from wflow.run.driver import State
+from wflow.run.execute import Underway, execute
+from wflow.run.record import Settings
+from wflow.run.times import check_times
 from wflow.run.trackers import Tracker, default_trackers
-from wflow.solvers.method import Tolerance, get_method
-from wflow.storage import Checkpoint, RunWriter, StoredRun, read_run
+from wflow.storage import RunWriter, read_run
 
 
 def resume(
@@ -60,72 +62,26 @@ def resume(
         raise InputError(f"t_eval without a later t_end: {path} keeps its own times up to {end:g}")
     if stored.status == "done" and (t_end is None or t_end == end):
         return load(path)
-    if about["run"] == "sgd":
-        from wflow.networks.train import rebuild
-
-        problem, method = rebuild(stored)
-    else:
-        problem, method = _rebuild_flow(stored, flow)
+    view = stored_view(stored)
+    task = kind_of(about).rebuild(stored, view.show(stored.read_start()), flow)
+    control = task.method.control(task.problem)
     times = np.array(about["t_eval"], dtype=np.float64)
     if t_end is not None and t_end > end:
         later = check_times([t_end] if t_eval is None else t_eval, (end, t_end))
-        later = method.control(problem).times(later, (float(about["t_span"][0]), t_end))
+        later = control.times(later, (float(about["t_span"][0]), t_end))
         times = np.concatenate([times, later[later > times[-1]]])
         end = t_end
-    writer, checkpoint, _ = RunWriter.resume(path)
+    writer, checkpoint, now = RunWriter.resume(path)
     if checkpoint is None:
         writer.close()
         raise StorageError(f"{path} has no valid checkpoint: run it anew with overwrite=True")
+    if now.attributes["t_eval"] != about["t_eval"]:
+        writer.close()
+        raise StorageError(f"{path} was carried on by another run meanwhile: try again")
     if times.size > len(about["t_eval"]):
         writer.extend(times.size, {"t_eval": times.tolist(), "t_span": [about["t_span"][0], end]})
-    return carry_on(
-        writer,
-        stored,
-        _arrays(checkpoint),
-        problem,
-        method,
-        t_end=end,
-        t_eval=times,
-        trackers=[*default_trackers(method.preserves), *trackers],
-        settings=Settings(path, False, progress, checkpoint_every),
-    )
-
-
-def _rebuild_flow(stored: StoredRun, flow: GradientFlow | None) -> tuple[Any, Any]:
-    about = stored.attributes
-    if flow is None:
-        if not about.get("system"):
-            raise InputError(f"{stored.path} was run with a flow of your own: pass it as flow=")
-        from wflow.systems import get
-
-        system = get(about["system"], **about["parameters"])
-        flow = system.flow(
-            temperature=about["temperature"],
-            ridge=about["ridge"],
-            reaction_rate=about["reaction_rate"],
-            decay=about.get("decay", 0.0),
-        )
-    if not isinstance(flow, GradientFlow):
-        raise InputError(f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow")
-    if flow.fingerprint() != about["fingerprint"]:
-        raise InputError(
-            f"this flow is not the one that {stored.path} was run with (fingerprints differ): "
-            "pass the same energy, data and constants"
-        )
-    method = get_method(about["method"], about["method_options"])
-    tolerance = Tolerance(float(about["rtol"]), float(about["atol"]))
-    return method.prepare(flow, _first(stored), tolerance, int(about["seed"])), method
-
-
-def _first(stored: StoredRun) -> Any:
-    """A measure of the stored kind to lay the problem out with; its values are replaced by the checkpoint's."""
-    view, names = stored_view(stored), stored.field_names
-    if stored.n_frames:
-        return view.show({name: stored.read_field(name, 0) for name in names})
-    shape = [centers.size for centers, _ in view.axes.values()]
-    one = {"positions": np.zeros((1, len(view.coordinates))), "weights": np.ones(1)}
-    return view.show({"density": np.ones(shape)} if view.axes else one)
-
-
-def _arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    return {k: np.asarray(v) for k, v in checkpoint.arrays.items()}
+    watchers = [*default_trackers(task.method.preserves), *trackers]
+    state = State(0.0, {}, {}, control, trackers=watchers)
+    state.restore(checkpoint.arrays)
+    settings = Settings(path, False, progress, checkpoint_every)
+    return execute(Underway(task, state, end, times, about, settings, writer))

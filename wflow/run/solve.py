@@ -7,15 +7,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
 from wflow.measures.base import check_seed
+from wflow.results.kinds import Task
 from wflow.results.solution import Solution
-from wflow.run.execute import Settings, execute
-from wflow.run.trackers import Tracker, default_trackers
+from wflow.run.execute import begin, execute
+from wflow.run.record import Settings
+from wflow.run.times import check_span
+from wflow.run.trackers import Tracker
 from wflow.solvers.method import Method, Tolerance, choose_method, get_method
 from wflow.tools.checks import positive
 
@@ -107,12 +108,8 @@ def solve(
         )
     tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
-    control = chosen.control(problem)
-    control.clip(first_step, max_step)
     about = {
         "run": "flow",
-        "method": chosen.name,
-        "method_options": chosen.options(),
         "method_reason": why,
         "rtol": rtol,
         "atol": atol,
@@ -124,41 +121,15 @@ def solve(
         "ridge": flow.ridge,
         "reaction_rate": flow.reaction_rate,
     }
-    return execute(
-        problem,
-        chosen,
+    run = begin(
+        Task(problem, chosen, flow.energy),
+        rho0,
         t_span=span,
-        t_eval=control.times(check_times(t_eval, span), span),
-        control=control,
-        trackers=[*default_trackers(chosen.preserves), *trackers],
+        t_eval=t_eval,
+        first_step=first_step,
+        max_step=max_step,
+        trackers=trackers,
         attributes=about | flow.origin | dict(attributes or {}),
         settings=settings,
     )
-
-
-def check_span(t_span: Any) -> tuple[float, float]:
-    """Check and return (t0, t1)."""
-    try:
-        t0, t1 = (float(t) for t in t_span)
-    except (TypeError, ValueError):
-        raise InputError(f"t_span = {t_span!r}: give two numbers (t0, t1)") from None
-    if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
-        raise InputError(f"t_span = ({t0:g}, {t1:g}): t1 must be finite and greater than t0")
-    return t0, t1
-
-
-def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
-    """Check and return the times to save at."""
-    if t_eval is None:
-        return np.linspace(*span, 11)
-    try:
-        t = np.array(t_eval, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
-        raise InputError(f"t_eval = {t_eval!r}: give increasing numbers") from None
-    if t.size == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any():
-        raise InputError("t_eval must be finite, increasing and not empty")
-    if t[0] < span[0] or t[-1] > span[1]:
-        raise InputError(
-            f"t_eval runs over [{t[0]:g}, {t[-1]:g}], outside t_span [{span[0]:g}, {span[1]:g}]"
-        )
-    return t
+    return execute(run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 from wflow.storage.attributes import write_attributes
 from wflow.storage.checkpoint import Checkpoint, create_slots, write_slot
 from wflow.storage.disk import HDF5_FORMAT
-from wflow.storage.layout import COORDINATE, FieldSpec, Layout, Quantity
+from wflow.storage.layout import COORDINATE, START, FieldSpec, Layout, Quantity
 from wflow.storage.raw_file import SteadyFile
 
 FORMAT = "wflow-run"
@@ -36,6 +36,7 @@ class Content:
     n_frames: int = 0
     n_steps: int = 0
     checkpoint: Checkpoint | None = None
+    start: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def build(
@@ -91,12 +92,24 @@ def _fill(
     create_slots(file, layout.checkpoint)
     _count(file, "n_frames", content.n_frames, "frames written; later entries are NaN")
     _count(steps, "n_steps", content.n_steps, "steps written; later entries are NaN")
+    _create_start(file, content)
     if content.file is not None:
         names = ["t", *layout.series, *layout.fields]
         _copy(content.file, file, names, content.n_frames, raw)
         _copy(content.file["steps"], steps, layout.step_series, content.n_steps, raw)
     if content.checkpoint is not None:
         write_slot(file, content.checkpoint)
+
+
+def _create_start(file: h5py.File, content: Content) -> None:
+    """What the run started from: a method may lay it out otherwise than its frames, and is prepared with it again."""
+    if content.file is not None and START in content.file:
+        content.file.copy(START, file)
+    elif content.start:
+        group = file.create_group(START)
+        group.attrs["meaning"] = "the state that the run started from, as it was given"
+        for name, value in content.start.items():
+            group.create_dataset(name, data=value)
 
 
 def _create_scales(file: h5py.File, layout: Layout, frame_room: int) -> dict[str, h5py.Dataset]:

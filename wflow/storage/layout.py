@@ -14,7 +14,8 @@ import numpy as np
 
 from wflow.errors import StorageError
 
-RESERVED = frozenset({"t", "n_frames", "steps", "grid", "checkpoint_a", "checkpoint_b"})
+START = "start"
+RESERVED = frozenset({"t", "n_frames", "steps", "grid", START, "checkpoint_a", "checkpoint_b"})
 RESERVED_STEPS = frozenset({"step", "n_steps"})
 COORDINATE = "coordinate"
 

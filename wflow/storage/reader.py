@@ -16,7 +16,7 @@ from wflow.errors import StorageError
 from wflow.storage.attributes import read_attributes
 from wflow.storage.build import FORMAT, FORMAT_VERSION, layout_of
 from wflow.storage.disk import explain
-from wflow.storage.layout import Axis, Layout
+from wflow.storage.layout import START, Axis, Layout
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OUR_OWN = ("format", "format_version", "layout")
@@ -68,6 +68,21 @@ class StoredRun:
             raise StorageError(f"frame {frame} of {self.path}: it has {self.n_frames}")
         with opened(self.path) as file:
             return np.asarray(file[name][frame % self.n_frames])
+
+    def read_start(self) -> dict[str, np.ndarray]:
+        """The arrays of the state that the run started from.
+
+        Raises
+        ------
+        StorageError
+            for a file written before starts were kept, or one that is gone
+        """
+        with opened(self.path) as file:
+            if START not in file:
+                raise StorageError(
+                    f"{self.path} does not hold what the run started from: it can be read, not carried on; run it anew"
+                )
+            return {name: np.asarray(value[()]) for name, value in file[START].items()}
 
 
 def read_run(path: str | os.PathLike[str]) -> StoredRun:

@@ -61,6 +61,7 @@ class RunWriter(OpenRun):
         *,
         overwrite: bool = False,
         checkpoint: Mapping[str, np.ndarray] | None = None,
+        start: Mapping[str, np.ndarray] | None = None,
     ) -> RunWriter:
         """A new file with room for the whole run; it appears under its name complete or not at all.
 
@@ -71,6 +72,7 @@ class RunWriter(OpenRun):
         attributes : text, numbers, lists and dicts that describe the run
         overwrite : take the place of an existing file
         checkpoint : arrays of a first checkpoint, so that the file can be resumed from the moment it is there
+        start : arrays of the state that the run starts from, kept as they are
 
         Raises
         ------
@@ -83,6 +85,7 @@ class RunWriter(OpenRun):
             )
         target = Path(os.path.realpath(path))
         room = layout.bytes_needed(layout.n_frames, FIRST_STEP_ROOM)
+        room += sum(np.asarray(value).nbytes for value in (start or {}).values())
         everything = {**attributes, "status": "running", "message": "", "stats": {}}
         first = None
         if checkpoint is not None:
@@ -97,7 +100,7 @@ class RunWriter(OpenRun):
                     temporary,
                     layout,
                     everything,
-                    Content(checkpoint=first),
+                    Content(checkpoint=first, start=start or {}),
                     frame_room=layout.n_frames,
                     step_room=FIRST_STEP_ROOM,
                 )

@@ -17,7 +17,8 @@ from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
 from wflow.results.labelled import check_free
 from wflow.results.solution import Solution
-from wflow.run.solve import check_times, solve
+from wflow.run.solve import solve
+from wflow.run.times import check_times
 from wflow.run.trackers import Fail
 from wflow.solvers.step_size import Clock
 from wflow.systems import System, get

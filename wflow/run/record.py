@@ -1,0 +1,158 @@
+"""What is written down of a run, in memory or in a file: frames, step rows, checkpoints, a header; and how often."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.run.compiling import compile_seconds
+from wflow.run.driver import State
+from wflow.solvers.method import Arrays, Problem
+from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter
+from wflow.tools.checks import check_count
+from wflow.views import Fields
+
+QUANTITIES = {
+    "risk": Quantity("loss", "risk R = E l(y, f)"),
+    "free_energy": Quantity("loss", "free energy F = R/2 + ridge + temperature * entropy"),
+    "mass": Quantity("1", "total mass"),
+    "minimum": Quantity("1", "smallest density or weight"),
+    "second_moment": Quantity("parameter^2", "integral of |theta|^2"),
+    "transport_dissipation": Quantity(
+        "loss/time", "integral of |grad Phi|^2, without the schedule"
+    ),
+    "reaction_dissipation": Quantity("loss/time", "reaction_rate * Var Phi, without the schedule"),
+    "loss": Quantity("loss", "mean loss of the training samples since the last step row"),
+    "t": Quantity("time", "time, t = k * step_size for SGD"),
+    "h": Quantity("time", "step size"),
+    "error": Quantity("tolerance", "estimated error of the step in units of the tolerance"),
+}
+
+
+@dataclass
+class Settings:
+    """How a run is carried out; nothing of what it computes."""
+
+    output: str | os.PathLike[str] | None = None
+    overwrite: bool = False
+    progress: bool = False
+    checkpoint_every: float = 30.0
+    max_steps: int = 10_000_000
+    compress: bool = True
+    compiled_before: float = field(default_factory=compile_seconds)
+
+    def __post_init__(self) -> None:
+        every = self.checkpoint_every
+        if isinstance(every, bool) or not isinstance(every, int | float) or not every >= 0:
+            raise InputError(f"checkpoint_every = {every!r}: give seconds >= 0")
+        check_count("max_steps", self.max_steps)
+
+
+class RunRecorder:
+    """Frames, step rows and checkpoints, into memory and, if there is one, into the file."""
+
+    def __init__(self, writer: RunWriter | None, settings: Settings, span: tuple[float, float]):
+        self.times: list[float] = []
+        self.series: list[dict[str, float]] = []
+        self.frames: list[Fields] = []
+        self.rows: list[dict[str, float]] = []
+        self._writer = writer
+        self._every = settings.checkpoint_every
+        self._flushed = 0
+        self._last = time.perf_counter()
+        self._span = span
+        self._bar = _progress_bar(span) if settings.progress else None
+
+    def frame(self, t: float, observed: dict[str, float], fields: Fields) -> None:
+        self.times.append(t)
+        self.series.append(observed)
+        if self._writer is None:
+            self.frames.append({k: np.array(v) for k, v in fields.items()})
+        else:
+            self._flush_rows()
+            self._writer.write_frame(t, observed, fields)
+
+    def step(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+    def due(self) -> bool:
+        return self._writer is not None and time.perf_counter() - self._last > self._every
+
+    def checkpoint(self, arrays: Arrays, meta: dict[str, Any]) -> None:
+        if self._writer is not None:
+            self._flush_rows()
+            self._writer.write_checkpoint(arrays, meta)
+            self._last = time.perf_counter()
+
+    def progress(self, t: float, row: dict[str, float]) -> None:
+        if self._bar is not None:
+            value = row.get("risk", row.get("loss", math.nan))
+            self._bar.set_postfix_str(f"risk {value:.5g}", refresh=False)
+            self._bar.update(max(0.0, min(t, self._span[1]) - self._bar.n - self._span[0]))
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _flush_rows(self) -> None:
+        new = self.rows[self._flushed :]
+        if new and self._writer is not None:
+            self._writer.write_steps({k: np.array([r[k] for r in new]) for k in new[0]})
+            self._flushed = len(self.rows)
+
+
+def layout(problem: Problem, state: State, n_frames: int) -> Layout:
+    """What a file of this run has room for."""
+    observed = problem.observe(state.y, state.carry)
+    rows = {"t": 0.0, "h": 0.0, "error": 0.0} | problem.monitor(state.y, state.carry)
+    view, arrays, saved = problem.view, state.arrays(), problem.fields(state.y)
+    return Layout(
+        n_frames=n_frames,
+        series={k: QUANTITIES.get(k, Quantity("1", k)) for k in observed},
+        step_series={k: QUANTITIES.get(k, Quantity("1", k)) for k in rows},
+        fields={k: FieldSpec(saved[k].shape, *field) for k, field in view.fields.items()},
+        axes={
+            k: Axis(centers, edges, "parameter", f"cell centres along {k}")
+            for k, (centers, edges) in view.axes.items()
+        },
+        coordinates=() if view.axes else view.coordinates,
+        checkpoint={k: (v.shape, v.dtype.str) for k, v in arrays.items()},
+    )
+
+
+def _progress_bar(span: tuple[float, float]) -> Any:
+    from tqdm import tqdm
+
+    # On a terminal only: a log file wants no carriage returns.
+    shown = "{l_bar}{bar}| t={n:.4g}/{total:.4g} [{elapsed}<{remaining}] {postfix}"
+    return tqdm(
+        total=span[1] - span[0], bar_format=shown, disable=not sys.stderr.isatty(), leave=False
+    )
+
+
+def versions() -> dict[str, Any]:
+    """What a run is computed with, and when, for its file's header."""
+    import h5py
+    import numba
+    import scipy
+
+    return {
+        "wflow_version": version("wflow"),
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "numba": numba.__version__,
+            "h5py": h5py.__version__,
+        },
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
