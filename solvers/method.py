@@ -22,6 +22,7 @@ from wflow.tools.register import Register
 from wflow.views import View
 
 Arrays = dict[str, np.ndarray]
+ActsOn = Literal["grid", "particles", "network"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Method(ABC):
     """Base of all methods: declarations, and options as dataclass fields."""
 
     name: ClassVar[str]
-    acts_on: ClassVar[Literal["grid", "particles", "network"]]
+    acts_on: ClassVar[ActsOn]
     order: ClassVar[int]
     """Power of h with which the error falls on one mesh (of expectations, where there is noise)."""
     order_in_space: ClassVar[int | None] = None

@@ -10,13 +10,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_examples_of_contributing_run(tmp_path: Path) -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    system, system_test, method, method_test = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    # Each stands under the last name of a file before it.
+    examples = re.findall(r"(\w+)\.py`[^`]*:\n\n```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == text.count("```python")
+    for name, code in examples:
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
     # In a process of their own: they enter the catalogue and the register, which other tests read.
-    (tmp_path / "linear_neurons.py").write_text(system, encoding="utf-8")
-    (tmp_path / "heun.py").write_text(method, encoding="utf-8")
-    (tmp_path / "conftest.py").write_text("import linear_neurons, heun\n", encoding="utf-8")
-    (tmp_path / "test_linear_neurons.py").write_text(system_test, encoding="utf-8")
-    (tmp_path / "test_heun.py").write_text(method_test, encoding="utf-8")
+    entered = ", ".join(name for name, _ in examples if not name.startswith("test_"))
+    (tmp_path / "conftest.py").write_text(f"import {entered}\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"],
         cwd=tmp_path,
@@ -25,4 +26,4 @@ def test_examples_of_contributing_run(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    assert "3 passed" in done.stdout
+    assert "5 passed" in done.stdout

@@ -35,6 +35,7 @@ METHODS = {
     "strang": (BIRTHS, {"transport": ["muscl-diffusion", "backward-euler", "crank-nicolson"]}),
     "lie": (BIRTHS, {"transport": ["forward-euler"], "first": ["reaction"]}),
     "runge-kutta": ({"reaction_rate": 1.0}, {}),
+    "bogacki-shampine": ({}, {}),
     "langevin": (NOISE, {"step_size": [0.02]}),
 }
 ALWAYS = {"jko-entropic": {"step_size": 0.1}}

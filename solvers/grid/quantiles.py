@@ -4,7 +4,7 @@ r"""Noiseless transport on one axis in quantile coordinates: cells of constant m
 
 The state is the mean position of each of ``cells`` quantile bins of the start. Pure transport has no flux through the
 edges of such cells, so a law that concentrates or splits is not smeared, and the mesh follows it: the error is that of
-the start's bins and of the embedded Runge–Kutta pair in time. Scalars come from the bins; only the density of a frame
+the start's bins, and in time that of the pair ``runge-kutta``. Scalars come from the bins; only the density of a frame
 is remapped: each bin is spread between the midpoints to its neighbours, which is first order in 1/cells in L1.
 Birth–death changes the bins' masses.
 Source: Gosse & Toscani, SIAM J. Sci. Comput. 28 (2006) 1203, eq. (1.7).
@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.method import Arrays, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.particles.runge_kutta import RungeKutta
 from wflow.tools.checks import check_count
 from wflow.views import view_of
-
-_PAIR = RungeKutta()
 
 
 class QuantileProblem(ParticleProblem):
@@ -49,18 +47,14 @@ class QuantileProblem(ParticleProblem):
 
 @register
 @dataclass(frozen=True)
-class Quantiles(Method):
+class Quantiles(RungeKutta):
     """Moving cells of constant mass; ``cells`` of them."""
 
     cells: int = 2000
 
     name = "quantiles"
     acts_on = "grid"
-    order = 5
     order_in_space = 1
-    error_order = 5
-    reacts = True
-    preserves = frozenset({"mass", "positive"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", check_count("cells", self.cells, 2))
@@ -76,15 +70,6 @@ class Quantiles(Method):
                 f"periodic: {', '.join(str(p) for p in measure.periodic)}: use 'muscl'"
             )
         return QuantileProblem(flow, measure, tolerance, seed, self.cells)
-
-    def init(self, problem: QuantileProblem, t: float, y: Arrays) -> Arrays:
-        return _PAIR.init(problem, t, y)
-
-    def first_step(self, problem: QuantileProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return _PAIR.first_step(problem, t, y, carry)
-
-    def step(self, problem: QuantileProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        return _PAIR.step(problem, t, h, y, carry)
 
 
 def spread(positions: np.ndarray, masses: np.ndarray, edges: np.ndarray) -> np.ndarray:

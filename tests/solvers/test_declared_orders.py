@@ -63,7 +63,10 @@ GRID = {
     "strang": Case(BIRTHS, BOTH, HALVED),
     "lie": Case(BIRTHS, BOTH, QUARTERED),
 }
-PARTICLES = {"runge-kutta": Case({"reaction_rate": 1.5}, in_time=(5, 10, 20, 40))}
+PARTICLES = {
+    "runge-kutta": Case({"reaction_rate": 1.5}, in_time=(5, 10, 20, 40)),
+    "bogacki-shampine": Case({"reaction_rate": 1.5}, in_time=(10, 20, 40, 80)),
+}
 
 
 def test_every_method_is_measured():

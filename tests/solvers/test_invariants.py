@@ -63,6 +63,7 @@ NEEDS = {
     "jko-entropic": {"temperature": 0.3},
     "jko-wfr": {"reaction_rate": 2.0, "temperature": 0.1},
     "runge-kutta": {"reaction_rate": 2.0},
+    "bogacki-shampine": {"reaction_rate": 2.0},
     "langevin": {"temperature": 0.3},
 }
 

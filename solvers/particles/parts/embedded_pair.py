@@ -1,0 +1,95 @@
+r"""Noiseless particles by an embedded pair of Runge–Kutta methods, whichever: a pair is its table.
+
+.. math:: \dot\theta_i = -\xi\nabla\Psi_\lambda(\theta_i;\rho), \quad
+          \dot w_i = -\alpha\xi(\Psi_\lambda(\theta_i) - \textstyle\int\Psi_\lambda d\rho)\,w_i
+
+   k_i = v\bigl(t + c_i h,\; y + h \textstyle\sum_{j<i} a_{ij} k_j\bigr), \quad y' = y + h \sum_j b_j k_j, \quad
+   y' - \hat y' = h \sum_j e_j k_j
+
+The rate at y' is the first stage of the next step, and may take part in the estimate. The sum of the weights is a
+linear invariant, which every Runge–Kutta method keeps; a step with a negative weight is refused. A particle that
+reaches a wall of the domain (r = 0) stays until the velocity turns.
+Source: Hairer, Nørsett & Wanner, Solving ODEs I (1993), section II.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.solvers.method import ActsOn, Arrays, Method, Step, Tolerance
+from wflow.solvers.particles.problem import ParticleProblem
+
+Row = Sequence[float]
+
+
+class EmbeddedPair(Method):
+    """Positions and weights together, the step by the distance of the pair."""
+
+    nodes: ClassVar[Row]
+    """c of the stages after the first, and 1 for the new state."""
+    stages: ClassVar[Sequence[Row]]
+    """a of the stages after the first, a row each, and b as the last row."""
+    estimate: ClassVar[Row]
+    """e = b − b̂ of the stages, and of the rate at the new state where it takes part."""
+
+    acts_on: ClassVar[ActsOn] = "particles"
+    reacts = True
+    preserves = frozenset({"mass", "positive"})
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:
+        if flow.temperature > 0:
+            raise InputError(
+                f"method '{self.name}' has no noise: use 'langevin' for temperature > 0"
+            )
+        return ParticleProblem(flow, measure, tolerance, seed)
+
+    def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:
+        v, g, risk = problem.rates(t, y["positions"], y["weights"])
+        return {"velocity": v, "growth": g, "risk": np.array(risk)}
+
+    def first_step(self, problem: ParticleProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        # A first step that moves a particle by about 1% of the cloud's size (Hairer, Norsett & Wanner, II.4).
+        size = float(np.sqrt((y["positions"] ** 2).mean())) + 1e-6
+        pace = float(np.sqrt((carry["velocity"] ** 2).mean())) + 1e-12
+        return min(0.01 * size / pace, 0.1)
+
+    def step(self, problem: ParticleProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+        x, w = y["positions"], y["weights"]
+        moves, grows, risk = [carry["velocity"]], [carry["growth"]], 0.0
+        react = problem.flow.reaction_rate > 0
+        xs, ws = x, w
+        for c, row in zip(self.nodes, self.stages, strict=True):
+            xs = x + h * _combine(row, moves)
+            ws = w + h * _combine(row, grows) if react else w
+            v, g, risk = problem.rates(t + c * h, xs, ws)
+            moves.append(v)
+            grows.append(g)
+        if react and ws.min() < 0:
+            return Step.refused(y, carry, "negative weight", 0.5 * h)
+        tol = problem.tolerance
+        # Both solutions are projected before they are compared: at a wall they agree.
+        other = problem.project(xs - h * _combine(self.estimate, moves))
+        xs = problem.project(xs)
+        # Relative to the cloud's size where that is larger: a particle near 0, or one that slides along a kink of
+        # the activation (where no step is short enough for a relative error of its own), must not stop the rest.
+        size = np.maximum(np.abs(x), np.sqrt((x**2).mean(axis=0)))
+        scale = tol.atol + tol.rtol * np.maximum(size, np.abs(xs))
+        error = float(np.sqrt(np.mean(((xs - other) / scale) ** 2)))
+        if react:
+            scale_w = tol.atol / w.size + tol.rtol * np.maximum(w, ws)
+            error += float(np.sqrt(np.mean((h * _combine(self.estimate, grows) / scale_w) ** 2)))
+        after = {"velocity": moves[-1], "growth": grows[-1], "risk": np.array(risk)}
+        return Step({"positions": xs, "weights": ws}, after, error=error)
+
+
+def _combine(row: Row, rates: list[np.ndarray]) -> np.ndarray:
+    """Σ row_j rates_j."""
+    total = row[0] * rates[0]
+    for a, k in zip(row[1:], rates[1:], strict=False):
+        if a != 0:
+            total = total + a * k
+    return np.asarray(total)
