@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wflow.kernels.transport_slabs import recycled_empty
+from wflow.kernels.memory import recycled_empty
 from wflow.solvers.grid.scharfetter_gummel_explicit import (
     POSITIVE,
     ExplicitDriftDiffusion,

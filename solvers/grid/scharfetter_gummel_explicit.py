@@ -22,7 +22,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.kernels.grid.drift_diffusion import drift_diffusion_stage
 from wflow.kernels.grid.drift_diffusion_frozen import FrozenRates, frozen_rates, frozen_step, spans
-from wflow.kernels.transport_slabs import recycled_empty
+from wflow.kernels.memory import recycled_empty
 from wflow.solvers.grid.parts.problem import Axes, GridMethod, GridProblem, Sums
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 from wflow.tools.checks import non_negative

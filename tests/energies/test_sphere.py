@@ -156,7 +156,7 @@ def test_more_points_than_a_block_are_summed_the_same_by_any_number_of_threads(m
     assert values[345:351] == pytest.approx(few[0], rel=1e-11)
     assert gradients[345:351] == pytest.approx(few[1], rel=1e-11)
     for threads in (1, 3):
-        monkeypatch.setattr("wflow.kernels.pair_blocks.thread_count", lambda n=threads: n)
+        monkeypatch.setattr("wflow.kernels.parallel.threads", lambda n=threads: n)
         again = kernel.sums_and_gradients(y, y, q)
         assert (again[0] == values).all()
         assert (again[1] == gradients).all()

@@ -13,6 +13,7 @@ import pytest
 from wflow.kernels import jit as wrapper
 from wflow.kernels.jit import FUSED, REORDERED, cache_folder, jit, source_hash
 
+JIT = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about the compiler itself")
 KERNELS = Path(wrapper.__file__).parent
 
 USES_MAPS = """
@@ -44,6 +45,7 @@ def run(script: Path, cache: Path, path: Path | None = None) -> list[str]:
     return done.stdout.split()
 
 
+@JIT
 def test_a_kernel_given_a_map_is_found_on_disk_by_the_next_process(tmp_path: Path) -> None:
     script = tmp_path / "uses_maps.py"
     script.write_text(USES_MAPS)
@@ -52,6 +54,7 @@ def test_a_kernel_given_a_map_is_found_on_disk_by_the_next_process(tmp_path: Pat
     assert run(script, tmp_path / "cache") == ["2.0", "5.0", "1", "1"]
 
 
+@JIT
 def test_editing_a_helper_reaches_a_cached_caller(tmp_path: Path) -> None:
     package = tmp_path / "wflow" / "kernels"
     package.mkdir(parents=True)
@@ -102,6 +105,7 @@ def test_a_folder_lost_under_way_is_no_error(
     assert twice(1.5) == 3.0
 
 
+@JIT
 def test_the_users_own_kernels_are_cached_where_they_were() -> None:
     before = numba.config.CACHE_DIR
 
@@ -121,6 +125,7 @@ def test_the_users_own_kernels_are_cached_where_they_were() -> None:
     assert not str(theirs.stats.cache_path).startswith(str(folder))
 
 
+@JIT
 def test_options_and_defaults() -> None:
     @jit(cache=False, fastmath=REORDERED)
     def ratio(x: np.ndarray) -> float:
@@ -146,12 +151,47 @@ def test_only_recent_generations_stay(tmp_path: Path) -> None:
     assert left == ["other", *(f"wflow-{age:02d}" for age in range(8))]
 
 
-def test_source_hash_sees_names_and_contents(tmp_path: Path) -> None:
-    a, b = tmp_path / "a.py", tmp_path / "b.py"
+def test_source_hash_sees_places_and_contents(tmp_path: Path) -> None:
+    a, b = tmp_path / "grid" / "sums.py", tmp_path / "pairs" / "sums.py"
+    a.parent.mkdir()
+    b.parent.mkdir()
     a.write_text("x")
-    b.write_text("y")
-    first = source_hash([a, b])
-    assert source_hash([a, b]) == first
-    assert source_hash([b, a]) != first
-    b.write_text("z")
-    assert source_hash([a, b]) != first
+    first = source_hash(tmp_path)
+    assert source_hash(tmp_path) == first
+    a.rename(b)
+    assert source_hash(tmp_path) != first, "names recur in the wings"
+    b.rename(a)
+    assert source_hash(tmp_path) == first
+    a.write_text("z")
+    assert source_hash(tmp_path) != first
+
+
+@JIT
+def test_without_the_jit_kernels_are_what_they_say(tmp_path: Path) -> None:
+    """Coverage of kernels is measured so: an instruction without a twin in numpy would be a call that fails."""
+    tests = Path(__file__).parent
+    chosen = [
+        "pairs/test_sums.py::test_sums_against_numpy",
+        "features/test_dense.py::test_sizes_that_fill_no_tile[8-65-17]",
+        "features/test_dense.py::test_kept_activations_change_no_bit[50-30-3]",
+        "sgd/test_sgd.py::test_a_step_that_forgets_everything",
+        "grid/test_kernels.py::test_rates_are_bernoulli_functions",
+        "test_scalars.py::test_exponential_at_the_ends",
+    ]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *(f"{tests}/{name}" for name in chosen),
+        ],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(KERNELS.parents[1])},
+        cwd=tests.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

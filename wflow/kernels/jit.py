@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -87,7 +87,13 @@ def _without_aliases(flags: Any) -> Any:
     return flags
 
 
-def _widest(_context: Any) -> Any:
+def instructions(plain: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator: numba's ``intrinsic``, or without the JIT (NUMBA_DISABLE_JIT) ``plain``, which does the same."""
+    return lambda typed: plain if _settings.DISABLE_JIT else intrinsic(typed)
+
+
+@instructions(lambda: None)
+def widest(_context: Any) -> Any:
     """Let the kernel that calls this use the machine's widest vectors; LLVM keeps to 256 bits where there are 512.
 
     Worth a factor of 2 in loops of arithmetic that stay in the cache. It acts on the kernel alone, not on numba.
@@ -101,9 +107,6 @@ def _widest(_context: Any) -> Any:
         return _target.get_dummy_value()
 
     return numba.types.none(), mark
-
-
-widest: Any = (lambda: None) if _settings.DISABLE_JIT else intrinsic(_widest)
 
 
 class _ForgivingCache(FunctionCache):
@@ -137,7 +140,7 @@ def cache_folder() -> Path | None:
     else:
         user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         bases = [here / "__pycache__", Path(user) / "wflow"]
-    name = _PREFIX + source_hash(sorted(here.rglob("*.py")))
+    name = _PREFIX + source_hash(here)
     for base in bases:
         folder = base / name
         is_new = not folder.is_dir()
@@ -152,12 +155,12 @@ def cache_folder() -> Path | None:
     return None
 
 
-def source_hash(paths: Iterable[Path]) -> str:
-    """A short hash over names and contents of source files."""
+def source_hash(folder: Path) -> str:
+    """A short hash over the source files of a folder: their places in it, since names recur, and their contents."""
     h = hashlib.sha256()
-    for path in paths:
+    for path in sorted(folder.rglob("*.py")):
         text = path.read_bytes()
-        h.update(f"{path.name} {len(text)} ".encode())
+        h.update(f"{path.relative_to(folder).as_posix()} {len(text)} ".encode())
         h.update(text)
     return h.hexdigest()[:16]
 

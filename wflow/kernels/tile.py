@@ -1,21 +1,26 @@
-r"""A small matrix product that keeps its result in vector registers.
+r"""Small matrix products that keep their result in vector registers, and what else steps on such tiles.
 
 .. math:: C_{rv} \mathrel{+}= \sum_{l<L} A_{rl} B_{lv}, \qquad r < \text{ROWS},\quad v < \text{PANEL}
 
-Stochastic gradient descent by blocks multiplies thin matrices (8 to 64 samples, 40 inputs). There a BLAS
-call loses a third of its speed to packing, and it starts threads of its own inside ours. The loops that
-numba would vectorise use half of a 512-bit register at most. So the inner loop is written as vector
-instructions, and the arrays are laid out for it: neurons in panels of PANEL, so that B is read in order.
+Stochastic gradient descent by blocks and layers of neurons multiply thin matrices (8 to 64 samples, 40 inputs). There
+a BLAS call loses a third of its speed to packing, and it starts threads of its own inside ours. The loops that numba
+would vectorise use half of a 512-bit register at most, and loops over PANEL numbers inside loops over rows it leaves
+half vectorised. So the inner loop is written as vector instructions, and the arrays are laid out for it: neurons in
+panels of PANEL, so that B is read in order.
+
+Arrays are flat; bounds are not checked. Without the JIT numpy does the same.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from wflow.kernels.jit import instructions
 
 
 def _tile_shape() -> tuple[int, int, int]:
@@ -29,30 +34,45 @@ ROWS, _VECTORS, _LANES = _tile_shape()
 PANEL = _VECTORS * _LANES
 """Columns of a tile: neurons, in blocked gradient descent."""
 
+_FLAT = types.Array(types.float64, 1, "C")
+_N = types.intp
+
+
+def _pointer(context: Any, builder: Any, array: Any, start: Any) -> Any:
+    view = context.make_array(_FLAT)(context, builder, array)
+    return builder.gep(view.data, [start])
+
+
+def _vector_at(builder: Any, pointer: Any, offset: Any) -> Any:
+    vector = ir.VectorType(ir.DoubleType(), _LANES)
+    return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+
+def _fused(builder: Any) -> Any:
+    """a b + c of vectors: one instruction where the processor has it, two elsewhere."""
+    vector = ir.VectorType(ir.DoubleType(), _LANES)
+    kind = ir.FunctionType(vector, [vector] * 3)
+    insert: Any = cgutils.get_or_insert_function
+    return insert(builder.module, kind, f"llvm.fmuladd.v{_LANES}f64")
+
 
 def _emit(
     builder: Any,
     rows: int,
-    vectors: int,
     pointers: tuple[Any, Any, Any],
     strides: tuple[Any, Any, Any, Any],
     length: Any,
     base: Any,
 ) -> None:
-    """The loop over l with rows * vectors accumulators, as LLVM instructions.
+    """The loop over l with rows * _VECTORS accumulators, as LLVM instructions.
 
     They start from C itself, from zero (base "zero"), or all rows from the one that the pointer base names.
     """
     c, a, b = pointers
     c_row, a_row, a_inner, b_inner = strides
     index = length.type
-    number = ir.DoubleType()
-    vector = ir.VectorType(number, _LANES)
-    # A fused multiplication and addition where the processor has one, two instructions elsewhere.
-    insert: Any = cgutils.get_or_insert_function
-    fma = insert(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_LANES}f64"
-    )
+    vector = ir.VectorType(ir.DoubleType(), _LANES)
+    fma = _fused(builder)
     undefined = ir.Constant(vector, ir.Undefined)
     to_all_lanes = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
 
@@ -60,17 +80,17 @@ def _emit(
         return builder.gep(pointer, [offset])
 
     def vector_at(pointer: Any, v: int) -> Any:
-        moved = at(pointer, ir.Constant(index, v * _LANES))
-        return builder.bitcast(moved, vector.as_pointer())
+        return _vector_at(builder, pointer, ir.Constant(index, v * _LANES))
 
     c_rows = [at(c, builder.mul(c_row, ir.Constant(index, r))) for r in range(rows)]
     a_offsets = [builder.mul(a_row, ir.Constant(index, r)) for r in range(rows)]
-    zero = ir.Constant(vector, [ir.Constant(number, 0.0)] * _LANES)
+    zero = ir.Constant(vector, [ir.Constant(vector.element, 0.0)] * _LANES)
     if base == "zero":
-        start = [[zero] * vectors] * rows
+        start = [[zero] * _VECTORS] * rows
     else:
         start = [
-            [builder.load(vector_at(base or p, v), align=8) for v in range(vectors)] for p in c_rows
+            [builder.load(vector_at(base or p, v), align=8) for v in range(_VECTORS)]
+            for p in c_rows
         ]
     before = builder.block
     head = builder.append_basic_block("tile.head")
@@ -81,21 +101,21 @@ def _emit(
     builder.position_at_end(head)
     counter = builder.phi(index)
     counter.add_incoming(ir.Constant(index, 0), before)
-    total = [[builder.phi(vector) for _ in range(vectors)] for _ in range(rows)]
+    total = [[builder.phi(vector) for _ in range(_VECTORS)] for _ in range(rows)]
     for r in range(rows):
-        for v in range(vectors):
+        for v in range(_VECTORS):
             total[r][v].add_incoming(start[r][v], before)
     builder.cbranch(builder.icmp_signed("<", counter, length), body, done)
 
     builder.position_at_end(body)
     b_here = at(b, builder.mul(counter, b_inner))
-    b_vectors = [builder.load(vector_at(b_here, v), align=8) for v in range(vectors)]
+    b_vectors = [builder.load(vector_at(b_here, v), align=8) for v in range(_VECTORS)]
     a_here = at(a, builder.mul(counter, a_inner))
     for r in range(rows):
         scalar = builder.load(at(a_here, a_offsets[r]), align=8)
         one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
         spread = builder.shuffle_vector(one, undefined, to_all_lanes)
-        for v in range(vectors):
+        for v in range(_VECTORS):
             new = builder.call(fma, [spread, b_vectors[v], total[r][v]])
             total[r][v].add_incoming(new, body)
     counter.add_incoming(builder.add(counter, ir.Constant(index, 1)), body)
@@ -103,64 +123,117 @@ def _emit(
 
     builder.position_at_end(done)
     for r in range(rows):
-        for v in range(vectors):
+        for v in range(_VECTORS):
             builder.store(total[r][v], vector_at(c_rows[r], v), align=8)
 
 
-def _tile_intrinsic(rows: int, vectors: int, base: str | None, doc: str) -> Any:
+def _view(
+    x: np.ndarray, start: int, rows: int, row: int, columns: int = PANEL, column: int = 1
+) -> np.ndarray:
+    """A matrix inside a flat array, by its strides."""
+    return np.lib.stride_tricks.as_strided(x[start:], (rows, columns), (8 * row, 8 * column))
+
+
+def _product(rows: int, base: str | None) -> Any:
+    """C[start + r row + v] = or += sum_l A[start + r row + l inner] B[start + l inner + v] of one tile.
+
+    Arguments: C, its start and row stride; A, its start, row stride and inner stride; B, its start and inner stride;
+    the number of terms.
+    """
+
+    def plain(
+        c: np.ndarray, c_start: int, c_row: int, a: np.ndarray, a_start: int, a_row: int, a_inner: int,
+        b: np.ndarray, b_start: int, b_inner: int, length: int,
+    ) -> None:  # fmt: skip
+        tile = _view(c, c_start, rows, c_row)
+        a_tile = _view(a, a_start, rows, a_row, length, a_inner)
+        tile[...] = (0.0 if base else tile) + a_tile @ _view(b, b_start, length, b_inner)
+
+    @instructions(plain)
     def typed(
-        typingctx: Any,
-        c: Any,
-        c_start: Any,
-        c_row: Any,
-        a: Any,
-        a_start: Any,
-        a_row: Any,
-        a_inner: Any,
-        b: Any,
-        b_start: Any,
-        b_inner: Any,
-        length: Any,
-    ) -> Any:
-        flat = types.Array(types.float64, 1, "C")
-        n = types.intp
-        signature = types.void(flat, n, n, flat, n, n, n, flat, n, n, n)
+        _context: Any, c: Any, c_start: Any, c_row: Any, a: Any, a_start: Any, a_row: Any, a_inner: Any,
+        b: Any, b_start: Any, b_inner: Any, length: Any,
+    ) -> Any:  # fmt: skip
+        signature = types.void(_FLAT, _N, _N, _FLAT, _N, _N, _N, _FLAT, _N, _N, _N)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             c, c_start, c_row, a, a_start, a_row, a_inner, b, b_start, b_inner, length = args
-
-            def pointer(array: Any, start: Any) -> Any:
-                view = context.make_array(flat)(context, builder, array)
-                return builder.gep(view.data, [start])
-
-            _emit(
-                builder,
-                rows,
-                vectors,
-                (pointer(c, c_start), pointer(a, a_start), pointer(b, b_start)),
-                (c_row, a_row, a_inner, b_inner),
-                length,
-                base,
-            )
+            starts = ((c, c_start), (a, a_start), (b, b_start))
+            pointers = tuple(_pointer(context, builder, *p) for p in starts)
+            _emit(builder, rows, pointers, (c_row, a_row, a_inner, b_inner), length, base)
             return context.get_dummy_value()
 
         return signature, codegen
 
-    typed.__doc__ = doc
-    return intrinsic(typed)
+    return typed
 
 
-multiply = _tile_intrinsic(
-    ROWS,
-    _VECTORS,
-    "zero",
-    """C[start + r row + v] = sum_l A[start + r row + l inner] B[start + l inner + v] for one tile.
+multiply = _product(ROWS, "zero")
+multiply_add = _product(ROWS, None)
+multiply_add_row = _product(1, None)
+"""As ``multiply_add``, of one row r = 0."""
 
-    Arrays are flat; bounds are not checked. Arguments: C, its start and row stride; A, its start, row
-    stride and inner stride; B, its start and inner stride; the number of terms.
-    """,
-)
 
-multiply_add = _tile_intrinsic(ROWS, _VECTORS, None, """As ``multiply``, added to C.""")
+def _above(
+    c: np.ndarray, c_start: int, offsets: np.ndarray, at: int, a: np.ndarray, a_start: int, a_row: int,
+    b: np.ndarray, b_start: int, length: int,
+) -> None:  # fmt: skip
+    a_tile, b_tile = _view(a, a_start, ROWS, a_row, length), _view(b, b_start, length, PANEL)
+    _view(c, c_start, ROWS, PANEL)[...] = offsets[at : at + PANEL] + a_tile @ b_tile
 
-multiply_add_row = _tile_intrinsic(1, _VECTORS, None, """As ``multiply_add``, of one row r = 0.""")
+
+@instructions(_above)
+def multiply_above(
+    _context: Any, c: Any, c_start: Any, offsets: Any, at: Any, a: Any, a_start: Any, a_row: Any,
+    b: Any, b_start: Any, length: Any,
+) -> Any:  # fmt: skip
+    """C[start + r PANEL + v] = offsets[at + v] + sum_l A[start + r row + l] B[start + l PANEL + v], one tile."""
+    signature = types.void(_FLAT, _N, _FLAT, _N, _FLAT, _N, _N, _FLAT, _N, _N)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        c, c_start, offsets, at, a, a_start, a_row, b, b_start, length = args
+        one, panel = ir.Constant(length.type, 1), ir.Constant(length.type, PANEL)
+        starts = ((c, c_start), (a, a_start), (b, b_start))
+        pointers = tuple(_pointer(context, builder, *p) for p in starts)
+        base = _pointer(context, builder, offsets, at)
+        _emit(builder, ROWS, pointers, (panel, a_row, one, panel), length, base)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _weighted(
+    total: np.ndarray, weights: np.ndarray, at: int, value: np.ndarray, start: int, count: int
+) -> None:
+    rows = _view(value, start, count, PANEL)
+    _view(total, 0, count, PANEL)[...] += weights[at : at + PANEL] * rows
+
+
+@instructions(_weighted)
+def add_weighted(
+    _context: Any, total: Any, weights: Any, at: Any, value: Any, value_start: Any, count: Any
+) -> Any:
+    """total[k PANEL + v] += weights[at + v] value[start + k PANEL + v] for k < count."""
+    signature = types.void(_FLAT, _FLAT, _N, _FLAT, _N, _N)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        total, weights, at, value, value_start, count = args
+        index, fma = count.type, _fused(builder)
+        to = _pointer(context, builder, total, ir.Constant(index, 0))
+        e = _pointer(context, builder, weights, at)
+        source = _pointer(context, builder, value, value_start)
+        parts = [
+            builder.load(_vector_at(builder, e, ir.Constant(index, v * _LANES)), align=8)
+            for v in range(_VECTORS)
+        ]
+        with cgutils.for_range(builder, count) as loop:
+            row = builder.mul(loop.index, ir.Constant(index, PANEL))
+            for v in range(_VECTORS):
+                here = builder.add(row, ir.Constant(index, v * _LANES))
+                there = _vector_at(builder, to, here)
+                new = builder.load(_vector_at(builder, source, here), align=8)
+                old = builder.load(there, align=8)
+                builder.store(builder.call(fma, [parts[v], new, old]), there, align=8)
+        return context.get_dummy_value()
+
+    return signature, codegen

@@ -26,13 +26,12 @@ from typing import cast
 import numpy as np
 
 from wflow.energies.grid.lattice import PLANS_KEPT, Transform
-from wflow.kernels.jit import FUSED, jit
-from wflow.kernels.threads import threads as count_threads
-from wflow.kernels.transport_slabs import over_slabs, recycled_empty
+from wflow.kernels.grid.cosines import Triple, gather, multiply, scatter
+from wflow.kernels.memory import recycled_empty
+from wflow.kernels.parallel import over_slabs, threads
 
 _LARGE = 1 << 16
 """Cells from which threads pay."""
-Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class EvenOperator(Transform):
@@ -83,27 +82,20 @@ class EvenOperator(Transform):
         rows, begun, ended = n0 * n1, values.reshape(-1, n), out.reshape(-1, n)
         sums = np.empty((2, rows))
 
-        def gather(first: int, last: int) -> float:
-            _gather(begun, self._rows, self._order[2], first, last, real, sums[0])
-            return 0.0
+        order = (self._rows, self._order[2])
 
-        def multiply(first: int, last: int) -> float:
+        def turn(first: int, last: int) -> None:
             part = (first, last, 0, n1 // 2 + 1) if n0 > 1 else (0, 1, first, last)
-            _multiply(half, a[0], a[1], a[2], c[0], c[1], c[2], part)
-            return 0.0
-
-        def scatter(first: int, last: int) -> float:
-            _scatter(real, self._rows, self._order[2], least, first, last, ended, sums[1])
-            return 0.0
+            multiply(half, a, c, part)
 
         with self._lock:
             real, half = self._real.reshape(-1, n), self._complex.reshape(self._half)
-            over_slabs(gather, rows, n)
+            over_slabs(lambda i, k: gather(begun, order, i, k, real, sums[0]), rows, n)
             self._forward.execute()
             orbits = (n0 // 2 + 1, 2 * n1 * n) if n0 > 1 else (n1 // 2 + 1, 2 * n)
-            over_slabs(multiply, *orbits)
+            over_slabs(turn, *orbits)
             self._backward.execute()
-            over_slabs(scatter, rows, n)
+            over_slabs(lambda i, k: scatter(real, order, least, i, k, ended, sums[1]), rows, n)
         before, after = sums.sum(axis=1).tolist()
         return out, before, after
 
@@ -111,7 +103,7 @@ class EvenOperator(Transform):
 def even_operator(shape: tuple[int, int, int], periodic: tuple[bool, bool, bool]) -> EvenOperator:
     """The operator of a box; the last ones used are kept."""
     large = shape[0] * shape[1] * shape[2] >= _LARGE
-    return _operator(shape, periodic, count_threads() if large else 1)
+    return _operator(shape, periodic, threads() if large else 1)
 
 
 @lru_cache(maxsize=PLANS_KEPT)
@@ -136,91 +128,3 @@ def _tables(mu: np.ndarray, turn: np.ndarray | None) -> tuple[np.ndarray, np.nda
         return mu, np.zeros(mu.size, dtype=np.complex128)
     mirrored = np.concatenate([mu[:1], mu[:0:-1]])
     return 0.5 * (mu + mirrored), 0.5 * (mu - mirrored) * turn
-
-
-@jit(apart=True)
-def _gather(
-    values: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    first: int,
-    last: int,
-    out: np.ndarray,
-    sums: np.ndarray,
-) -> None:
-    """Reorder into ``out``, and sum every row."""
-    for i in range(first, last):
-        part = 0.0
-        for k in range(columns.size):
-            x = values[rows[i], columns[k]]
-            out[i, k] = x
-            part += x
-        sums[i] = part
-
-
-@jit(apart=True)
-def _scatter(
-    values: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    least: float,
-    first: int,
-    last: int,
-    out: np.ndarray,
-    sums: np.ndarray,
-) -> None:
-    """Put back in order, nothing below ``least``, and sum every row."""
-    for i in range(first, last):
-        part = 0.0
-        for k in range(columns.size):
-            x = max(values[i, k], least)
-            out[rows[i], columns[k]] = x
-            part += x
-        sums[i] = part
-
-
-@jit(fastmath=FUSED)
-def _multiply(
-    v: np.ndarray,
-    a0: np.ndarray,
-    a1: np.ndarray,
-    a2: np.ndarray,
-    c0: np.ndarray,
-    c1: np.ndarray,
-    c2: np.ndarray,
-    part: tuple[int, int, int, int],
-) -> None:
-    """Every orbit (±k0, ±k1) of rows at once; along the last axis V_{−k} is the conjugate at −k0, −k1."""
-    n0, n1, half = v.shape
-    for i in range(part[0], part[1]):
-        back = (n0 - i) % n0
-        for j in range(part[2], part[3]):
-            left = (n1 - j) % n1
-            near, far = a0[i], c0[i]
-            along, across = a1[j], c1[j]
-            if i == back:
-                # The row is its own mirror along this axis.
-                own = near + far.real
-                p, q = v[i, j], v[i, left]
-                for k in range(half):
-                    x, y = p[k], q[k]
-                    x1 = a2[k] * x + c2[k] * np.conj(y)
-                    y1 = a2[k] * y + c2[k] * np.conj(x)
-                    p[k] = own * (along * x1 + across * y1)
-                    q[k] = own * (along * y1 + np.conj(across) * x1)
-                continue
-            p, q, r, s = v[i, j], v[i, left], v[back, j], v[back, left]
-            for k in range(half):
-                x, y, z, w = p[k], q[k], r[k], s[k]
-                x1 = a2[k] * x + c2[k] * np.conj(w)
-                y1 = a2[k] * y + c2[k] * np.conj(z)
-                z1 = a2[k] * z + c2[k] * np.conj(y)
-                w1 = a2[k] * w + c2[k] * np.conj(x)
-                x2 = along * x1 + across * y1
-                y2 = along * y1 + np.conj(across) * x1
-                z2 = along * z1 + across * w1
-                w2 = along * w1 + np.conj(across) * z1
-                p[k] = near * x2 + far * z2
-                q[k] = near * y2 + far * w2
-                r[k] = near * z2 + np.conj(far) * x2
-                s[k] = near * w2 + np.conj(far) * y2

@@ -11,7 +11,8 @@ from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.grid.muscl import axis_geometry
 from wflow.kernels.grid.sums import density_sums
-from wflow.kernels.transport_slabs import over_slabs, recycled_empty
+from wflow.kernels.memory import recycled_empty
+from wflow.kernels.parallel import over_slabs
 from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.method import Arrays, Method, Step, Tolerance
 from wflow.views import View, view_of
@@ -91,10 +92,9 @@ class GridProblem:
     def _masses(self, density: np.ndarray) -> np.ndarray:
         masses = recycled_empty(density.shape)
 
-        def run(first: int, last: int) -> float:
+        def run(first: int, last: int) -> None:
             part = slice(first, last)
             np.multiply(density[part], self.flat_volumes[part], out=masses[part])
-            return 0.0
 
         over_slabs(run, density.size, 1)
         return masses

@@ -14,24 +14,8 @@ from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.kernels.grid.drift_diffusion import drift_diffusion_tendency, spreads
 from wflow.kernels.grid.drift_diffusion_frozen import frozen_rates, frozen_step
 from wflow.kernels.grid.muscl import axis_geometry
-from wflow.kernels.grid.sums import advance, density_sums, logarithm, size_and_change
-from wflow.kernels.jit import jit
+from wflow.kernels.grid.sums import advance, density_sums, size_and_change
 from wflow.solvers import Tolerance, get_method
-
-
-@jit(cache=False)
-def logarithms(x, out):
-    for k in range(x.size):
-        out[k] = logarithm(x[k])
-
-
-def test_logarithm():
-    rng = np.random.default_rng(0)
-    x = np.exp(np.concatenate([rng.uniform(-708, 709, 20000), rng.uniform(-1, 1, 20000), [0.0]]))
-    out = np.empty_like(x)
-    logarithms(x, out)
-    exact = np.log(x.astype(np.longdouble)).astype(float)
-    assert out == pytest.approx(exact, rel=5e-16, abs=1e-300)
 
 
 @pytest.mark.parametrize("largest", [1.0, 30.0])

@@ -101,8 +101,8 @@ class SphereRbfKernel(Kernel):
         take: Callable[[slice, np.ndarray, np.ndarray], None],
     ) -> None:
         """Hand rows, Σ_j q_j K and the terms of :func:`~wflow.kernels.pairs.sphere.pair_terms` to ``take``."""
-        from wflow.kernels.pair_blocks import run_in_blocks
         from wflow.kernels.pairs.sphere import debye_table, pair_terms, series
+        from wflow.kernels.parallel import over_blocks
 
         b = self.dimension / 2
         at_square, square = (at**2).sum(axis=1), (points**2).sum(axis=1)
@@ -130,7 +130,7 @@ class SphereRbfKernel(Kernel):
             take(rows, part, terms)
 
         size = max(1, BLOCK_ENTRIES // max(1, points.shape[0]))
-        run_in_blocks(work, at.shape[0], size, at.shape[0] * points.shape[0])
+        over_blocks(work, at.shape[0], size, at.shape[0] * points.shape[0], products=True)
 
     def __repr__(self) -> str:
         return f"SphereRbfKernel(d={self.dimension}, kappa={self.kappa:g})"

@@ -17,14 +17,13 @@ import numba.experimental.function_type  # noqa: F401  teaches numba.typeof what
 import numpy as np
 from numba import types
 
-from wflow.kernels.exponential import (
+from wflow.kernels.jit import FUSED, jit, widest
+from wflow.kernels.scalars import (
     decaying_exponential,
     exponential,
     exponential_and_less_one,
     log_one_plus,
 )
-from wflow.kernels.jit import FUSED, jit
-from wflow.kernels.pair_math import wide_vectors
 
 VECTOR = types.Array(types.float64, 1, "C")
 MAP_SIGNATURE = types.void(VECTOR, VECTOR, VECTOR, VECTOR)
@@ -110,7 +109,7 @@ def relu(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.nd
 @activation_map
 def sigmoid(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
     """σ(z) = 1/(1 + e^{−z}), from e^{−|z|}, which cannot overflow."""
-    wide_vectors()
+    widest()
     for i in range(z.size):
         e = decaying_exponential(-abs(z[i]))
         p = 1.0 / (1.0 + e)
@@ -121,7 +120,7 @@ def sigmoid(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np
 @activation_map
 def tanh(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
     """σ(z) = tanh z = (1 − e)/(1 + e) for z ≥ 0, with e = e^{−2z}; σ' = 4e/(1 + e)²."""
-    wide_vectors()
+    widest()
     for i in range(z.size):
         e, less_one = exponential_and_less_one(-2.0 * abs(z[i]))
         q = 1.0 / (1.0 + e)
@@ -133,7 +132,7 @@ def tanh(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.nd
 @activation_map
 def softplus(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
     """σ(z) = log(1 + e^z) = max(z, 0) + log(1 + e^{−|z|})."""
-    wide_vectors()
+    widest()
     for i in range(z.size):
         e = decaying_exponential(-abs(z[i]))
         p = 1.0 / (1.0 + e)
@@ -146,7 +145,7 @@ def gaussian_rbf(
     z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray
 ) -> None:
     """σ(z) = e^{−z}, of z = |x − y|²/(2v)."""
-    wide_vectors()
+    widest()
     for i in range(z.size):
         e = exponential(-z[i])
         value[i] = e

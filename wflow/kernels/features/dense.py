@@ -17,10 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from wflow.kernels.dense_tile import add_weighted, multiply_above
-from wflow.kernels.jit import FUSED, jit
-from wflow.kernels.pair_math import wide_vectors
-from wflow.kernels.tile import PANEL, ROWS, multiply_add, multiply_add_row
+from wflow.kernels.jit import FUSED, jit, widest
+from wflow.kernels.tile import (
+    PANEL,
+    ROWS,
+    add_weighted,
+    multiply_above,
+    multiply_add,
+    multiply_add_row,
+)
 
 # The arguments that both passes share:
 #   nodes (padded Q, padded d)  samples, rows and columns padded to multiples of ROWS; `samples` is Q, `d` the inputs
@@ -53,14 +58,6 @@ def weighted_nodes(nodes: np.ndarray, node_weights: np.ndarray) -> np.ndarray:
     return out.reshape(-1)
 
 
-def as_floats(array: np.ndarray) -> np.ndarray:
-    """The array as C-ordered, writeable float64, for which alone the kernels are compiled."""
-    flags = array.flags
-    if array.dtype == np.float64 and flags.c_contiguous and flags.writeable and flags.aligned:
-        return array
-    return np.require(array, np.float64, ["C", "W", "A"])
-
-
 def block_rows(n: int, samples: int, d: int) -> int:
     """Neurons in a block, a multiple of PANEL, from the shape of the problem alone.
 
@@ -88,7 +85,7 @@ def predict_rows(
     out: np.ndarray,
 ) -> None:
     """out_q = sum over the neurons start <= i < stop of e_i sigma(z_qi); ``start`` is a multiple of PANEL."""
-    wide_vectors()
+    widest()
     width = nodes.shape[1]
     head = points.shape[1] - d
     flat = nodes.reshape(-1)
@@ -179,7 +176,7 @@ def gradient_rows(
 
     ``pulls`` are the :func:`weighted_nodes`.
     """
-    wide_vectors()
+    widest()
     rows, width = nodes.shape
     flat = nodes.reshape(-1)
     size = d * PANEL

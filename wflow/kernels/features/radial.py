@@ -19,6 +19,7 @@ import math
 import numpy as np
 
 from wflow.kernels.jit import jit
+from wflow.kernels.scalars import PER_ROOT_2PI, normal_below
 
 BLOCK = 256
 """Elements handled together: small enough for the first-level cache, long enough for wide registers."""
@@ -64,8 +65,8 @@ def ramp_averages(
                     si = s[start + i]
                     if si > 0.0:
                         q = k / si
-                        a = math.exp(-0.5 * q * q) * 0.3989422804014327
-                        p = 0.5 * math.erfc(q * 0.7071067811865476)
+                        a = math.exp(-0.5 * q * q) * PER_ROOT_2PI
+                        p = normal_below(-q)
                         value[start + i] += jumps[j] * (si * a - k * p)
                         derivative[start + i] += jumps[j] * a
                 continue

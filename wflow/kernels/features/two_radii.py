@@ -19,9 +19,7 @@ import math
 import numpy as np
 
 from wflow.kernels.jit import jit
-
-_TWO_PI_ROOT = 0.3989422804014327
-_HALF_ROOT = 0.7071067811865476
+from wflow.kernels.scalars import PER_ROOT_2PI, normal_below
 
 
 @jit
@@ -42,7 +40,7 @@ def _prepare(
         second[:] = 0.0
         return 0.0, 1.0 if b > 0.0 else 0.0
     z = b / sigma
-    hermite[0] = math.exp(-0.5 * z * z) * _TWO_PI_ROOT
+    hermite[0] = math.exp(-0.5 * z * z) * PER_ROOT_2PI
     hermite[1] = z * hermite[0]
     for m in range(1, 2 * degree):
         hermite[m + 1] = (z * hermite[m] - math.sqrt(m) * hermite[m - 1]) / math.sqrt(m + 1.0)
@@ -53,7 +51,7 @@ def _prepare(
     for m in range(degree):
         first[m + 1] = first[m] * a_square
         second[m + 1] = second[m] * b_square
-    return sigma, 0.5 * math.erfc(-z * _HALF_ROOT)
+    return sigma, normal_below(z)
 
 
 @jit

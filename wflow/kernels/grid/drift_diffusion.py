@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from wflow.kernels.exponential import exponential_and_less_one
 from wflow.kernels.grid.muscl import GAP, PER_WIDTH
 from wflow.kernels.grid.sums import COUNT, row_sums, total
 from wflow.kernels.jit import FUSED, jit, widest
-from wflow.kernels.transport_slabs import aligned_zeros, over_slabs
+from wflow.kernels.memory import aligned_zeros
+from wflow.kernels.parallel import over_slabs
+from wflow.kernels.scalars import exponential_and_less_one
 
 SMALLEST = 1e-290
 """Below this D is lost beside any difference of Ψ, and 1/D may overflow."""

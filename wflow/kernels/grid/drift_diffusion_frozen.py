@@ -22,7 +22,8 @@ from wflow.kernels.grid.drift_diffusion import outer_first
 from wflow.kernels.grid.muscl import GAP, PER_WIDTH
 from wflow.kernels.grid.sums import COUNT, row_sums, total
 from wflow.kernels.jit import FUSED, jit, widest
-from wflow.kernels.transport_slabs import aligned, aligned_zeros, over_slabs, recycled_empty
+from wflow.kernels.memory import aligned, aligned_zeros, recycled_empty
+from wflow.kernels.parallel import over_slabs
 
 LARGEST_SPAN = 600.0
 """Of Ψ/D: from here on π or 1/π leave the floating-point numbers."""

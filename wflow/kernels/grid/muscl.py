@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from wflow.kernels.jit import FUSED, jit
-from wflow.kernels.transport_slabs import over_slabs
+from wflow.kernels.parallel import over_slabs
 
 GAP, SPAN, HALF, PER_WIDTH = 0, 1, 2, 3
 """Rows of an axis's geometry: 1/δ of face f at f + 1, 1/(δ + δ') and w/2 of cell i at i + 1, 1/w of cell i at i."""

@@ -13,50 +13,11 @@ import math
 import numpy as np
 
 from wflow.kernels.jit import FUSED, REORDERED, jit, widest
-from wflow.kernels.transport_slabs import over_slabs
+from wflow.kernels.parallel import over_slabs
+from wflow.kernels.scalars import SUBNORMAL, logarithm
 
 MASS, ENTROPY, LINEAR, LEAST, COUNT = 0, 1, 2, 3, 4
 """Columns of the sums of a row: ∫ρ, ∫ρ log ρ, ∫φρ, the smallest ρ."""
-
-SUBNORMAL = 2.2250738585072014e-308
-_ROOT_HALF_BITS = 0x3FE6A09E667F3BCD
-# log 2 = high + low, high with 33 bits.
-_LOG2_HIGH = 6.93147180369123816490e-01
-_LOG2_LOW = 1.90821492927058770002e-10
-
-
-@jit(fastmath=FUSED)
-def logarithm(x: float) -> float:
-    r"""log x of a normal positive number, branch-free: 2^k (1 + t) with 1 + t in [√½, √2).
-
-    log(1 + t) = t − t²/2 + t³P(t), P interpolating at the Chebyshev points, remainder below 4e-17; a division, as the
-    faster series of artanh needs it, costs as much as sixteen products. Measured error: 1 unit in the last place.
-    """
-    bits = np.float64(x).view(np.int64)
-    k = (bits - _ROOT_HALF_BITS) >> 52
-    t = np.int64(bits - (k << 52)).view(np.float64) - 1.0
-    n = np.float64(k)
-    p = 0.027053075892336406
-    p = p * t - 0.05959173018943104
-    p = p * t + 0.06362025303018654
-    p = p * t - 0.05635857394607171
-    p = p * t + 0.05706613674459082
-    p = p * t - 0.06213325491398715
-    p = p * t + 0.06680348247882924
-    p = p * t - 0.07146922611081985
-    p = p * t + 0.07691741139835176
-    p = p * t - 0.08333110642999564
-    p = p * t + 0.09090921076038966
-    p = p * t - 0.10000006590426393
-    p = p * t + 0.11111111008787179
-    p = p * t - 0.12499999898432576
-    p = p * t + 0.14285714285634818
-    p = p * t - 0.16666666667365992
-    p = p * t + 0.20000000000003482
-    p = p * t - 0.24999999999998596
-    p = p * t + 0.3333333333333333
-    q = t * t
-    return n * _LOG2_HIGH + (n * _LOG2_LOW + (t + q * (t * p - 0.5)))
 
 
 @jit(fastmath=REORDERED)
@@ -173,9 +134,8 @@ def advance(
     n = start.shape[-1]
     a, b, c, d = (x.reshape(-1, n) for x in (start, stage, rate, out))
 
-    def run(first: int, last: int) -> float:
+    def run(first: int, last: int) -> None:
         _advance_rows(a, b, c, h, share, first, last, d)
-        return 0.0
 
     over_slabs(run, a.shape[0], n)
     return out
@@ -209,9 +169,8 @@ def size_and_change(
     a, b = one.reshape(-1, n), two.reshape(-1, n)
     sums = np.empty((a.shape[0], 2))
 
-    def run(first: int, last: int) -> float:
+    def run(first: int, last: int) -> None:
         _compare_rows(a, b, widths, areas, first, last, sums)
-        return 0.0
 
     over_slabs(run, a.shape[0], n)
     size, apart = sums.sum(axis=0)
@@ -235,9 +194,8 @@ def density_sums(
     sums = np.empty((rows.shape[0], COUNT))
     kernel = _sum_rows if noisy else _quiet_rows
 
-    def run(first: int, last: int) -> float:
+    def run(first: int, last: int) -> None:
         kernel(rows, phi, widths, areas, linear is not None, first, last, sums)
-        return 0.0
 
     over_slabs(run, rows.shape[0], n)
     return total(sums)

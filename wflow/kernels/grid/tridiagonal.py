@@ -12,15 +12,19 @@ Face i lies between cells i and i+1; face n−1 closes the ring and has rate 0 a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from wflow.kernels.exponential import exponential_and_less_one
 from wflow.kernels.grid.muscl import GAP, PER_WIDTH
 from wflow.kernels.jit import FUSED, jit
-from wflow.kernels.transport_slabs import over_slabs
+from wflow.kernels.parallel import over_slabs
+from wflow.kernels.scalars import exponential_and_less_one
 
 COLUMNS = 128
 """Lines solved together: their pivots stay in the cache."""
+Part = tuple[int, int, int, int]
+"""First and last of the outer and of the inner axis."""
 
 
 def scharfetter_gummel_rates(
@@ -36,28 +40,18 @@ def scharfetter_gummel_rates(
 
     For D → 0 these are the first-order upwind rates, reached without overflow. ``axis`` is an ``axis_geometry``.
     """
-    outer, n, inner = potential.shape
-
-    def run(first: int, last: int) -> float:
-        part = (first, last, 0, inner) if outer > 1 else (0, 1, first, last)
-        _rates(potential, axis, periodic, diffusion, speed, part, up, down)
-        return 0.0
-
-    over_slabs(run, *((outer, n * inner) if outer > 1 else (inner, n)))
+    _over_lines(
+        potential.shape,
+        lambda part: _rates(potential, axis, periodic, diffusion, speed, part, up, down),
+    )
 
 
 def exchange(
     mass: np.ndarray, up: np.ndarray, down: np.ndarray, periodic: bool, h: float, out: np.ndarray
 ) -> None:
     """Solve (I − hA) out = mass along lines, walls or rings."""
-    outer, n, inner = mass.shape
-
-    def run(first: int, last: int) -> float:
-        part = (first, last, 0, inner) if outer > 1 else (0, 1, first, last)
-        (_ring if periodic else _line)(mass, up, down, h, part, out)
-        return 0.0
-
-    over_slabs(run, *((outer, n * inner) if outer > 1 else (inner, n)))
+    solve = _ring if periodic else _line
+    _over_lines(mass.shape, lambda part: solve(mass, up, down, h, part, out))
 
 
 def patankar(
@@ -70,14 +64,19 @@ def patankar(
     out: np.ndarray,
 ) -> None:
     """½(k₀m₀ + k₁m₁)/weight at the cell a face draws from, i + ``shift``; where the weight is 0, ½(k₀ + k₁)."""
-    outer, n, inner = rate0.shape
+    _over_lines(
+        rate0.shape,
+        lambda part: _weighted(rate0, rate1, mass0, mass1, weight, shift, part, out),
+    )
 
-    def run(first: int, last: int) -> float:
-        part = (first, last, 0, inner) if outer > 1 else (0, 1, first, last)
-        _weighted(rate0, rate1, mass0, mass1, weight, shift, part, out)
-        return 0.0
 
-    over_slabs(run, *((outer, n * inner) if outer > 1 else (inner, n)))
+def _over_lines(shape: tuple[int, int, int], run: Callable[[Part], None]) -> None:
+    """Call ``run`` for parts of the lines (outer, n, inner), side by side."""
+    outer, n, inner = shape
+    if outer > 1:
+        over_slabs(lambda first, last: run((first, last, 0, inner)), outer, n * inner)
+    else:
+        over_slabs(lambda first, last: run((0, 1, first, last)), inner, n)
 
 
 @jit(fastmath=FUSED, apart=True)
@@ -87,7 +86,7 @@ def _rates(
     periodic: bool,
     diffusion: float,
     speed: float,
-    part: tuple[int, int, int, int],
+    part: Part,
     up: np.ndarray,
     down: np.ndarray,
 ) -> None:
@@ -130,7 +129,7 @@ def _line(
     up: np.ndarray,
     down: np.ndarray,
     h: float,
-    part: tuple[int, int, int, int],
+    part: Part,
     out: np.ndarray,
 ) -> None:
     n = mass.shape[1]
@@ -171,7 +170,7 @@ def _ring(
     up: np.ndarray,
     down: np.ndarray,
     h: float,
-    part: tuple[int, int, int, int],
+    part: Part,
     out: np.ndarray,
 ) -> None:
     n = mass.shape[1]
@@ -228,7 +227,7 @@ def _weighted(
     mass1: np.ndarray,
     weight: np.ndarray,
     shift: int,
-    part: tuple[int, int, int, int],
+    part: Part,
     out: np.ndarray,
 ) -> None:
     n = rate0.shape[1]

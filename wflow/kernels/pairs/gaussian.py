@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wflow.kernels.jit import REORDERED, jit
-from wflow.kernels.pair_blocks import run_in_blocks
-from wflow.kernels.pair_math import power_of_half, wide_vectors
+from wflow.kernels.jit import REORDERED, jit, widest
+from wflow.kernels.parallel import over_blocks
+from wflow.kernels.scalars import power_of_half
 
 ROWS = 256
 COLUMNS = 1024
@@ -25,7 +25,6 @@ def gaussian_sums(
     points: np.ndarray,
     charges: np.ndarray,
     gradients: bool,
-    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """S (m,) and T (m, D), the latter empty unless asked for, from scaled coordinates (m, D), (n, D), D <= 3."""
     m, d = at.shape
@@ -36,7 +35,7 @@ def gaussian_sums(
     def work(start: int, stop: int) -> None:
         kernel(x, y, charges, out, start, stop)
 
-    run_in_blocks(work, m, ROWS, m * points.shape[0], threads)
+    over_blocks(work, m, ROWS, m * points.shape[0])
     return out[0], np.ascontiguousarray(out[1:].T)
 
 
@@ -44,7 +43,7 @@ def gaussian_sums(
 def _values_1(
     x: np.ndarray, y: np.ndarray, q: np.ndarray, out: np.ndarray, start: int, stop: int
 ) -> None:
-    wide_vectors()
+    widest()
     for begin in range(0, q.size, COLUMNS):
         y0, c = y[0, begin : begin + COLUMNS], q[begin : begin + COLUMNS]
         for i in range(start, stop):
@@ -59,7 +58,7 @@ def _values_1(
 def _moments_1(
     x: np.ndarray, y: np.ndarray, q: np.ndarray, out: np.ndarray, start: int, stop: int
 ) -> None:
-    wide_vectors()
+    widest()
     for begin in range(0, q.size, COLUMNS):
         y0, c = y[0, begin : begin + COLUMNS], q[begin : begin + COLUMNS]
         for i in range(start, stop):
@@ -77,7 +76,7 @@ def _moments_1(
 def _values_2(
     x: np.ndarray, y: np.ndarray, q: np.ndarray, out: np.ndarray, start: int, stop: int
 ) -> None:
-    wide_vectors()
+    widest()
     for begin in range(0, q.size, COLUMNS):
         end = begin + COLUMNS
         y0, y1, c = y[0, begin:end], y[1, begin:end], q[begin:end]
@@ -93,7 +92,7 @@ def _values_2(
 def _moments_2(
     x: np.ndarray, y: np.ndarray, q: np.ndarray, out: np.ndarray, start: int, stop: int
 ) -> None:
-    wide_vectors()
+    widest()
     for begin in range(0, q.size, COLUMNS):
         end = begin + COLUMNS
         y0, y1, c = y[0, begin:end], y[1, begin:end], q[begin:end]
@@ -115,7 +114,7 @@ def _moments_2(
 def _values_3(
     x: np.ndarray, y: np.ndarray, q: np.ndarray, out: np.ndarray, start: int, stop: int
 ) -> None:
-    wide_vectors()
+    widest()
     for begin in range(0, q.size, COLUMNS):
         end = begin + COLUMNS
         y0, y1, y2, c = y[0, begin:end], y[1, begin:end], y[2, begin:end], q[begin:end]
@@ -131,7 +130,7 @@ def _values_3(
 def _moments_3(
     x: np.ndarray, y: np.ndarray, q: np.ndarray, out: np.ndarray, start: int, stop: int
 ) -> None:
-    wide_vectors()
+    widest()
     for begin in range(0, q.size, COLUMNS):
         end = begin + COLUMNS
         y0, y1, y2, c = y[0, begin:end], y[1, begin:end], y[2, begin:end], q[begin:end]

@@ -10,11 +10,9 @@ import math
 
 import numpy as np
 
-from wflow.kernels.jit import FUSED, REORDERED, jit
-from wflow.kernels.pair_math import arc_cosine, power_of_half, wide_vectors
+from wflow.kernels.jit import FUSED, REORDERED, jit, widest
+from wflow.kernels.scalars import PER_2PI, arc_cosine, power_of_half
 
-_INVERSE_2PI = 0.5 / math.pi
-_LOG2_E = 1.4426950408889634
 PARALLEL = 1e-14
 """sin² of the angle below which the step kernel's kink counts as met."""
 
@@ -24,7 +22,7 @@ def gaussian(
     g: np.ndarray, row: np.ndarray, col: np.ndarray, q: np.ndarray, out: np.ndarray, mode: int
 ) -> None:
     """k = 2^{-(|w|² + |w'|² − 2⟨w, w'⟩)}, numbers: |w|²; A = q k, B = −Σ q k (times 2 log 2, left to the caller)."""
-    wide_vectors()
+    widest()
     for i in range(g.shape[0]):
         own, line, other = row[0, i], g[i], col[0]
         s = 0.0
@@ -51,7 +49,7 @@ def arc_cosine_one(
     g: np.ndarray, row: np.ndarray, col: np.ndarray, q: np.ndarray, out: np.ndarray, mode: int
 ) -> None:
     """k = |w||w'|(sin θ + (π−θ)cos θ)/2π, numbers: |w|, 1/|w|; A = q(π−θ)/2π, B = Σ q |w'| sin θ/(2π|w|)."""
-    wide_vectors()
+    widest()
     for i in range(g.shape[0]):
         norm, inverse, line, norms, inverses = row[0, i], row[1, i], g[i], col[0], col[1]
         s, b = 0.0, 0.0
@@ -64,11 +62,11 @@ def arc_cosine_one(
             s += norm * side + q[j] * angle * product
             b += side
             if mode == 2:
-                line[j] = _INVERSE_2PI * (norm * side + q[j] * angle * product)
+                line[j] = PER_2PI * (norm * side + q[j] * angle * product)
             else:
-                line[j] = _INVERSE_2PI * q[j] * angle
-        out[0, i] += _INVERSE_2PI * s
-        out[1, i] += _INVERSE_2PI * inverse * b
+                line[j] = PER_2PI * q[j] * angle
+        out[0, i] += PER_2PI * s
+        out[1, i] += PER_2PI * inverse * b
 
 
 @jit(fastmath=REORDERED)
@@ -76,7 +74,7 @@ def arc_cosine_zero(
     g: np.ndarray, row: np.ndarray, col: np.ndarray, q: np.ndarray, out: np.ndarray, mode: int
 ) -> None:
     """k = (π−θ)/2π, 0 for a zero weight; ∇k = (ŵ' − cos θ ŵ)/(2π|w| sin θ), 0 on the kink sin θ = 0."""
-    wide_vectors()
+    widest()
     for i in range(g.shape[0]):
         inverse, line, inverses = row[1, i], g[i], col[1]
         alive = 1.0 if inverse > 0.0 else 0.0
@@ -88,13 +86,13 @@ def arc_cosine_zero(
             kink = square < PARALLEL
             # Rounding moves the angle of a pair on the kink by 1e-8: it is set to 0 or π.
             end = 1.0 if c > 0.0 else -1.0
-            value = here * _INVERSE_2PI * (math.pi - arc_cosine(end if kink else c))
+            value = here * PER_2PI * (math.pi - arc_cosine(end if kink else c))
             slope = 0.0 if kink else q[j] / math.sqrt(1.0 if kink else square)
             s += q[j] * value
             b -= slope * here * c
-            line[j] = q[j] * value if mode == 2 else _INVERSE_2PI * inverse * inverses[j] * slope
+            line[j] = q[j] * value if mode == 2 else PER_2PI * inverse * inverses[j] * slope
         out[0, i] += s
-        out[1, i] += _INVERSE_2PI * inverse * inverse * b
+        out[1, i] += PER_2PI * inverse * inverse * b
 
 
 @jit(fastmath=REORDERED)
@@ -102,7 +100,7 @@ def arc_sine(
     g: np.ndarray, row: np.ndarray, col: np.ndarray, q: np.ndarray, out: np.ndarray, mode: int
 ) -> None:
     """k = (2/π) asin(C/√(ab)), numbers: a = 1+|w|²; A = (2/π) q/√(ab − C²), B = −Σ A C/a."""
-    wide_vectors()
+    widest()
     for i in range(g.shape[0]):
         a, line, others = row[0, i], g[i], col[0]
         s, b = 0.0, 0.0
@@ -116,8 +114,8 @@ def arc_sine(
             c = product / math.sqrt(both)
             c = 1.0 if c > 1.0 else c
             c = -1.0 if c < -1.0 else c
-            value = q[j] * (1.0 - 4.0 * _INVERSE_2PI * arc_cosine(c))
-            slope = 4.0 * _INVERSE_2PI * q[j] / math.sqrt(rest)
+            value = q[j] * (1.0 - 4.0 * PER_2PI * arc_cosine(c))
+            slope = 4.0 * PER_2PI * q[j] / math.sqrt(rest)
             s += value
             b -= slope * product
             line[j] = value if mode == 2 else slope

@@ -15,14 +15,12 @@ import math
 
 import numpy as np
 
-from wflow.kernels.jit import FUSED, jit
-from wflow.kernels.pair_math import power_of_half, wide_vectors
+from wflow.kernels.jit import FUSED, jit, widest
+from wflow.kernels.scalars import LOG2_E, PER_2PI, normal_below, power_of_half
 
 _NODES, _WEIGHTS = (half[12:].copy() for half in np.polynomial.legendre.leggauss(24))
 _SQUARES = _NODES**2
-_HALF_LOG2_E = 0.5 * 1.4426950408889634
-_INVERSE_2PI = 0.5 / math.pi
-_ROOT_HALF = math.sqrt(0.5)
+_HALF_LOG2_E = 0.5 * LOG2_E
 
 
 @jit(fastmath=FUSED)
@@ -30,7 +28,7 @@ def _fill(
     h: np.ndarray, m: np.ndarray, tail_h: np.ndarray, tail_m: np.ndarray, t: np.ndarray
 ) -> None:
     """T(|h|, |m|/|h|) from the upper tails of |h| and |m|; at h = m = 0 as for h = m."""
-    wide_vectors()
+    widest()
     for j in range(h.size):
         t[j] = 0.0
     for node in range(_SQUARES.size):
@@ -45,7 +43,7 @@ def _fill(
     for j in range(h.size):
         # ½[Φ(x) + Φ(y)] − Φ(x)Φ(y) in the tails p = 1 − Φ(x), r = 1 − Φ(y).
         p, r = tail_h[j], tail_m[j]
-        direct = _INVERSE_2PI * t[j]
+        direct = PER_2PI * t[j]
         t[j] = direct if abs(m[j]) <= abs(h[j]) else 0.5 * (p + r) - p * r - direct
 
 
@@ -64,10 +62,10 @@ def normal_pairs(
     t_h, t_k = np.empty(n), np.empty(n)
     for j in range(n):
         k[j] = col[1, j]
-        tail_k[j] = 0.5 * math.erfc(abs(k[j]) * _ROOT_HALF)
+        tail_k[j] = normal_below(-abs(k[j]))
     for i in range(g.shape[0]):
         a, own_h, below, offset = row[0, i], row[1, i], row[2, i], row[3, i]
-        own_tail = 0.5 * math.erfc(abs(own_h) * _ROOT_HALF)
+        own_tail = normal_below(-abs(own_h))
         density = math.exp(-0.5 * own_h * own_h) / math.sqrt(2.0 * math.pi)
         for j in range(n):
             other = col[0, j]
@@ -85,8 +83,8 @@ def normal_pairs(
                 m[j] = 1e-100 * (root - g[i, j]) / rest[j]
                 low[j] = m[j]
         for j in range(n):
-            tail_m[j] = 0.5 * math.erfc(abs(m[j]) * _ROOT_HALF)
-            tail_l[j] = 0.5 * math.erfc(abs(low[j]) * _ROOT_HALF)
+            tail_m[j] = normal_below(-abs(m[j]))
+            tail_l[j] = normal_below(-abs(low[j]))
         _fill(h, m, tail_h, tail_m, t_h)
         for j in range(n):
             h[j] = 1e-100 if (own_h == 0.0 and k[j] == 0.0) else k[j]
@@ -100,7 +98,7 @@ def normal_pairs(
             value = 0.5 * (below + col[2, j])
             value -= sign_h * sign_m * t_h[j] + sign_k * sign_l * t_k[j]
             value -= 0.5 if sign_h != sign_k else 0.0
-            slope = q[j] * _INVERSE_2PI * math.exp(-0.5 * (own_h * own_h + m[j] * m[j])) / rest[j]
+            slope = q[j] * PER_2PI * math.exp(-0.5 * (own_h * own_h + m[j] * m[j])) / rest[j]
             pull = q[j] * density * (tail_m[j] if m[j] < 0.0 else 1.0 - tail_m[j])
             s += q[j] * value
             e += pull

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wflow.kernels.pair_blocks import run_in_blocks
+from wflow.kernels.parallel import over_blocks
 
 ROWS = 128
 COLUMNS = 512
@@ -32,7 +32,6 @@ def product_sums(
     right: tuple[np.ndarray, np.ndarray],
     charges: np.ndarray,
     gradients: bool,
-    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(S, B, offset derivative) as (3, m) and Σ_j A_ij w_j' (m, d), from pairs (weights, numbers) of either side."""
     w, rows = left
@@ -57,7 +56,7 @@ def product_sums(
                 pull[start:stop] += g @ v[begin:end]
         out[:, start:stop] = total
 
-    run_in_blocks(work, m, ROWS, m * n, threads)
+    over_blocks(work, m, ROWS, m * n, products=True)
     return out, pull
 
 

@@ -18,11 +18,9 @@ import math
 
 import numpy as np
 
-from wflow.kernels.exponential import exponential
 from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.scalars import PER_2PI, PER_ROOT_2PI, exponential, normal_below
 
-_TWO_PI_ROOT = 0.3989422804014327
-_HALF_ROOT = 0.7071067811865476
 _FEW, _MANY = 10, 20
 _RULES = [np.polynomial.legendre.leggauss(n) for n in (_FEW, _MANY)]
 _X_FEW, _W_FEW = _RULES[0]
@@ -68,7 +66,7 @@ def orthant(h: float, k: float, below_h: float, below_k: float, rho: float, s: f
             if low < 1e-17:
                 low = end
             total += _arc(h, k, low, top, False)
-    return below_h * below_k + total * 0.15915494309189535
+    return below_h * below_k + total * PER_2PI
 
 
 @jit(fastmath=FUSED)
@@ -91,13 +89,13 @@ def ramp_pairs(
     density = np.empty(n)
     for j in range(n):
         k = points[j, 0] / points[j, 1]
-        below[j] = 0.5 * math.erfc(-k * _HALF_ROOT)
-        density[j] = exponential(-0.5 * k * k) * _TWO_PI_ROOT
+        below[j] = normal_below(k)
+        density[j] = exponential(-0.5 * k * k) * PER_ROOT_2PI
     for i in range(at.shape[0]):
         sigma = at[i, 1]
         h = at[i, 0] / sigma
-        below_h = 0.5 * math.erfc(-h * _HALF_ROOT)
-        density_h = exponential(-0.5 * h * h) * _TWO_PI_ROOT
+        below_h = normal_below(h)
+        density_h = exponential(-0.5 * h * h) * PER_ROOT_2PI
         for j in range(n):
             tau = points[j, 1]
             k = points[j, 0] / tau
@@ -119,9 +117,9 @@ def ramp_pairs(
                 both = orthant(h, k, below_h, below[j], rho, s)
                 u = (h - rho * k) / s
                 v = (k - rho * h) / s
-                below_v = 0.5 * math.erfc(-v * _HALF_ROOT)
-                density_v = exponential(-0.5 * v * v) * _TWO_PI_ROOT
-                part_k = density[j] * 0.5 * math.erfc(-u * _HALF_ROOT)
+                below_v = normal_below(v)
+                density_v = exponential(-0.5 * v * v) * PER_ROOT_2PI
+                part_k = density[j] * normal_below(u)
                 part_h = density_h * below_v
                 cross = s * density_h * density_v
                 rest = s * (density_v + v * below_v)

@@ -19,8 +19,8 @@ from functools import cache
 
 import numpy as np
 
-from wflow.kernels.exponential import exponential
 from wflow.kernels.jit import REORDERED, jit
+from wflow.kernels.scalars import exponential
 
 LONGEST_SERIES = 40.0**2
 """Up to this u the power series is summed; beyond it, Debye's expansion."""

@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.memory import as_floats
 from wflow.kernels.sgd.network import (
     Network,
     Rule,
     Samples,
-    as_floats,
     check_shapes,
     dot,
     make_rule,

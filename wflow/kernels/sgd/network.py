@@ -69,11 +69,6 @@ def check_shapes(x: np.ndarray, y: np.ndarray, steps: np.ndarray, m: int, networ
             raise ValueError(f"{name} of type {array.dtype}: expected writeable C-ordered float64")
 
 
-def as_floats(array: np.ndarray) -> np.ndarray:
-    """The array as C-ordered, writeable float64: every other layout would compile the kernel once more."""
-    return np.require(array, np.float64, ["C", "W", "A"])
-
-
 @jit(fastmath=REORDERED)
 def dot(a: np.ndarray, b: np.ndarray) -> float:
     """<a, b>."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,9 +16,8 @@ from wflow.energies.features.activations import (
     piecewise_linear,
 )
 from wflow.errors import InputError
-from wflow.kernels.exponential import exponential
-from wflow.kernels.jit import FUSED, jit
 
+JIT = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about the compiler itself")
 Wide = Callable[[np.ndarray], np.ndarray]
 ONE = np.longdouble(1)
 # Long doubles keep the reference clear of the error that is measured.
@@ -34,33 +34,6 @@ REFERENCE: dict[str, tuple[Wide, Wide]] = {
         lambda z: 2 / np.sqrt(np.longdouble("3.14159265358979323846")) * np.exp(-z * z),
     ),
 }
-
-
-@jit(fastmath=FUSED, cache=False)
-def _exponentials(x: np.ndarray, out: np.ndarray) -> None:
-    for i in range(x.size):
-        out[i] = exponential(x[i])
-
-
-def _exp(x: list[float] | np.ndarray) -> np.ndarray:
-    x = np.array(x, dtype=float)
-    out = np.empty(x.size)
-    _exponentials(x, out)
-    return out
-
-
-def test_exponential_is_right_to_the_last_places() -> None:
-    x = np.concatenate([np.linspace(-708.0, 709.7, 200_001), np.linspace(-1.0, 1.0, 20_001)])
-    exact = np.exp(x.astype(np.longdouble))
-    assert np.max(np.abs(_exp(x) - exact) / exact) < 4e-16
-
-
-def test_exponential_at_the_ends() -> None:
-    got = _exp([-np.inf, -1000.0, -746.0, 0.0, 710.0, 1000.0, np.inf, np.nan])
-    np.testing.assert_array_equal(got, [0.0, 0.0, 0.0, 1.0, np.inf, np.inf, np.inf, np.nan])
-    # Subnormal results keep the absolute spacing of their kind.
-    x = np.linspace(-745.0, -708.5, 101)
-    assert np.max(np.abs(_exp(x) - np.exp(x))) <= 1e-323
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -85,7 +58,9 @@ def test_value_and_derivative(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_far_out(name: str) -> None:
     z = np.array([-1e300, -1000.0, 1000.0, 1e300, np.nan])
-    value, slope = get_activation(name).value_and_derivative(z)
+    # Without the JIT these are numpy's numbers, which say when they overflow.
+    with np.errstate(over="ignore"):
+        value, slope = get_activation(name).value_and_derivative(z)
     if name != "zero":
         assert np.isnan(value[4])
     limits = {
@@ -166,8 +141,8 @@ def test_an_activation_stands_for_itself() -> None:
         ("rleu", "did you mean 'relu'"),
         (3, "expected a name"),
         ((math.sin,), "expected a name"),
-        ((lambda z: undefined(z), lambda z: 1.0), "does not compile"),  # noqa: F821
-        ((lambda z: (z, z), lambda z: 1.0), "does not compile"),
+        pytest.param((lambda z: undefined(z), lambda z: 1.0), "does not compile", marks=JIT),  # noqa: F821
+        pytest.param((lambda z: (z, z), lambda z: 1.0), "does not compile", marks=JIT),
     ],
 )
 def test_bad_activation(spec: object, says: str) -> None:

@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from wflow.energies import dense as energies
+from wflow.energies.features import dense as energies
 from wflow.energies.features.activations import BUILT_IN, get_activation
 from wflow.energies.features.dense import DenseFeatures
-from wflow.kernels import dense_blocks
-from wflow.kernels.exponential import decaying_exponential
-from wflow.kernels.features.dense import as_floats, block_rows
+from wflow.kernels import parallel
+from wflow.kernels.features.dense import block_rows
+from wflow.kernels.memory import as_floats
 from wflow.kernels.tile import PANEL
 
 
@@ -115,10 +115,10 @@ def test_gradient_is_that_of_automatic_differentiation(charges, offset):
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
     features, theta, weights, node_weights = example("sigmoid", 2000, 150, 7, True, True)
-    assert theta.shape[0] * 150 >= dense_blocks.LEAST_PAIRS
+    assert theta.shape[0] * 150 >= parallel.LEAST_PAIRS
     answers = []
     for threads in (1, 2, 5):
-        monkeypatch.setattr(dense_blocks, "count_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(parallel, "threads", lambda threads=threads: threads)
         prepared = features.prepare(theta)
         for _ in range(2):
             answers.append((prepared.predict(weights), prepared.gradient(node_weights)))
@@ -149,29 +149,6 @@ def test_points_and_weights_in_any_layout():
     assert_twins(features, theta, weights, node_weights)
     assert_twins(features, theta, np.repeat(weights, 2)[::2], node_weights.astype(">f8"))
     assert as_floats(weights).flags.writeable
-
-
-def test_what_a_block_raises_reaches_the_caller_after_all_blocks_have_stopped(monkeypatch):
-    monkeypatch.setattr(dense_blocks, "count_threads", lambda: 3)
-    done = []
-
-    def work(start, stop):
-        if start == 20:
-            raise ZeroDivisionError("block")
-        done.append(start)
-
-    with pytest.raises(ZeroDivisionError, match="block"):
-        dense_blocks.over_blocks(work, 100, 10, dense_blocks.LEAST_PAIRS)
-    assert set(done) == {*range(0, 100, 10)} - {20}
-
-
-def test_decaying_exponential_is_right_to_the_last_places():
-    x = np.concatenate([np.linspace(-708.0, 0.0, 100_001), -np.geomspace(1e-300, 1.0, 1001)])
-    exact = np.exp(x.astype(np.longdouble))
-    got = np.array([decaying_exponential(t) for t in x])
-    assert np.max(np.abs(got - exact) / exact) < 4e-16
-    ends = [decaying_exponential(t) for t in (-np.inf, -1e300, -708.5, -0.0, np.nan)]
-    np.testing.assert_array_equal(ends, [0.0, 0.0, 0.0, 1.0, np.nan])
 
 
 def test_blocks_depend_on_the_shape_alone():
