@@ -147,6 +147,21 @@ def test_nothing_imports_solvers_as_a_top_level_name() -> None:
     assert "solvers" not in sys.modules
 
 
+@pytest.mark.parametrize("name", [name for name in MODULES if not covers("wflow.kernels", name)])
+def test_only_kernels_are_compiled(name: str) -> None:
+    # Compiled code elsewhere would miss the hash of sources that its cache is named after. The users' own activations
+    # are compiled in wflow.kernels.features.activations.
+    compilers = {"jit", "njit", "cfunc", "intrinsic", "vectorize", "guvectorize", "stencil"}
+    wrong = [
+        f"{MODULES[name].relative_to(ROOT)}:{node.lineno}"
+        for node in ast.walk(TREES[name])
+        if (isinstance(node, ast.Name) and node.id in compilers)
+        or (isinstance(node, ast.Attribute) and node.attr in compilers)
+        or (isinstance(node, ast.alias) and node.name.split(".")[-1] in compilers)
+    ]
+    assert not wrong, f"move these to wflow/kernels: {wrong}"
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_file_is_short(name: str) -> None:
     length = len(MODULES[name].read_text(encoding="utf-8").splitlines())
