@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wflow.measures import GridDensity, Particles
     from wflow.results.load import load
     from wflow.results.solution import Solution
+    from wflow.run.events import Event
     from wflow.run.resume import resume
     from wflow.run.solve import solve
     from wflow.validation.validate import validate
@@ -30,6 +31,7 @@ _HOME = {
     "ComputationError": "errors",
     "InputError": "errors",
     "StorageError": "errors",
+    "Event": "run.events",
     "GradientFlow": "flow",
     "GridDensity": "measures",
     "Particles": "measures",
@@ -53,6 +55,7 @@ _MODULES = (
 
 __all__ = [
     "ComputationError",
+    "Event",
     "GradientFlow",
     "GridDensity",
     "InputError",

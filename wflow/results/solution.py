@@ -41,6 +41,7 @@ class Solution:
     steps : dict of arrays, one entry an accepted step (``t``, ``h``, ``risk`` …)
     measures : what the view shows of each frame, read lazily: a GridDensity or Particles of a flow or a network
     view : what the states are: their arrays, dimensions and units
+    t_events : as in scipy, a list of arrays
     success, message, stats : as in scipy; ``stats`` has steps, rejections, seconds, compile_seconds
     attributes : system, parameters, method, seed, versions
     path : the HDF5 file behind it, or None
@@ -94,6 +95,17 @@ class Solution:
     def second_moment(self) -> np.ndarray:
         """∫|θ|²dρ at the saved times."""
         return self._series("second_moment")
+
+    @property
+    def t_events(self) -> list[np.ndarray] | None:
+        """The times of each event that was asked for, in the order asked; None if none was."""
+        n = len(self.attributes.get("events", ()))
+        taken = [self.steps[f"event_{i}"] for i in range(n)]
+        late = self.stats.get("late_events", [])
+        return [
+            np.array([*times[np.isfinite(times)], *(t for t, j in late if j == i)])
+            for i, times in enumerate(taken)
+        ] or None
 
     def __call__(self, t: float) -> Any:
         """The state at time t, linear between the two frames around it.

@@ -2,7 +2,8 @@
 
 It knows a problem only as named arrays. Saving does not bend the path: a frame inside a step is a branch of the length
 that is missing, taken from the start of the step and then forgotten, so the path, its checkpoint and its bits do not
-depend on the times asked for. Methods with noise or an integer clock save on their own clock.
+depend on the times asked for, nor on events, which are located likewise. Methods with noise or an integer clock save on
+their own clock.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from wflow.run.events import Found, Watch
 from wflow.run.trackers import Fail, Stop, Tracker
 from wflow.solvers.method import Arrays, Method, Problem, Step
 from wflow.solvers.step_size import StepSize
@@ -48,6 +50,7 @@ class State:
     seconds: float = 0.0
     trackers: Sequence[Tracker] = field(default_factory=list)
     start: float = 0.0
+    watch: Watch = field(default_factory=Watch)
     unclaimed: list[float] = field(default_factory=list)
     """What watchers remembered that a resumed run does without."""
 
@@ -58,6 +61,7 @@ class State:
         packed["step_size"] = self.control.state()
         packed["clock"] = np.array([self.t, self.start, self.seconds])
         packed["counts"] = np.array([self.accepted, self.rejected, self.saved], dtype=np.int64)
+        packed["events"] = self.watch.met
         memory = [x for tracker in self.trackers for x in tracker.state()]
         packed["trackers"] = np.array([*memory, *self.unclaimed])
         return packed
@@ -69,6 +73,7 @@ class State:
         self.control.restore(arrays["step_size"])
         self.t, self.start, self.seconds = map(float, arrays["clock"])
         self.accepted, self.rejected, self.saved = map(int, arrays["counts"])
+        self.watch.met = arrays["events"]
         memory = arrays["trackers"].tolist()
         for tracker in self.trackers:
             n = len(tracker.state())
@@ -79,10 +84,23 @@ class State:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended, and the events in the step that was left unfinished there."""
 
     success: bool
     reason: str
+    late: Sequence[Found] = ()
+
+
+class Ended(Exception):
+    """There is no next step, or no state at a time that was asked for."""
+
+
+def step_row(
+    problem: Problem, state: State, h: float = 0.0, error: float = 0.0, found: Sequence[Found] = ()
+) -> dict[str, float]:
+    """What is written down of the step of h that ended in ``state``."""
+    times = {"t": state.t, "h": h, "error": error}
+    return times | problem.monitor(state.y, state.carry) | state.watch.columns(found)
 
 
 def advance(
@@ -95,123 +113,134 @@ def advance(
     max_steps: int,
 ) -> Outcome:
     """Step from ``state`` to ``t_end``, saving at ``t_eval``; ``state`` is left ready to go on."""
-    began, control = time.perf_counter() - state.seconds, state.control
+    began, control, watch = time.perf_counter() - state.seconds, state.control, state.watch
     eps = 1e-13 * max(abs(t_end), abs(state.start), 1e-300)
-    outcome: Outcome | None = None
-    while state.saved < t_eval.size and t_eval[state.saved] <= state.t + eps:
-        _frame(problem, recorder, state, float(t_eval[state.saved]), state.y, state.carry)
-    if state.accepted == 0:
-        outcome = _watch(state, problem.monitor(state.y, state.carry))
+    path = _Path(problem, method, state, t_eval, recorder, eps)
+    outcome, late = None, []
+    final: tuple[float, Step] | None = None
     try:
+        watch.begin(problem, state.t, state.y, state.carry)
+        path.save(state.t, Step(state.y, state.carry))
+        if state.accepted == 0:
+            outcome = _judge(state, problem.monitor(state.y, state.carry))
         while outcome is None and state.t < t_end - eps:
             if state.accepted >= max_steps:
-                outcome = Outcome(
-                    False, f"{max_steps} steps taken at t = {state.t:g}: raise max_steps"
-                )
-                break
-            h, t_new = control.h, control.end(state.t, state.start, state.accepted)
-            if control.own_clock and t_new > t_end + eps:
+                raise Ended(f"{max_steps} steps taken at t = {state.t:g}: raise max_steps")
+            if control.own_clock and path.next_end() > t_end + eps:
                 # The path's next step ends beyond t_end: only the frames before it are wanted.
-                outcome = _save_inside(problem, method, state, t_end, None, t_eval, recorder, eps)
+                path.save(t_end, None)
                 break
-            step = _attempt(problem, method, state, h)
-            if isinstance(step, Outcome):
-                outcome = step
+            step, h, t_new = path.attempt(), control.h, path.next_end()
+            found = watch.inside(state.t, t_new, step, None if control.own_clock else path.branch)
+            within = [event for event in found if event[0] <= t_end]
+            if (last := watch.last(within)) is not None:
+                # The run ends inside the step, which a resumed run takes anew and ends in alike.
+                final = last[0], path.branch(last[0])
+                path.save(last[0], None)
+                late = within[: within.index(last) + 1]
+                name = watch.events[last[1]].name
+                outcome = Outcome(True, f"event '{name}' at t = {last[0]:g}")
                 break
-            h, t_new = control.h, control.end(state.t, state.start, state.accepted)
-            outcome = _save_inside(problem, method, state, t_new, step, t_eval, recorder, eps)
-            if outcome is not None or t_new > t_end + eps:
+            path.save(t_new, step)
+            if t_new > t_end + eps:
+                late = within
                 break  # the path's own step ends beyond t_end: it is left for a resumed run
             control.accept(step.error, step.limit)
             state.t, state.y, state.carry = t_new, step.y, step.carry
             state.accepted += 1
-            row = problem.monitor(step.y, step.carry)
-            recorder.step({"t": t_new, "h": h, "error": step.error} | row)
+            watch.keep(found)
+            row = step_row(problem, state, h, step.error, found)
+            recorder.step(row)
             recorder.progress(t_new, row)
-            outcome = _watch(state, row)
+            outcome = _judge(state, row)
             state.seconds = time.perf_counter() - began
             if recorder.due():
                 recorder.checkpoint(state.arrays(), {})
+    except Ended as e:
+        outcome = Outcome(False, str(e))
     finally:
         state.seconds = time.perf_counter() - began
         recorder.checkpoint(state.arrays(), {})
-    if outcome is not None and outcome.success and state.saved < t_eval.size:
-        # A steady state stands for all later times: its one frame is the time it was found. It comes after the
-        # checkpoint and takes no slot of t_eval, so a resumed run drops it and goes on as if it were not there.
-        recorder.frame(state.t, problem.observe(state.y, state.carry), problem.fields(state.y))
-    return outcome or Outcome(True, f"reached t = {t_end:g}")
+    # A steady state stands for all later times, an event for itself: their one frame is the time they were found. It
+    # comes after the checkpoint and takes no slot of t_eval, so a resumed run drops it and goes on without.
+    if final is not None:
+        if not (state.saved and abs(t_eval[state.saved - 1] - final[0]) <= eps):
+            path.frame(*final)
+    elif outcome is not None and outcome.success and state.saved < t_eval.size:
+        path.frame(state.t, Step(state.y, state.carry))
+    return replace(outcome or Outcome(True, f"reached t = {t_end:g}"), late=late)
 
 
-def _attempt(problem: Problem, method: Method, state: State, h: float) -> Step | Outcome:
-    """One accepted step, shrinking it as often as needed; or why there is none."""
-    control, reason = state.control, ""
-    while True:
-        if control.h < (least := control.least(state.t)):
-            return Outcome(
-                False,
-                f"step size fell below {least:.1e} at t = {state.t:g} ({reason or 'stability'}): "
-                "loosen rtol, refine the grid, or check the energy",
-            )
-        try:
-            step = method.step(problem, state.t, control.h, state.y, state.carry)
-            finite = _finite(step)
-        except FloatingPointError as e:
-            step, finite, reason = Step(state.y, state.carry, error=math.nan), False, str(e)
-        if step.status == "ok" and finite and step.error <= 1.0:
-            return step
-        if step.status == "refused":
-            reason = step.reason
-        elif not finite or not math.isfinite(step.error):
-            reason = reason or "not a number"
-        else:
-            reason = "error above the tolerance"
-        state.rejected += 1
-        if step.status == "refused":
-            shorter = control.refuse(step.limit)
-        else:
-            shorter = control.reject(step.error if finite else math.nan)
-        if not shorter:
-            return Outcome(
-                False, f"{reason} at t = {state.t:g}: take a smaller step_size than {h:g}"
-            )
+@dataclass(frozen=True)
+class _Path:
+    """The way on from a state: its next step, branches that leave it and are forgotten, and the frames due on it."""
 
+    problem: Problem
+    method: Method
+    state: State
+    t_eval: np.ndarray
+    recorder: Recorder
+    eps: float
 
-def _save_inside(
-    problem: Problem,
-    method: Method,
-    state: State,
-    t_new: float,
-    step: Step | None,
-    t_eval: np.ndarray,
-    recorder: Recorder,
-    eps: float,
-) -> Outcome | None:
-    """Save the frames due in (t, t_new], where ``step`` ends if it is given; or why one cannot be had."""
-    while state.saved < t_eval.size and t_eval[state.saved] <= t_new + eps:
-        t = float(t_eval[state.saved])
-        branch: Step | None = step
-        if step is None or abs(t - t_new) > eps:
-            branch = _branch(problem, method, state, t)
-        if branch is None:
-            return Outcome(
-                False, f"no step from t = {state.t:g} to the frame at {t:g}: tighten rtol"
-            )
-        _frame(problem, recorder, state, t, branch.y, branch.carry)
-    return None
+    def next_end(self) -> float:
+        """Where the next step ends."""
+        return self.state.control.end(self.state.t, self.state.start, self.state.accepted)
 
+    def attempt(self) -> Step:
+        """The next step, shrunk as often as needed."""
+        state, control, reason = self.state, self.state.control, ""
+        while True:
+            if control.h < (least := control.least(state.t)):
+                raise Ended(
+                    f"step size fell below {least:.1e} at t = {state.t:g} ({reason or 'stability'}): "
+                    "loosen rtol, refine the grid, or check the energy"
+                )
+            try:
+                step = self.method.step(self.problem, state.t, control.h, state.y, state.carry)
+                finite = _finite(step)
+            except FloatingPointError as e:
+                step, finite, reason = Step(state.y, state.carry, error=math.nan), False, str(e)
+            if step.status == "ok" and finite and step.error <= 1.0:
+                return step
+            state.rejected += 1
+            if step.status == "refused":
+                reason, shorter = step.reason, control.refuse(step.limit)
+            elif not finite or not math.isfinite(step.error):
+                reason, shorter = reason or "not a number", control.reject(math.nan)
+            else:
+                reason, shorter = "error above the tolerance", control.reject(step.error)
+            if not shorter:
+                raise Ended(
+                    f"{reason} at t = {state.t:g}: take a smaller step_size than {control.h:g}"
+                )
 
-def _branch(problem: Problem, method: Method, state: State, t: float) -> Step | None:
-    """A side step from the state to time t, in pieces where the whole is refused; None if none will do."""
-    for pieces in (1,) if state.control.own_clock else (1, 2, 4, 8, 16):
-        h = (t - state.t) / pieces
-        step = Step(state.y, state.carry)
-        for i in range(pieces):
-            step = method.step(problem, state.t + i * h, h, step.y, step.carry)
-            if step.status != "ok" or not all(np.isfinite(v).all() for v in step.y.values()):
-                break
-        else:
-            return step
-    return None
+    def branch(self, t: float) -> Step:
+        """A side step to time t, in pieces where the whole is refused."""
+        state = self.state
+        for pieces in (1,) if state.control.own_clock else (1, 2, 4, 8, 16):
+            h = (t - state.t) / pieces
+            step = Step(state.y, state.carry)
+            for i in range(pieces):
+                step = self.method.step(self.problem, state.t + i * h, h, step.y, step.carry)
+                if step.status != "ok" or not all(np.isfinite(v).all() for v in step.y.values()):
+                    break
+            else:
+                return step
+        raise Ended(f"no step from t = {state.t:g} to a frame or an event at {t:g}: tighten rtol")
+
+    def save(self, reach: float, step: Step | None) -> None:
+        """Save the frames due until ``reach``, where ``step`` ends if it is given."""
+        state, times = self.state, self.t_eval
+        while state.saved < times.size and times[state.saved] <= reach + self.eps:
+            t = float(times[state.saved])
+            here = step if step is not None and abs(t - reach) <= self.eps else self.branch(t)
+            self.frame(t, here)
+            state.saved += 1
+
+    def frame(self, t: float, at: Step) -> None:
+        """Save one."""
+        observed = self.problem.observe(at.y, at.carry)
+        self.recorder.frame(t, observed, self.problem.fields(at.y))
 
 
 def _finite(step: Step) -> bool:
@@ -229,14 +258,7 @@ def _numbers(v: np.ndarray) -> bool:
     return bool(np.isfinite(v).all())
 
 
-def _frame(
-    problem: Problem, recorder: Recorder, state: State, t: float, y: Arrays, carry: Arrays
-) -> None:
-    recorder.frame(t, problem.observe(y, carry), problem.fields(y))
-    state.saved += 1
-
-
-def _watch(state: State, row: dict[str, float]) -> Outcome | None:
+def _judge(state: State, row: dict[str, float]) -> Outcome | None:
     for tracker in state.trackers:
         verdict = tracker.handle(state.t, row)
         if isinstance(verdict, Fail):

@@ -18,7 +18,8 @@ from wflow.results.kinds import Task
 from wflow.results.load import load
 from wflow.results.solution import Solution
 from wflow.run.compiling import compile_seconds
-from wflow.run.driver import State, advance
+from wflow.run.driver import State, advance, step_row
+from wflow.run.events import Event, Watch
 from wflow.run.record import RunRecorder, Settings, layout, versions
 from wflow.run.times import check_times
 from wflow.run.trackers import Tracker, default_trackers
@@ -47,6 +48,7 @@ def begin(
     first_step: float | None = None,
     max_step: float = math.inf,
     trackers: Sequence[Tracker] = (),
+    events: Sequence[Event] = (),
     attributes: Mapping[str, Any],
     settings: Settings,
 ) -> Underway:
@@ -56,7 +58,7 @@ def begin(
     ----------
     task : of the kind that ``attributes["run"]`` names
     start : what the task was prepared with, as its view shows states
-    t_span, t_eval, first_step, max_step, trackers : as in ``wflow.solve``
+    t_span, t_eval, first_step, max_step, trackers, events : as in ``wflow.solve``
     attributes : what the kind of run needs to rebuild the task, and whatever else the header shall say
     """
     problem, method, _ = task
@@ -74,7 +76,10 @@ def begin(
     )
     watchers = [*default_trackers(method.preserves), *trackers]
     state = State(t_span[0], problem.initial, carry, control, trackers=watchers, start=t_span[0])
+    state.watch = Watch(events)
+    state.watch.begin(problem, state.t, state.y, state.carry)
     about = versions() | {"method": method.name, "method_options": method.options()}
+    about |= {"events": [event.describe() for event in events]} if events else {}
     about |= attributes
     run = Underway(task, state, t_span[1], times, about, settings)
     if settings.output is not None:
@@ -106,22 +111,23 @@ def execute(run: Underway) -> Solution:
         raise
     finally:
         recorder.close()
-    stats = {
+    stats: dict[str, Any] = {
         "steps": state.accepted,
         "rejections": state.rejected,
         "seconds": state.seconds,
         "compile_seconds": compile_seconds() - settings.compiled_before,
     }
+    if state.watch.events:
+        stats["late_events"] = [list(found) for found in outcome.late]
     if writer is not None:
         writer.finish("done" if outcome.success else "failed", outcome.reason, stats)
         writer.close()
         return load(writer.path, energy)
     names = recorder.series[0].keys() if recorder.series else ()
-    per_step = ("t", "h", "error", *problem.monitor(state.y, state.carry))
     return Solution(
         t=np.array(recorder.times),
         series={k: np.array([s[k] for s in recorder.series]) for k in names},
-        steps={k: np.array([r[k] for r in recorder.rows]) for k in per_step},
+        steps={k: np.array([r[k] for r in recorder.rows]) for k in step_row(problem, state)},
         frames=recorder.frames,
         view=problem.view,
         success=outcome.success,

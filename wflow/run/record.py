@@ -15,7 +15,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.run.compiling import compile_seconds
-from wflow.run.driver import State
+from wflow.run.driver import State, step_row
 from wflow.solvers.method import Arrays, Problem
 from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter
 from wflow.tools.checks import check_count
@@ -113,12 +113,15 @@ class RunRecorder:
 def layout(problem: Problem, state: State, n_frames: int) -> Layout:
     """What a file of this run has room for."""
     observed = problem.observe(state.y, state.carry)
-    rows = {"t": 0.0, "h": 0.0, "error": 0.0} | problem.monitor(state.y, state.carry)
     view, arrays, saved = problem.view, state.arrays(), problem.fields(state.y)
     return Layout(
         n_frames=n_frames,
         series={k: QUANTITIES.get(k, Quantity("1", k)) for k in observed},
-        step_series={k: QUANTITIES.get(k, Quantity("1", k)) for k in rows},
+        step_series={k: QUANTITIES.get(k, Quantity("1", k)) for k in step_row(problem, state)}
+        | {
+            name: Quantity("time", f"time in the step at which {event.name}; NaN if it is not")
+            for name, event in zip(state.watch.columns(), state.watch.events, strict=True)
+        },
         fields={k: FieldSpec(saved[k].shape, *field) for k, field in view.fields.items()},
         axes={
             k: Axis(centers, edges, "parameter", f"cell centres along {k}")

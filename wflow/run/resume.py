@@ -15,6 +15,7 @@ from wflow.results.kinds import kind_of
 from wflow.results.load import load, stored_view
 from wflow.results.solution import Solution
 from wflow.run.driver import State
+from wflow.run.events import Watch, stored_events
 from wflow.run.execute import Underway, execute
 from wflow.run.record import Settings
 from wflow.run.times import check_times
@@ -29,6 +30,7 @@ def resume(
     *,
     t_eval: Any = None,
     trackers: Sequence[Tracker] = (),
+    events: Any = None,
     progress: bool = False,
     checkpoint_every: float = 30.0,
 ) -> Solution:
@@ -43,6 +45,7 @@ def resume(
     t_end : new end of the run
     t_eval : further times to save at, after the old end; by default ``t_end`` alone
     trackers : the run's own watchers once more, in their order: they go on from what they remembered
+    events : the run's own events once more, where some are functions; those of series are in the file
 
     Raises
     ------
@@ -62,6 +65,7 @@ def resume(
         raise InputError(f"t_eval without a later t_end: {path} keeps its own times up to {end:g}")
     if stored.status == "done" and (t_end is None or t_end == end):
         return load(path)
+    watch = Watch(stored_events(about.get("events", ()), events, str(path)))
     view = stored_view(stored)
     task = kind_of(about).rebuild(stored, view.show(stored.read_start()), flow)
     control = task.method.control(task.problem)
@@ -81,7 +85,7 @@ def resume(
     if times.size > len(about["t_eval"]):
         writer.extend(times.size, {"t_eval": times.tolist(), "t_span": [about["t_span"][0], end]})
     watchers = [*default_trackers(task.method.preserves), *trackers]
-    state = State(0.0, {}, {}, control, trackers=watchers)
+    state = State(0.0, {}, {}, control, trackers=watchers, watch=watch)
     state.restore(checkpoint.arrays)
     settings = Settings(path, False, progress, checkpoint_every)
     return execute(Underway(task, state, end, times, about, settings, writer))

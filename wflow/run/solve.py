@@ -13,6 +13,7 @@ from wflow.measures import Measure
 from wflow.measures.base import check_seed
 from wflow.results.kinds import Task
 from wflow.results.solution import Solution
+from wflow.run.events import as_events
 from wflow.run.execute import begin, execute
 from wflow.run.record import Settings
 from wflow.run.times import check_span
@@ -34,6 +35,7 @@ def solve(
     max_step: float = math.inf,
     method_options: Mapping[str, Any] | None = None,
     trackers: Sequence[Tracker] = (),
+    events: Any = (),
     seed: int = 0,
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -58,6 +60,10 @@ def solve(
     first_step, max_step : step sizes of adaptive and CFL methods; a schedule ξ(t) is looked at up to one step past t1
     method_options : options of the method by name, e.g. {"step_size": 1e-3} for "langevin"
     trackers : watchers beside those the method's declarations call for
+    events : what to watch for, one or several: functions f(t, rho) whose zeros count, with scipy's attributes
+        ``terminal`` and ``direction`` if wanted, pairs (name of a series, level), or :class:`wflow.Event`. They are
+        located without bending the path, at the ends of steps where there is noise; two passages in one step are
+        none: set max_step. Their times are ``sol.t_events``
     seed : key of the noise
     output : HDF5 file to write; an existing file is refused unless ``overwrite``
     progress : a bar on a terminal
@@ -74,6 +80,7 @@ def solve(
     InputError
         for anything wrong in the request; a computation that fails returns ``success = False`` with the reason
 
+    >>> import numpy as np
     >>> from wflow import GradientFlow, GridDensity
     >>> from wflow.energies import PairEnergy
     >>> flow = GradientFlow(PairEnergy(lambda x: 0.5 * x[..., 0] ** 2), temperature=1.0)
@@ -129,6 +136,7 @@ def solve(
         first_step=first_step,
         max_step=max_step,
         trackers=trackers,
+        events=as_events(events),
         attributes=about | flow.origin | dict(attributes or {}),
         settings=settings,
     )
