@@ -120,10 +120,12 @@ class Balance:
         """T(m) at an m with m = T(m), as close as rounding lets it; None where it is not found."""
         once = self.carried(self.start)
         image = self.carried(once)
-        # One plain iteration: it ends here where Ψ does not depend on ρ.
-        if float(np.abs(image - once).sum()) <= CLOSE * self.scale:
+        # Two plain iterations: they end here where Ψ does not depend on ρ, and help where h is small.
+        gap = float(np.abs(image - once).sum())
+        if gap <= CLOSE * self.scale:
             return image
-        found = self.root(self.start, self.temperature, CLOSE, DIRECT)
+        near = image if gap < 0.1 * float(np.abs(once - self.start).sum()) else self.start
+        found = self.root(near, self.temperature, CLOSE, DIRECT)
         if found is None:
             found = self.cooled()
         if found is None:
