@@ -108,6 +108,42 @@ def test_a_csv_without_names_and_one_input(tmp_path):
     np.testing.assert_array_equal(y, [2.0, 4.0, 6.0])
 
 
+@pytest.mark.parametrize("ending", [".npz", ".h5"])
+def test_arrays_may_be_called_by_capitals(tmp_path, table, ending):
+    """And what else the file holds is not looked at: words, objects, a second x."""
+    path, (x, y) = tmp_path / f"mine{ending}", table
+    if ending == ".npz":
+        np.savez(path, X=x, Y=y[:, None], names=np.array(["a", None], dtype=object))
+    else:
+        with h5py.File(path, "w") as f:
+            f["X"], f["Y"], f["names"] = x, y[:, None], ["a", "b"]
+    read = wflow.systems.get("dataset", path=str(path), scaled="no").data()
+    np.testing.assert_array_equal(read[0], x)
+    np.testing.assert_array_equal(read[1], y)
+    if ending == ".npz":
+        np.savez(path, X=0 * x, x=x, y=y)
+        read = wflow.systems.get("dataset", path=str(path), scaled="no").data()
+        np.testing.assert_array_equal(read[0], x)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf1,2\n3,4\n",
+        b"\xef\xbb\xbfx,target\r\n1,2\r\n3,4\r\n",
+        b'"a ""b""","c"\n"1","2"\n"3","4"\n',
+        b"0,target\n 1, 2\n 3, 4\n",
+    ],
+    ids=["a mark", "a mark and names", "quotes", "a number for a name"],
+)
+def test_csv_as_other_programs_write_it(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    x, y = wflow.systems.get("dataset", path=str(path), scaled="no").data()
+    np.testing.assert_array_equal(x, [[1.0], [3.0]])
+    np.testing.assert_array_equal(y, [2.0, 4.0])
+
+
 def truncated(path, table):
     write(path, *table)
     path.write_bytes(path.read_bytes()[:200])
@@ -148,6 +184,55 @@ WRONG = {
     "one column": ("a.csv", text(b"1\n2\n"), "at least one input and the target"),
     "an empty CSV": ("a.csv", text(b""), "at least one input and the target"),
     "NaN in a CSV": ("a.csv", text(b"1,2\nnan,3\n"), "NaN or infinity"),
+    "an infinite number": ("a.csv", text(b"1,2\n3,-inf\n"), "line 2: '3,-inf' has '-inf'"),
+    "semicolons": (
+        "a.csv",
+        text(b"a;b;c\n1;2;3\n"),
+        "line 1: 'a;b;c' has its columns separated by semicolons: write commas, and decimals with a point",
+    ),
+    "decimal commas": ("a.csv", text(b"1,5;2,5\n3,5;4,5\n"), "line 1: '1,5;2,5' has its columns"),
+    "tabs": ("a.csv", text(b"1\t2\n3\t4\n"), "separated by tabs: write commas"),
+    "spaces": ("a.csv", text(b"1 2\n3 4\n"), "separated by spaces: write commas"),
+    "labels": (
+        "a.csv",
+        text(b"long,wide,species\n5.1,3.5,Iris setosa\n"),
+        "line 2: '5.1,3.5,Iris setosa' has 'Iris setosa' in column 3 (species), no number: write labels as -1",
+    ),
+    "labels without names": (
+        "a.csv",
+        text(b"5.1,setosa\n4.9,setosa\n"),
+        "line 1: '5.1,setosa' has",
+    ),
+    "an empty cell": (
+        "a.csv",
+        text(b"a,b,c\n1,2,3\n4,,6\n"),
+        "line 3: '4,,6' has nothing in column 2 (b): fill it in or leave the line out",
+    ),
+    "an empty cell in the first row": (
+        "a.csv",
+        text(b"1,,3\n4,5,6\n"),
+        "line 1: '1,,3' has nothing",
+    ),
+    "a mark for a missing value": (
+        "a.csv",
+        text(b"1,2\n3,4\nNA,5\n"),
+        "line 3: 'NA,5' has 'NA', which is NaN or infinity or stands for a missing value, in column 1: fill it",
+    ),
+    "labels in an NPZ": (
+        "a.npz",
+        arrays(X=np.ones((2, 1)), Y=["cat", "dog"]),
+        "array 'Y' has type <U3; expected numbers: write labels as -1 and +1",
+    ),
+    "other names": (
+        "a.npz",
+        arrays(data=np.ones((2, 1)), target=np.ones(2)),
+        "no array 'x' (or 'X'): it holds data, target; call the inputs x and the targets y",
+    ),
+    "where NaN stands": (
+        "a.npz",
+        arrays(x=np.array([[1.0, 2.0], [3.0, np.nan], [np.inf, 1.0]]), y=np.ones(3)),
+        "inputs[1, 1] is the first of 2; fill them in or leave their rows out",
+    ),
     "no UTF-8": ("a.csv", text(b"1,2\n\xff\xfe,3\n"), "not UTF-8"),
 }
 

@@ -55,8 +55,13 @@ class DataSystem(System):
                 raise InputError(
                     f"inputs of shape {x.shape} and targets of shape {y.shape}: expected (Q, d) and (Q,)"
                 )
-            if not (np.isfinite(x).all() and np.isfinite(y).all()):
-                raise InputError("the data hold NaN or infinity: clean them first")
+            for what, values in (("inputs", x), ("targets", y)):
+                bad = np.argwhere(~np.isfinite(values))
+                if bad.size:
+                    raise InputError(
+                        f"the data hold NaN or infinity: {what}{bad[0].tolist()} is the first of {len(bad)}; "
+                        "fill them in or leave their rows out"
+                    )
             self._data = (x, y)
         return self._data
 
