@@ -66,3 +66,31 @@ def as_vector(name: str, values: Any, n: int) -> np.ndarray:
 def numbered(letter: str, count: int) -> tuple[str, ...]:
     """Names of coordinates: y, or y1, y2, …"""
     return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))
+
+
+def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The distinct rows, and for each row its place among them; (rows, None) if all differ.
+
+    >>> distinct(np.array([[2.0], [1.0], [2.0]]))[1].tolist()
+    [1, 0, 1]
+    """
+    if rows.shape[0] < 2:
+        return rows, None
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
+    if new.all():
+        return rows, None
+    owner = np.empty(rows.shape[0], dtype=np.intp)
+    owner[order] = np.cumsum(new) - 1
+    return np.ascontiguousarray(ordered[new]), owner
+
+
+def spread(values: np.ndarray, owner: np.ndarray | None) -> np.ndarray:
+    """Values at the distinct rows given back to every row."""
+    return values if owner is None else values[owner]
+
+
+def gathered(weights: np.ndarray, owner: np.ndarray | None, count: int) -> np.ndarray:
+    """Weights of every row summed over those that are the same, shape (count,)."""
+    return weights if owner is None else np.bincount(owner, weights, count)

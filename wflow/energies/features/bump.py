@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,7 @@ class PreparedLattice:
         f = self._features
         if not self._slopes:
             for k in range(f.dimension):
-                slope = lambda z, k=k: f.bump.slope(z, k)  # noqa: E731
+                slope = partial(f.bump.slope, k=k)
                 self._slopes.append(LatticeConvolution(self._lattice, f.lattice, slope))
         c = f.on_lattice(node_weights)
         return np.stack([slope.transpose(c) for slope in self._slopes], axis=1)

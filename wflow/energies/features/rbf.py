@@ -6,13 +6,13 @@ differences: |x|² − 2⟨x, y⟩ + |y|² would lose digits far from the origin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_inputs, numbered
+from wflow.energies.arrays import as_inputs, distinct, gathered, numbered, spread
 from wflow.energies.features.base import FeatureMap
+from wflow.energies.kept import KeptPairs
 from wflow.errors import InputError
 from wflow.tools.checks import positive
 from wflow.tools.fingerprint import digest
@@ -81,6 +81,14 @@ class RbfFeatures(FeatureMap):
         """The parts c (n,) and y (n, D) of bumps; c is None where θ lacks it."""
         return (points[:, 0], points[:, 1:]) if self.charges else (None, points)
 
+    def bumps(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Bumps of charge 1 with centres y (m, D) at x (n, D), shape (m, n)."""
+        square = np.zeros((y.shape[0], x.shape[0]))
+        for k in range(x.shape[1]):
+            square += (y[:, k, None] - x[:, k]) ** 2
+        with np.errstate(under="ignore"):
+            return self.amplitude * np.exp(-0.5 * self.kappa * square)
+
     def prepare(self, points: np.ndarray) -> PreparedRbf:
         return PreparedRbf(self, points)
 
@@ -104,55 +112,28 @@ class RbfFeatures(FeatureMap):
 
 
 class PreparedRbf:
-    """Bumps on nodes, in blocks."""
+    """Bumps on nodes: at each distinct centre once, in blocks, kept where they are asked for again."""
 
     def __init__(self, features: RbfFeatures, points: np.ndarray) -> None:
         self._features = features
-        self._points = points
-        self._rows = max(1, BLOCK_ENTRIES // features.n_nodes)
-
-    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        f = self._features
-        _, y = f.split(self._points)
-        x = f.nodes
-        for start in range(0, y.shape[0], self._rows):
-            rows = slice(start, min(start + self._rows, y.shape[0]))
-            square = np.zeros((rows.stop - rows.start, x.shape[0]))
-            for k in range(x.shape[1]):
-                square += (y[rows, k, None] - x[:, k]) ** 2
-            with np.errstate(under="ignore"):
-                yield rows, f.amplitude * np.exp(-0.5 * f.kappa * square)
+        self._charge, y = features.split(points)
+        self._y, self._owner = distinct(np.ascontiguousarray(y))
+        self._bumps = KeptPairs(features.bumps, self._y, features.nodes, block=BLOCK_ENTRIES)
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
-        charge = self._features.split(self._points)[0]
-        effective = weights if charge is None else weights * charge
-        total = np.zeros(self._features.n_nodes)
-        for rows, value in self._blocks():
-            total += effective[rows] @ value
-        return total
+        effective = weights if self._charge is None else weights * self._charge
+        return self._bumps.transposed(gathered(effective, self._owner, len(self._y)))
 
     def potential(self, node_weights: np.ndarray) -> np.ndarray:
-        charge = self._features.split(self._points)[0]
-        out = np.empty(self._points.shape[0])
-        for rows, value in self._blocks():
-            out[rows] = value @ node_weights
-        return out if charge is None else charge * out
+        out = spread(self._bumps.sums(node_weights), self._owner)
+        return out if self._charge is None else self._charge * out
 
     def gradient(self, node_weights: np.ndarray) -> np.ndarray:
-        f = self._features
-        charge, y = f.split(self._points)
-        out = np.empty_like(self._points)
-        into_c, into_y = f.split(out)
-        origin = f.nodes[0]
-        for rows, value in self._blocks():
-            with np.errstate(under="ignore"):
-                pull = value * node_weights
-            total = pull.sum(axis=1)
-            # Σ_q pull_q (x_q − y), about a node so that large coordinates do not cancel.
-            into_y[rows] = pull @ (f.nodes - origin) - (y[rows] - origin) * total[:, None]
-            into_y[rows] *= f.kappa
-            if charge is not None:
-                into_y[rows] *= charge[rows, None]
-            if into_c is not None:
-                into_c[rows] = total
-        return out
+        # κ Σ_q c_q K_q (x_q − y), about a node so that large coordinates do not cancel.
+        x, origin = self._features.nodes, self._features.nodes[0]
+        total, *moments = self._bumps.sums(np.vstack([node_weights, node_weights * (x - origin).T]))
+        into_y = np.stack(moments, axis=1) - (self._y - origin) * total[:, None]
+        into_y = spread(self._features.kappa * into_y, self._owner)
+        if self._charge is None:
+            return into_y
+        return np.column_stack([spread(total, self._owner), self._charge[:, None] * into_y])

@@ -9,6 +9,7 @@ first, then one convolution over y serves every charge.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class ConvolutionField:
         p, e = self._prepared, self._prepared.energy
         if points is None:
             slopes = np.stack([k.apply(self._sources) for k in p.slopes()], axis=1)
-            slopes += e.slope_of_v(p.lattice.points)
+            slopes += p.pull
             pull = p.charges[:, None, None] * slopes
             if not e.charges:
                 return np.ascontiguousarray(pull[0])
@@ -86,6 +87,11 @@ class PreparedConvolution:
         self._interaction: LatticeConvolution | None = None
         self._slopes: list[LatticeConvolution] | None = None
 
+    @cached_property
+    def pull(self) -> np.ndarray:
+        """∇V at the grid's points."""
+        return self.energy.slope_of_v(self.lattice.points)
+
     def field(self, weights: np.ndarray) -> ConvolutionField:
         return ConvolutionField(self, np.asarray(weights, dtype=np.float64))
 
@@ -109,8 +115,7 @@ class PreparedConvolution:
         if self._slopes is None:
             slope = self.energy.slope_of_u()
             self._slopes = [
-                self._convolution(lambda z, k=k: np.asarray(slope(z))[..., k])  # type: ignore[misc]
-                for k in range(self.energy.space)
+                self._convolution(partial(_component, slope, k)) for k in range(self.energy.space)
             ]
         return self._slopes
 
@@ -346,6 +351,10 @@ class _Confinement:
     def slope(self, y: np.ndarray) -> np.ndarray:
         both = self._target.values_and_gradients(y.reshape(-1, self._dimension))
         return -np.asarray(both[1]).reshape(y.shape)
+
+
+def _component(slope: Function, k: int, z: np.ndarray) -> np.ndarray:
+    return np.asarray(slope(z))[..., k]
 
 
 def _no_grid(n: int) -> InputError:

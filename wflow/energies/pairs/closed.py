@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wflow.energies.arrays import as_points
+from wflow.energies.arrays import as_points, distinct, gathered, spread
 from wflow.energies.base import Energy
+from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
 from wflow.errors import InputError
 from wflow.tools.fingerprint import digest, of_function
 from wflow.tools.portable import Portable
@@ -149,8 +150,18 @@ class PreparedKernel:
     def __init__(self, energy: KernelEnergy, points: np.ndarray) -> None:
         self.energy = energy
         self.c, y = energy.split(points)
-        self.y, self.owner = _merged(y)
+        self.y, self.owner = distinct(y)
         self._target: tuple[np.ndarray, np.ndarray] | None = None
+        kernel, n = energy.kernel, len(self.y)
+        self._pairs = KeptPairs(kernel.matrix, self.y, self.y) if n**2 <= KEPT_ENTRIES else None
+        self._seen = False
+
+    def sums(self, charges: np.ndarray) -> np.ndarray:
+        """Σ_j q_j K(y_i, y_j): by one pass of the kernel's own, from the second time on from values that are kept."""
+        seen, self._seen = self._seen, True
+        if seen and self._pairs is not None:
+            return self._pairs.sums(charges)
+        return np.asarray(self.energy.kernel.sums(self.y, self.y, charges))
 
     def target(self) -> tuple[np.ndarray, np.ndarray]:
         """F and ∇F at the distinct y, computed once."""
@@ -162,35 +173,18 @@ class PreparedKernel:
         return KernelField(self, np.asarray(weights, dtype=np.float64))
 
 
-def _merged(y: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The distinct rows, and for each row its place among them; (y, None) if all differ."""
-    if y.shape[0] < 2:
-        return y, None
-    order = np.lexsort(y.T[::-1])
-    ordered = y[order]
-    new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
-    if new.all():
-        return y, None
-    owner = np.empty(y.shape[0], dtype=np.intp)
-    owner[order] = np.cumsum(new) - 1
-    return np.ascontiguousarray(ordered[new]), owner
-
-
 class KernelField:
     """Risk, Ψ and ∇Ψ at one measure; one pass over the pairs gives both, when first asked for."""
 
     def __init__(self, prepared: PreparedKernel, weights: np.ndarray) -> None:
         self._prepared = prepared
-        self._charges = weights * prepared.c
-        if prepared.owner is not None:
-            self._charges = np.bincount(prepared.owner, self._charges, len(prepared.y))
+        self._charges = gathered(weights * prepared.c, prepared.owner, len(prepared.y))
         self._sums: np.ndarray | None = None
         self._gradients: np.ndarray | None = None
 
     def _own_sums(self) -> np.ndarray:
         if self._sums is None:
-            p = self._prepared
-            self._sums = np.asarray(p.energy.kernel.sums(p.y, p.y, self._charges))
+            self._sums = self._prepared.sums(self._charges)
         return self._sums
 
     def _own_gradients(self) -> np.ndarray:
@@ -209,11 +203,11 @@ class KernelField:
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         p = self._prepared
         if points is None:
-            return np.asarray(p.c * _spread(self._own_sums() - p.target()[0], p.owner))
+            return np.asarray(p.c * spread(self._own_sums() - p.target()[0], p.owner))
         other = p.energy.prepare(points)
         sums = p.energy.kernel.sums(other.y, p.y, self._charges)
         target = p.energy.target.values(other.y)
-        return np.asarray(other.c * _spread(sums - target, other.owner))
+        return np.asarray(other.c * spread(sums - target, other.owner))
 
     def gradient(self, points: np.ndarray | None = None) -> np.ndarray:
         p = self._prepared
@@ -224,12 +218,7 @@ class KernelField:
         else:
             sums, slope = p.energy.kernel.sums_and_gradients(here.y, p.y, self._charges)
         value, drift = here.target()
-        in_y: np.ndarray = here.c[:, None] * _spread(slope - drift, here.owner)
+        in_y: np.ndarray = here.c[:, None] * spread(slope - drift, here.owner)
         if not p.energy.charges:
             return in_y
-        return np.column_stack([_spread(sums - value, here.owner), in_y])
-
-
-def _spread(values: np.ndarray, owner: np.ndarray | None) -> np.ndarray:
-    """Values at the distinct y given back to every point."""
-    return values if owner is None else values[owner]
+        return np.column_stack([spread(sums - value, here.owner), in_y])

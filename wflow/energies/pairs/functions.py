@@ -3,67 +3,91 @@ r"""Energies given by their potentials: a confining V and, if there is one, an i
 .. math:: R(\rho) = R_\# + 2\int V\,d\rho + \iint U\,d\rho\,d\rho, \qquad
           \Psi(\theta;\rho) = V(\theta) + \int U(\theta,\theta')\,\rho(d\theta').
 
-Pairs are visited in blocks; no n×n array is formed. Source: Mei, Montanari & Nguyen (2018), eq. (3).
+V is evaluated once for points that stay, and so is U where its pairs fit the memory of
+:mod:`wflow.energies.kept`, up to 5792 points; more are visited in blocks, anew at every evaluation. Source: Mei,
+Montanari & Nguyen (2018), eq. (3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
 from wflow.energies.arrays import as_points
 from wflow.energies.base import Energy
+from wflow.energies.kept import KeptPairs
 from wflow.errors import InputError
 from wflow.tools.fingerprint import of_function
-
-PAIR_ENTRIES = 1 << 20
-"""Pairs visited at a time (8 MiB an array)."""
 
 Potential = Callable[[np.ndarray], np.ndarray]
 Interaction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def _drawn(u: Interaction, points: np.ndarray, weights: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """∫U(θ, θ')dρ at the points ``at``."""
-    return np.asarray(u(at[:, None], points[None]) @ weights)
-
-
 class PairField:
     """Risk, first variation and gradient at one measure; Ψ at own points is computed when first asked for."""
 
-    def __init__(self, energy: PairEnergy, points: np.ndarray, weights: np.ndarray) -> None:
-        self._energy, self._points, self._weights = energy, points, weights
+    def __init__(self, prepared: PreparedPair, weights: np.ndarray) -> None:
+        self._prepared, self._weights = prepared, np.asarray(weights, dtype=np.float64)
         self._own: np.ndarray | None = None
 
     @property
     def risk(self) -> float:
-        e = self._energy
-        mean_v = float(self._weights @ e.potential(self._points))
-        return e.constant + mean_v + float(self._weights @ self.first_variation())
+        # einsum: BLAS shares the product of two long vectors out to threads, which spin longer than that takes.
+        means = (
+            np.einsum("i,i", self._weights, f) for f in (self._prepared.v, self.first_variation())
+        )
+        return self._prepared.energy.constant + float(sum(means))
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
-        if points is None:
-            if self._own is None:
-                self._own = self._energy.variation(self._points, self._points, self._weights)
-            return self._own
-        at = as_points(points, self._energy.dimension)
-        return self._energy.variation(at, self._points, self._weights)
+        if points is not None:
+            return self._prepared.elsewhere(points).variation(self._weights)
+        if self._own is None:
+            self._own = self._prepared.variation(self._weights)
+        return self._own
 
     def gradient(self, points: np.ndarray | None = None) -> np.ndarray:
-        at = self._points if points is None else as_points(points, self._energy.dimension)
-        return self._energy.slope(at, self._points, self._weights)
+        here = self._prepared if points is None else self._prepared.elsewhere(points)
+        return here.slope(self._weights)
 
 
 class PreparedPair:
-    """A pair energy at fixed points."""
+    """A pair energy at the points ``at`` for weights of ``points``: V once, U and the gradients once asked for."""
 
-    def __init__(self, energy: PairEnergy, points: np.ndarray) -> None:
-        self._energy, self._points = energy, points
+    def __init__(
+        self, energy: PairEnergy, at: np.ndarray, points: np.ndarray | None = None
+    ) -> None:
+        self.energy, self.at = energy, at
+        self.points = at if points is None else points
+        own, d = points is None, energy.dimension
+        self._u = KeptPairs(energy.pairs, at, self.points, keep=own)
+        self._slopes = KeptPairs(energy.pair_slopes, at, self.points, parts=d, keep=own)
+
+    @cached_property
+    def v(self) -> np.ndarray:
+        """V, shape (n,)."""
+        return self.energy.potential(self.at)
+
+    @cached_property
+    def v_slope(self) -> np.ndarray:
+        """∇V, shape (n, D)."""
+        return self.energy.potential_slope(self.at)
 
     def field(self, weights: np.ndarray) -> PairField:
-        return PairField(self._energy, self._points, weights)
+        return PairField(self, weights)
+
+    def elsewhere(self, at: np.ndarray) -> PreparedPair:
+        """The same law seen from other points."""
+        return PreparedPair(self.energy, as_points(at, self.energy.dimension), self.points)
+
+    def variation(self, weights: np.ndarray) -> np.ndarray:
+        """Ψ, shape (n,), an array of its own."""
+        return self.v + (self._u.sums(weights) if self.energy.interacts else 0.0)
+
+    def slope(self, weights: np.ndarray) -> np.ndarray:
+        """∇Ψ, shape (n, D), an array of its own."""
+        return self.v_slope + (self._slopes.sums(weights).T if self.energy.interacts else 0.0)
 
 
 class PairEnergy(Energy):
@@ -124,46 +148,45 @@ class PairEnergy(Energy):
     def prepare(self, points: np.ndarray) -> PreparedPair:
         return PreparedPair(self, as_points(points, self.dimension))
 
+    def diagonal(self, points: np.ndarray) -> np.ndarray:
+        at = as_points(points, self.dimension)
+        return np.zeros(at.shape[0]) if self._u is None else np.asarray(self._u(at, at))
+
+    def columns(self, points: np.ndarray) -> Callable[[int], np.ndarray]:
+        at = as_points(points, self.dimension)
+        return lambda j: self.pairs(at, at[j : j + 1])[:, 0]
+
     def potential(self, points: np.ndarray) -> np.ndarray:
+        """V, shape (n,)."""
         return np.asarray(self._v(points), dtype=np.float64)
 
-    def variation(self, at: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        out = self.potential(at).copy()
-        if self._u is not None:
-            rows = max(1, PAIR_ENTRIES // points.shape[0])
-            for i in range(0, at.shape[0], rows):
-                out[i : i + rows] += _drawn(self._u, points, weights, at[i : i + rows])
-        return out
-
-    def slope(self, at: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def potential_slope(self, points: np.ndarray) -> np.ndarray:
+        """∇V, shape (n, D)."""
         if self._grad_v is not None:
-            out = np.array(self._grad_v(at), dtype=np.float64)
-        else:
-            out = self._differences(self.potential, at)
-        if self._u is None:
-            return out
-        rows = max(1, PAIR_ENTRIES // (points.shape[0] * self.dimension))
-        for i in range(0, at.shape[0], rows):
-            block = at[i : i + rows]
-            if self._grad_u is not None:
-                pull = np.asarray(self._grad_u(block[:, None], points[None]))
-                out[i : i + rows] += np.einsum("ijk,j->ik", pull, weights)
-            else:
-                out[i : i + rows] += self._differences(
-                    partial(_drawn, self._u, points, weights), block
-                )
-        return out
+            return np.asarray(self._grad_v(points), dtype=np.float64)
+        return np.stack(list(self._differences(self.potential, points)), axis=1)
 
-    def _differences(self, f: Potential, at: np.ndarray) -> np.ndarray:
-        """Central differences; the step balances h² truncation against rounding."""
-        out = np.empty_like(at)
+    def pairs(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """U between points, shape (m, n)."""
+        if self._u is None:
+            return np.zeros((at.shape[0], points.shape[0]))
+        return np.asarray(self._u(at[:, None], points[None]))
+
+    def pair_slopes(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """∇₁U between points, shape (D, m, n)."""
+        if self._grad_u is not None:
+            return np.moveaxis(np.asarray(self._grad_u(at[:, None], points[None])), -1, 0)
+        return np.stack(list(self._differences(lambda x: self.pairs(x, points), at)))
+
+    def _differences(self, f: Potential, at: np.ndarray) -> Iterator[np.ndarray]:
+        """Central differences along each axis; the step balances h² truncation against rounding."""
         for k in range(self.dimension):
             step = 6e-6 * np.maximum(1.0, np.abs(at[:, k]))
             up, down = at.copy(), at.copy()
             up[:, k] += step
             down[:, k] -= step
-            out[:, k] = (f(up) - f(down)) / (up[:, k] - down[:, k])
-        return out
+            rise = f(up) - f(down)
+            yield rise / (up[:, k] - down[:, k]).reshape(-1, *(1,) * (rise.ndim - 1))
 
     def fingerprint(self) -> str:
         parts = [self._v, self._u, self._grad_v, self._grad_u]

@@ -11,6 +11,7 @@ Source: Mei, Montanari & Nguyen (2018), eq. (3), with their Gaussian data.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,66 +68,74 @@ class RampsOnGaussians(Energy):
 
 
 class PreparedRamps:
-    """The risk at fixed neurons."""
+    """The risk at fixed neurons, with what each class knows of one neuron alone."""
 
     def __init__(self, energy: RampsOnGaussians, points: np.ndarray) -> None:
-        self._energy, self._points = energy, points
+        self.energy, self.points = energy, points
+
+    @cached_property
+    def spreads(self) -> list[np.ndarray]:
+        """(b, σ) of ⟨w, x⟩ + b in each class, (n, 2)."""
+        return [_mean_and_deviation(self.points, v) for v in self.energy.variances]
+
+    @cached_property
+    def singles(self) -> list[np.ndarray]:
+        """V/a and its slopes in b and σ²/2 from each class, (n, 3)."""
+        both = zip(self.energy.targets, self.spreads, strict=True)
+        return [-0.5 * y * np.stack(_ramp_means(spread), axis=1) for y, spread in both]
 
     def field(self, weights: np.ndarray) -> RampField:
-        return RampField(self._energy, self._points, np.asarray(weights, dtype=np.float64))
+        return RampField(self, np.asarray(weights, dtype=np.float64))
 
 
 class RampField:
     """Risk, first variation and gradient at one measure of neurons."""
 
-    def __init__(self, energy: RampsOnGaussians, points: np.ndarray, weights: np.ndarray) -> None:
-        self._energy, self._points, self._weights = energy, points, weights
+    def __init__(self, prepared: PreparedRamps, weights: np.ndarray) -> None:
+        self._prepared, self._weights = prepared, weights
 
     @property
     def risk(self) -> float:
         # 1 + ∫(2 V + ∫U dρ) dρ = 1 + ∫(V + Ψ) dρ.
-        single = 0.5 * sum(
-            -y * _ramp_means(self._points, variance)[0]
-            for y, variance in zip(self._energy.targets, self._energy.variances, strict=True)
-        )
-        confining = self._points[:, 0] * single
+        p = self._prepared
+        confining = p.points[:, 0] * sum(single[:, 0] for single in p.singles)
         return float(1.0 + self._weights @ (confining + self.first_variation()))
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
-        at = self._points if points is None else as_points(points, self._energy.dimension)
-        return np.asarray(at[:, 0] * self._pull(at, False)[:, 0])
+        at = self._at(points)
+        return np.asarray(at.points[:, 0] * self._pull(at, False)[:, 0])
 
     def gradient(self, points: np.ndarray | None = None) -> np.ndarray:
-        at = self._points if points is None else as_points(points, self._energy.dimension)
+        at = self._at(points)
         slopes = self._pull(at, True)
-        slopes[:, 1:] *= at[:, :1]
+        slopes[:, 1:] *= at.points[:, :1]
         return slopes
 
-    def _pull(self, at: np.ndarray, with_slopes: bool) -> np.ndarray:
+    def _at(self, points: np.ndarray | None) -> PreparedRamps:
+        return self._prepared if points is None else self._prepared.energy.prepare(points)
+
+    def _pull(self, at: PreparedRamps, with_slopes: bool) -> np.ndarray:
         """Ψ/a at the points ``at`` and, with slopes, its derivatives in b and w."""
         from wflow.kernels.pairs.ramps import ramp_pairs
 
-        charges = self._weights * self._points[:, 0]
-        out = np.zeros((at.shape[0], self._energy.dimension if with_slopes else 1))
-        n = self._points.shape[0]
-        for y, variance in zip(self._energy.targets, self._energy.variances, strict=True):
-            single = -0.5 * y * np.stack(_ramp_means(at, variance), axis=1)
-            own, other = (
-                _mean_and_deviation(at, variance),
-                _mean_and_deviation(self._points, variance),
-            )
-            for i in range(0, at.shape[0], BLOCK_ROWS):
+        here = self._prepared
+        points, energy, m = here.points, here.energy, at.points.shape[0]
+        charges = self._weights * points[:, 0]
+        out = np.zeros((m, energy.dimension if with_slopes else 1))
+        classes = zip(energy.variances, at.singles, at.spreads, here.spreads, strict=True)
+        for variance, single, own, other in classes:
+            for i in range(0, m, BLOCK_ROWS):
                 rows = slice(i, i + BLOCK_ROWS)
-                w = at[rows, 2:] * variance
-                covariance = w @ self._points[:, 2:].T
+                w = at.points[rows, 2:] * variance
+                covariance = w @ points[:, 2:].T
                 sums = np.zeros((w.shape[0], 3))
-                orthants = np.empty((w.shape[0], n) if with_slopes else (0, 0))
+                orthants = np.empty((w.shape[0], len(points)) if with_slopes else (0, 0))
                 ramp_pairs(own[rows], other, covariance, charges, with_slopes, sums, orthants)
                 sums = single[rows] + 0.5 * sums
                 out[rows, 0] += sums[:, 0]
                 if with_slopes:
                     out[rows, 1] += sums[:, 1]
-                    pulled = orthants @ self._points[:, 2:]
+                    pulled = orthants @ points[:, 2:]
                     out[rows, 2:] += sums[:, 2:] * w + 0.5 * variance * pulled
         return out
 
@@ -137,13 +146,11 @@ def _mean_and_deviation(points: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return np.stack([points[:, 1], np.maximum(sigma, SMALLEST)], axis=1)
 
 
-def _ramp_means(
-    points: np.ndarray, variance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """E U₊, P(U > 0) and E δ(U)."""
+def _ramp_means(spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """E U₊, P(U > 0) and E δ(U) for (b, σ)."""
     from scipy.special import ndtr
 
-    b, sigma = _mean_and_deviation(points, variance).T
+    b, sigma = spread.T
     z = np.clip(b / sigma, -1e100, 1e100)
     density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
     inside = np.asarray(ndtr(z))
