@@ -13,19 +13,88 @@ estimate of L: Sommeijer, Shampine & Verwer, J. Comput. Appl. Math. 88 (1998) 31
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.kernels.grid.sums import advance
-from wflow.solvers.grid.parts.explicit_transport import POSITIVE, TransportMethod, stiffness
-from wflow.solvers.grid.parts.problem import GridProblem
-from wflow.solvers.method import Arrays, Step, register
+from wflow.kernels.grid.muscl import muscl_tendency
+from wflow.kernels.grid.sums import advance, size_and_change
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
+from wflow.solvers.method import Arrays, Step, Tolerance, register
 from wflow.tools.checks import non_negative
 
+POSITIVE = 0.4999
+"""Largest dt·Σv/w at which a cell cannot lose more than it holds, with room for rounding."""
 STABLE, TOO_STIFF, FORGET = 1.7, 2.2, 0.98
 """dt·L aimed at, dt·L refused, and the memory of L a step."""
+
+
+@dataclass(frozen=True)
+class TransportMethod(GridMethod):
+    """Explicit finite volumes along −∇Ψ_λ; ``cfl`` is the part of a cell that may leave in a step, at most ½."""
+
+    cfl: float = 0.45
+
+    preserves = frozenset({"mass", "positive", "energy"})
+
+    def __post_init__(self) -> None:
+        if not 0 < non_negative("cfl", self.cfl) <= 0.5:
+            raise InputError(f"cfl = {self.cfl}: must be in (0, 0.5], the bound for positivity")
+
+    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+        if flow.temperature > 0:
+            raise InputError(
+                f"method '{self.name}' has no diffusion: use 'scharfetter-gummel' for temperature > 0"
+            )
+        return super().prepare(flow, measure, tolerance, seed)
+
+    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
+        carry = super().init(problem, t, y)
+        rates = self.rates(problem, t, y["density"], carry["potential"])
+        return carry | rates | {"stiffness": np.array(0.0)}
+
+    def first_step(self, problem: GridProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return self.limit(carry)
+
+    def rates(self, problem: GridProblem, t: float, rho: np.ndarray, psi: np.ndarray) -> Arrays:
+        """The tendency and the outflow as a carry."""
+        rate, outflow = self.tendency(problem, t, rho, psi)
+        return {"rate": rate, "outflow": np.array(outflow)}
+
+    def tendency(
+        self,
+        problem: GridProblem,
+        t: float,
+        rho: np.ndarray,
+        psi: np.ndarray,
+        out: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, float]:
+        """dρ/dt, and the largest rate at which a cell empties."""
+        out = np.empty_like(rho) if out is None else out
+        box = problem.box_shape
+        outflow = muscl_tendency(
+            rho.reshape(box),
+            psi.reshape(box),
+            problem.axes,
+            problem.moves,
+            problem.periodic,
+            problem.flow.schedule(t),
+            self.sharpness(),
+            out.reshape(box),
+        )
+        return out, outflow
+
+    def sharpness(self) -> float:
+        """θ of the slope limiter; 0 is first-order upwind."""
+        return 0.0
+
+    def limit(self, carry: Arrays) -> float:
+        """The step at which the fastest cell loses the part ``cfl``."""
+        outflow = float(carry["outflow"])
+        return self.cfl / outflow if outflow > 0 else math.inf
 
 
 @register
@@ -44,12 +113,11 @@ class Muscl(TransportMethod):
         if not 1 <= non_negative("theta", self.theta) <= 2:
             raise InputError(f"theta = {self.theta}: must be in [1, 2]; 2 is the sharpest")
 
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        return super().init(problem, t, y) | {"stiffness": np.array(0.0)}
+    def sharpness(self) -> float:
+        return float(self.theta)
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        rho, carry = y["density"], self.known(problem, t, y, carry)
-        rate0, outflow = carry["rate"], float(carry["outflow"])
+        rho, rate0, outflow = y["density"], carry["rate"], float(carry["outflow"])
         if h * outflow > POSITIVE:
             return Step.refused(y, carry, "CFL bound", self.cfl / outflow)
         stage = advance(rho, rho, rate0, h, 1.0, problem.room("stage"))
@@ -66,10 +134,15 @@ class Muscl(TransportMethod):
         done = problem.accept(h, y, carry, new, after)
         if done.status == "refused":
             return done
-        stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))
+        stiff = max(stiff, FORGET * float(carry["stiffness"]))
         after |= self.rates(problem, t + h, new, after["potential"])
-        limit = self.limit(after)
-        if stiff > 0:
-            limit = min(limit, STABLE / stiff)
         after["stiffness"] = np.array(stiff)
-        return replace(done, limit=limit)
+        return replace(
+            done, limit=min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
+        )
+
+
+def stiffness(problem: GridProblem, h: float, rate0: np.ndarray, rate1: np.ndarray) -> float:
+    """‖ρ̇₁ − ρ̇₀‖/(h‖ρ̇₀‖); 0 at rest."""
+    moved, changed = size_and_change(rate0, rate1, problem.widths, problem.areas)
+    return changed / (h * moved) if moved > 0 and h > 0 else 0.0

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wflow.kernels.grid.sums import advance
-from wflow.solvers.grid.parts.explicit_transport import POSITIVE, TransportMethod, stiffness
+from wflow.solvers.grid.muscl import POSITIVE, TransportMethod, stiffness
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
@@ -31,12 +31,8 @@ class Upwind(TransportMethod):
     order = 1
     order_in_space = 1
 
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        return super().init(problem, t, y) | {"stiffness": np.array(0.0)}
-
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        rho, carry = y["density"], self.known(problem, t, y, carry)
-        outflow = float(carry["outflow"])
+        rho, outflow = y["density"], float(carry["outflow"])
         if h * outflow > POSITIVE:
             return Step.refused(y, carry, "CFL bound", self.cfl / outflow)
         new = advance(rho, rho, carry["rate"], h, 1.0)
@@ -48,7 +44,7 @@ class Upwind(TransportMethod):
         stiff = stiffness(problem, h, carry["rate"], after["rate"])
         if h * stiff > TOO_STIFF:
             return Step.refused(y, carry, "stability of diffusion", min(STABLE / stiff, 0.9 * h))
-        stiff = max(stiff, FORGET * float(carry.get("stiffness", 0.0)))
+        stiff = max(stiff, FORGET * float(carry["stiffness"]))
         after["stiffness"] = np.array(stiff)
         limit = min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
         return replace(done, limit=limit)
