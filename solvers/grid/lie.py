@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from wflow.errors import InputError
-from wflow.solvers.grid.parts.operator_splitting import Composition
+from wflow.solvers.grid.parts.operator_splitting import OperatorSplitting
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
 
 @register
 @dataclass(frozen=True)
-class Lie(Composition):
+class Lie(OperatorSplitting):
     """One transport with diffusion and one reaction; ``first`` is "transport" or "reaction"."""
 
     first: str = "transport"

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from wflow.errors import InputError
+from wflow.solvers.grid.parts.problem import check_one_axis, check_start
+from wflow.solvers.grid.parts.quantile_energy import spread
 from wflow.solvers.method import Arrays, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.particles.runge_kutta import RungeKutta
@@ -31,13 +31,10 @@ class QuantileProblem(ParticleProblem):
     def __init__(
         self, flow: Any, measure: Any, tolerance: Tolerance, seed: int, cells: int
     ) -> None:
+        check_start(flow, measure)
         super().__init__(flow, measure.to_particles(cells), tolerance, seed)
         self.view = view_of(measure)
         self.edges = measure.edges[0]
-        if self.edges[0] < self.low[0] or self.edges[-1] > self.high[0]:
-            raise InputError(
-                f"the grid leaves the energy's domain {flow.energy.bounds.tolist()}: move its bounds inside"
-            )
         self.low, self.high = self.edges[:1], self.edges[-1:]
         self.bounded = True
 
@@ -64,27 +61,5 @@ class Quantiles(RungeKutta):
             raise InputError(
                 "method 'quantiles' has no diffusion: use 'scharfetter-gummel' for temperature > 0"
             )
-        if measure.dimension != 1 or measure.periodic[0]:
-            raise InputError(
-                f"method 'quantiles' works on 1 axis with walls and the grid has {measure.dimension}, "
-                f"periodic: {', '.join(str(p) for p in measure.periodic)}: use 'muscl'"
-            )
+        check_one_axis(self.name, measure, "muscl")
         return QuantileProblem(flow, measure, tolerance, seed, self.cells)
-
-
-def spread(positions: np.ndarray, masses: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Cell averages of masses spread evenly between the midpoints of neighbouring positions.
-
-    >>> spread(np.array([0.5, 1.5]), np.array([0.5, 0.5]), np.array([0.0, 1.0, 2.0])).tolist()
-    [0.5, 0.5]
-    """
-    order = np.argsort(positions, kind="stable")
-    x, m = positions[order], masses[order]
-    middle = 0.5 * (x[1:] + x[:-1])
-    ends = np.concatenate([[2 * x[0] - middle[0]], middle, [2 * x[-1] - middle[-1]]])
-    ends = np.clip(ends, edges[0], edges[-1])
-    total = np.concatenate([[0.0], np.cumsum(m)])
-    inside = np.interp(edges, ends, total)
-    # Bins that have met at a wall lie in the wall's cell.
-    inside[0], inside[-1] = 0.0, total[-1]
-    return np.asarray(np.diff(inside) / np.diff(edges))

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from wflow.solvers.grid.parts.operator_splitting import Composition
+from wflow.solvers.grid.parts.operator_splitting import OperatorSplitting
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
 
 @register
 @dataclass(frozen=True)
-class Strang(Composition):
+class Strang(OperatorSplitting):
     """Half a reaction, one transport with diffusion, half a reaction; ``transport`` names the method of the middle."""
 
     name = "strang"

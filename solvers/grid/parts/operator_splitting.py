@@ -1,6 +1,6 @@
-r"""What compositions of {transport with diffusion} 𝒯 and {birth–death} ℛ share: the parts, and an embedded error.
+r"""What splittings into {transport with diffusion} 𝒯 and {birth–death} ℛ share: the parts, and an embedded error.
 
-Drift and diffusion stay together (apart they break the no-flux wall). The embedded error compares the composition with
+Drift and diffusion stay together (apart they break the no-flux wall). The embedded error compares the product with
 the sum of what the parts do by themselves,
 
 .. math:: \mathcal C(h)\rho - \bigl[\mathcal R_0(h)\rho + (\mathcal T(h)\sigma - \sigma)\bigr],
@@ -24,7 +24,7 @@ from wflow.solvers.method import Arrays, Step, Tolerance, get_method, in_halves
 
 
 @dataclass(frozen=True)
-class Composition(GridMethod):
+class OperatorSplitting(GridMethod):
     """A product of flows of the parts; ``transport`` names the grid method for drift and diffusion.
 
     "auto" is ``muscl`` at τ = 0 and ``scharfetter-gummel`` above.

@@ -29,15 +29,10 @@ class GridProblem:
     """
 
     transport: GridMethod
-    """The method of a composition's transport, which made this problem."""
+    """The method of an operator splitting's transport, which made this problem."""
 
     def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance) -> None:
-        if flow.energy.dimension != measure.dimension:
-            raise InputError(
-                f"the grid has {measure.dimension} axes and the energy {flow.energy.dimension} coordinates "
-                f"({', '.join(flow.energy.coordinates)}): give one axis a coordinate"
-            )
-        check_mass(measure)
+        check_start(flow, measure)
         if flow.energy.needs_density and not measure.uniform:
             raise InputError(
                 f"{type(flow.energy).__name__} works on uniform grids and the cells differ in width: take equal cells"
@@ -46,13 +41,6 @@ class GridProblem:
         self.grid = measure
         self.tolerance = tolerance
         points = measure.points()
-        low = np.array([e[0] for e in measure.edges])
-        if (low < flow.energy.bounds[:, 0]).any() or (
-            np.array([e[-1] for e in measure.edges]) > flow.energy.bounds[:, 1]
-        ).any():
-            raise InputError(
-                f"the grid leaves the energy's domain {flow.energy.bounds.tolist()}: move its bounds inside"
-            )
         self.volumes = np.ascontiguousarray(measure.volumes)
         self.flat_volumes = self.volumes.ravel()
         # Copies: a kernel is compiled once more for arrays that are read-only.
@@ -67,9 +55,7 @@ class GridProblem:
         ends = [np.array([0.0, 1.0])] * missing + list(measure.edges)
         self.periodic = np.array([False] * missing + list(measure.periodic))
         self.axes = cast(Axes, tuple(map(axis_geometry, ends, self.periodic.tolist())))
-        mobile = getattr(flow, "mobile", None)
-        mobile = np.ones(measure.dimension) if mobile is None else np.asarray(mobile)
-        self.moves = np.array([False] * missing + [bool(m) for m in mobile])
+        self.moves = np.array([False] * missing + [bool(m) for m in flow.mobile])
         self.moves &= np.array(self.box_shape) > 1
         self._prepared = flow.energy.prepare(points)
         self._fixed = flow.ridge_potential(points)
@@ -197,10 +183,30 @@ class GridMethod(Method):
         return problem.state(y["density"])
 
 
-def check_mass(measure: Any) -> None:
-    """Refuse a start without mass."""
+def check_start(flow: GradientFlow, measure: Any) -> None:
+    """Refuse a grid that the energy does not fit, and a start without mass."""
+    energy, axes = flow.energy, measure.dimension
+    if energy.dimension != axes:
+        raise InputError(
+            f"the grid has {axes} {'axis' if axes == 1 else 'axes'} and the energy {energy.dimension} coordinates "
+            f"({', '.join(energy.coordinates)}): give one axis a coordinate"
+        )
     if not measure.mass > 0:
         raise InputError("the start has mass 0: give a density that is positive somewhere")
+    low, high = np.array([(edges[0], edges[-1]) for edges in measure.edges]).T
+    if (low < energy.bounds[:, 0]).any() or (high > energy.bounds[:, 1]).any():
+        raise InputError(
+            f"the grid leaves the energy's domain {energy.bounds.tolist()}: move its bounds inside"
+        )
+
+
+def check_one_axis(method: str, measure: Any, instead: str) -> None:
+    """Refuse what cannot be cut into cells of fixed mass: several axes, and a ring."""
+    if measure.dimension != 1 or measure.periodic[0]:
+        raise InputError(
+            f"method '{method}' works on 1 axis with walls and the grid has {measure.dimension}, "
+            f"periodic: {', '.join(str(p) for p in measure.periodic)}: use '{instead}'"
+        )
 
 
 def energy_rises(before: Arrays, after: Arrays) -> bool:

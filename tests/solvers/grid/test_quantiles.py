@@ -9,7 +9,7 @@ import wflow
 from wflow import GradientFlow, GridDensity, solve
 from wflow.energies import PairEnergy
 from wflow.errors import InputError
-from wflow.solvers.grid.quantiles import spread
+from wflow.solvers.grid.parts.quantile_energy import spread
 
 
 def test_a_well_contracts_exactly():
