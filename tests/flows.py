@@ -1,6 +1,9 @@
 """Energies, flows and starts that many tests stand on, and how they measure an order."""
 
+import math
+
 import numpy as np
+from scipy.special import erf
 
 from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.flow import GradientFlow
@@ -64,3 +67,33 @@ def orders(errors):
     found = np.log2(errors[:-1] / errors[1:])
     print("errors", errors.tolist(), "orders", found.tolist())
     return found
+
+
+def three_point_laplacian(widths, ring):
+    """The three-point Laplacian of cell averages with walls or on a ring, (n, n)."""
+    n = widths.size
+    a = np.zeros((n, n))
+    for i in range(n if ring else n - 1):
+        j = (i + 1) % n
+        if i == j:
+            continue
+        gap = 0.5 * (widths[i] + widths[j])
+        a[i, j] += 1 / (gap * widths[i])
+        a[i, i] -= 1 / (gap * widths[i])
+        a[j, i] += 1 / (gap * widths[j])
+        a[j, j] -= 1 / (gap * widths[j])
+    return a
+
+
+def heat(edges, variance, at=0.3):
+    """Cell averages of N(at, variance) folded at the walls of [0, 1]: the exact solution of the heat equation."""
+    mirrors = [s * at + 2 * k for k in range(-4, 5) for s in (1, -1)]
+    cdf = sum(0.5 * (1 + erf((edges - m) / math.sqrt(2 * variance))) for m in mirrors)
+    return np.diff(cdf) / np.diff(edges)
+
+
+def still(temperature, dimension=1):
+    """No energy at all: the flow is the heat equation."""
+    return GradientFlow(
+        PairEnergy(lambda x: 0.0 * x[..., 0], dimension=dimension), temperature=temperature
+    )

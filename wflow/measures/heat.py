@@ -5,12 +5,11 @@ r"""Diffusion exact in time on a uniform grid: the heat semigroup of the cell av
 
 with :math:`\lambda = (4/h^2)\sin^2(\pi k/2n)` between walls and :math:`(4/h^2)\sin^2(\pi k/n)` on a ring.
 
-A building block and no method of its own: alone it would take flows without any drift only, and split from a drift it
-breaks the balance at a no-flux wall, which ``scharfetter-gummel`` keeps. With the symbol of the three-point difference
-the semigroup is a Markov matrix, positive at every t; k² would be more accurate and negative beside steep fronts. What
-is left of negative values is rounding, some 1e-16 of the largest density: it is clipped and the mass put back by one
-factor.
-On graded grids use ``crank-nicolson``.
+An operation on densities (``GridDensity.diffused``) and no method: alone it would take flows without any drift only,
+and split from a drift it breaks the balance at a no-flux wall, which ``scharfetter-gummel`` keeps. With the symbol of
+the three-point difference the semigroup is a Markov matrix, positive at every t; k² would be more accurate and negative
+beside steep fronts. What is left of negative values is rounding, some 1e-16 of the largest density: it is clipped and
+the mass put back by one factor. On graded grids use ``crank-nicolson``.
 """
 
 from __future__ import annotations
