@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -37,11 +38,14 @@ class GradientFlow:
     frozen : names of the coordinates that do not move (output weights that are not trained, say)
     reaction_rate : α ≥ 0, birth–death
     schedule : ξ > 0, a number or a function of time
+    observations : further energies by the name of a series, which ends in ``_risk``: their risk is reported with every
+        frame and moves nothing; that of held-out data, say
 
     Raises
     ------
     InputError
-        for a negative or non-finite constant, and for τ > 0 where the energy refuses it (d = ∞)
+        for a negative or non-finite constant, for τ > 0 where the energy refuses it (d = ∞), and for observations of
+        other names or of another dimension
 
     Source: Mei, Montanari & Nguyen (2018) and Rotskoff, Jelassi, Bruna & Vanden-Eijnden (2019), in one convention;
     docs/conventions.md maps their constants to it.
@@ -61,6 +65,7 @@ class GradientFlow:
         frozen: Sequence[str] = (),
         reaction_rate: float = 0.0,
         schedule: Schedule = 1.0,
+        observations: Mapping[str, Energy] | None = None,
     ) -> None:
         if not isinstance(energy, Energy):
             raise InputError(
@@ -80,6 +85,17 @@ class GradientFlow:
                     "schedule 0: nothing would move; give a positive number or function"
                 )
         self._schedule = schedule
+        self.observations = dict(observations or {})
+        for name, other in self.observations.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]*_risk", name):
+                raise InputError(
+                    f"observation '{name}': a series of its own needs a name in lower case that ends in _risk, "
+                    "test_risk say"
+                )
+            if not isinstance(other, Energy) or other.dimension != energy.dimension:
+                raise InputError(
+                    f"observation '{name}' is {other!r}: give an energy of {energy.dimension} coordinates"
+                )
         self.origin: dict[str, object] = {}
         """Which system and parameters this flow came from, written into its files; empty for a user's own."""
         everything = energy.coordinates
@@ -143,8 +159,15 @@ class GradientFlow:
             weights, density.ravel(), self.energy.reference_log_volume(points)
         )
 
+    def observe(self, points: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+        """The risk of every observation at a measure given by points (n, D) and weights (n,)."""
+        return {
+            name: float(energy.prepare(points).field(weights).risk)
+            for name, energy in self.observations.items()
+        }
+
     def fingerprint(self) -> str:
-        """A digest of the whole equation."""
+        """A digest of the whole equation and of what is observed."""
         h = hashlib.sha256(self.energy.fingerprint().encode())
         constants = (self.temperature, self.ridge, tuple(self.ridge_mask), self.reaction_rate)
         h.update(repr(constants).encode())
@@ -152,6 +175,8 @@ class GradientFlow:
             h.update(self.mobile.tobytes())
         s = self._schedule
         h.update((of_function(s) if callable(s) else repr(s)).encode())
+        for name, energy in sorted(self.observations.items()):
+            h.update(f"{name} {energy.fingerprint()}".encode())
         return h.hexdigest()[:24]
 
     def __repr__(self) -> str:

@@ -65,6 +65,7 @@ class QuantileJkoProblem:
             "second_moment": second,
             "transport_dissipation": self.energy.dissipation(x),
             "reaction_dissipation": 0.0,
+            **self.flow.observe(self.energy.points(x), m),
         }
 
     def fields(self, y: Arrays) -> Arrays:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,16 @@ from wflow.kernels.sgd.blocked import sgd, sgd_plain
 from wflow.solvers.method import Arrays
 from wflow.views import ParticleView, View
 
+Observe = Callable[[np.ndarray, np.ndarray], dict[str, float]]
+"""Points and weights of a measure ↦ further scalars of a frame."""
+
 
 class NetworkProblem(ABC):
     """N neurons of a system's model, with its sample stream and its population risk.
 
     ``schedule`` is ξ(t) on the system's clock. The ridge
-    acts on the coordinates ``ridge_on`` (all if None), and those in ``frozen`` are not trained.
+    acts on the coordinates ``ridge_on`` (all if None), and those in ``frozen`` are not trained. ``observe`` gives what
+    is reported with every frame beside the risk.
     """
 
     def __init__(
@@ -35,8 +39,9 @@ class NetworkProblem(ABC):
         seed: int,
         ridge_on: Sequence[str] | None = None,
         frozen: Sequence[str] = (),
+        observe: Observe = lambda points, weights: {},
     ) -> None:
-        self.model = model
+        self.model, self._observe = model, observe
         self.schedule = schedule
         self.temperature, self.ridge, self.seed = temperature, ridge, seed
         self.energy = model.risk_energy()
@@ -90,6 +95,7 @@ class NetworkProblem(ABC):
             "free_energy": math.nan if self.temperature > 0 else free,
             "mass": 1.0,
             "second_moment": float(squares.sum()),
+            **self._observe(theta, weights),
         }
 
     def fields(self, y: Arrays) -> Arrays:

@@ -83,6 +83,7 @@ class ParticleProblem:
             "second_moment": float(w @ (x**2).sum(axis=1)),
             "transport_dissipation": transport,
             "reaction_dissipation": self.flow.reaction_rate * variance,
+            **self.flow.observe(x, w),
         }
 
     def shares(self, x: np.ndarray, w: np.ndarray) -> tuple[float, float]:

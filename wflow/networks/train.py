@@ -155,6 +155,7 @@ def _task(
         seed=about["seed"],
         ridge_on=system.ridge_on,
         frozen=system.frozen(),
+        observe=flow.observe,
     )
     return Task(problem, method, problem.energy)
 

@@ -28,6 +28,11 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
     name = a.get("system") or "user flow"
     figure.suptitle(f"{name} · {a.get('method', '')}", fontsize=11)
     _curve(left, solution, "risk", BLUE, "risk R [loss]")
+    others = [k for k in solution.series if k.endswith("_risk")]
+    for name, colour in zip(others, (ORANGE, GREY) * len(others), strict=False):
+        left.plot(solution.t, solution.series[name], "s--", ms=4, lw=1.2, color=colour, label=name)
+    if others:
+        left.legend(fontsize=7, frameon=False)
     free = solution.series.get("free_energy", np.array([np.nan]))
     if np.isfinite(free).any():
         _curve(middle, solution, "free_energy", ORANGE, "free energy F [loss]")

@@ -205,7 +205,9 @@ class Solution:
             ]
             if key in s
         )
-        names = [n for n in ("risk", "free_energy", "mass", "second_moment") if n in self.series]
+        others = [n for n in self.series if n.endswith("_risk")]
+        known = ("risk", *others, "free_energy", "mass", "second_moment")
+        names = [n for n in known if n in self.series]
         lines = [head, f"{'done' if self.success else 'FAILED'}: {self.message} ({cost})"]
         lines.append("".join(f"{n:>15}" for n in ["t", *names]))
         shown = range(self.t.size)

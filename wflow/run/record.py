@@ -24,6 +24,7 @@ from wflow.views import Fields
 QUANTITIES = {
     "risk": Quantity("loss", "risk R = E l(y, f)"),
     "free_energy": Quantity("loss", "free energy F = R/2 + ridge + temperature * entropy"),
+    "test_risk": Quantity("loss", "risk on the held-out samples"),
     "mass": Quantity("1", "total mass"),
     "minimum": Quantity("1", "smallest density or weight"),
     "second_moment": Quantity("parameter^2", "integral of |theta|^2"),
@@ -36,6 +37,12 @@ QUANTITIES = {
     "h": Quantity("time", "step size"),
     "error": Quantity("tolerance", "estimated error of the step in units of the tolerance"),
 }
+
+
+def quantity(name: str) -> Quantity:
+    """Unit and meaning of a series."""
+    unnamed = Quantity("loss" if name.endswith("_risk") else "1", name)
+    return QUANTITIES.get(name, unnamed)
 
 
 @dataclass
@@ -116,8 +123,8 @@ def layout(problem: Problem, state: State, n_frames: int) -> Layout:
     view, arrays, saved = problem.view, state.arrays(), problem.fields(state.y)
     return Layout(
         n_frames=n_frames,
-        series={k: QUANTITIES.get(k, Quantity("1", k)) for k in observed},
-        step_series={k: QUANTITIES.get(k, Quantity("1", k)) for k in step_row(problem, state)}
+        series={k: quantity(k) for k in observed},
+        step_series={k: quantity(k) for k in step_row(problem, state)}
         | {
             name: Quantity("time", f"time in the step at which {event.name}; NaN if it is not")
             for name, event in zip(state.watch.columns(), state.watch.events, strict=True)

@@ -69,6 +69,10 @@ class System(ABC):
     def energy(self) -> Energy:
         """The risk as a functional of a measure."""
 
+    def observations(self) -> Mapping[str, Energy]:
+        """Further energies whose risk every run reports, by the name of its series, which ends in ``_risk``."""
+        return {}
+
     def schedule(self) -> Schedule:
         """ξ(t) on the system's own clock."""
         return 1.0
@@ -101,6 +105,7 @@ class System(ABC):
             frozen=self.frozen(),
             reaction_rate=reaction_rate,
             schedule=self.clocked(decay),
+            observations=self.observations(),
         )
         flow.origin = {
             "system": self.name,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from wflow.errors import InputError
 from wflow.systems.catalogue import system
-from wflow.systems.shared.data import NETWORK_PARAMETERS, DataSystem, standardise
+from wflow.systems.shared.data import NETWORK_PARAMETERS, DataSystem, Samples
 from wflow.systems.shared.tables import read_table
 from wflow.tools.parameters import Parameter
 
@@ -41,6 +39,11 @@ class Dataset(DataSystem):
         if self.path is None:
             raise InputError("system 'dataset' needs path=, an NPZ, CSV or HDF5 file")
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        x, y = read_table(Path(self.path))
-        return (standardise(x) if x.ndim == 2 and self.scaled == "yes" else x), y
+    def read(self) -> Samples:
+        return read_table(Path(self.path))
+
+    def read_other(self, path: Path) -> Samples:
+        return read_table(path)
+
+    def scales(self) -> bool:
+        return bool(self.scaled == "yes")

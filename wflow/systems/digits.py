@@ -10,7 +10,6 @@ from wflow.systems.shared.data import (
     NETWORK_PARAMETERS,
     DataSystem,
     labels_to_targets,
-    standardise,
     task_parameter,
 )
 
@@ -32,4 +31,4 @@ class Digits(DataSystem):
                 "system 'digits' needs scikit-learn: python -m pip install 'wflow[digits]'"
             ) from None
         bunch = load_digits()
-        return standardise(bunch.data), labels_to_targets(bunch.target, self.task)
+        return bunch.data, labels_to_targets(bunch.target, self.task)

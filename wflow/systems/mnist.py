@@ -15,8 +15,8 @@ from wflow.systems.catalogue import system
 from wflow.systems.shared.data import (
     NETWORK_PARAMETERS,
     DataSystem,
+    Samples,
     labels_to_targets,
-    standardise,
     task_parameter,
 )
 from wflow.tools.parameters import Parameter
@@ -45,8 +45,12 @@ class Mnist(DataSystem):
         if self.path is None:
             raise InputError("system 'mnist' needs path=, the folder with the IDX files")
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        folder = Path(self.path)
+    def read(self) -> Samples:
+        x, y = self.read_other(Path(self.path))
+        keep = self.samples or y.size
+        return x[:keep], y[:keep]
+
+    def read_other(self, folder: Path) -> Samples:
         if not folder.is_dir():
             raise InputError(f"path {folder}: no such folder; give the one with the IDX files")
         images = [_read_idx(p) for p in _find(folder, "images-idx3-ubyte")]
@@ -58,9 +62,7 @@ class Mnist(DataSystem):
                 f"{folder}: images {told[0]} and labels {told[1]} do not belong together: download MNIST again"
             )
         x, y = np.concatenate(images), np.concatenate(labels)
-        keep = self.samples or x.shape[0]
-        pixels = x[:keep].reshape(min(keep, x.shape[0]), -1)
-        return standardise(pixels.astype(np.float64)), labels_to_targets(y[:keep], self.task)
+        return x.reshape(x.shape[0], -1), labels_to_targets(y, self.task)
 
 
 def _find(folder: Path, ending: str) -> list[Path]:

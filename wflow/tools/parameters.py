@@ -14,7 +14,7 @@ from wflow.errors import InputError, unknown
 class Parameter:
     """A parameter: default, meaning, published value, and what is allowed.
 
-    ``kind`` is float, int, str or "dimension" (an integer ≥ 1 or inf).
+    ``kind`` is float, int, str, "dimension" (an integer ≥ 1 or inf) or "share" (a number in (0, 1), or a file's path).
     """
 
     name: str
@@ -33,9 +33,9 @@ class Parameter:
         >>> Parameter("delta", 0.8, "spread", low=0, high=1).parse("0.5")
         0.5
         """
-        if self.kind is str:
-            if self.default is None and value is None:
-                return None
+        if value is None and self.default is None:
+            return None
+        if self.kind is str or (self.kind == "share" and not _is_number(value)):
             return self._choice(value)
         number = self._number(value)
         if self.kind == "dimension":
@@ -43,6 +43,8 @@ class Parameter:
             if number != math.inf and not (number >= 1 and number % 1 == 0):
                 raise self._refuse(value, "an integer >= 1 or inf")
             return number if number == math.inf else int(number)
+        if self.kind == "share" and not 0 < number < 1:
+            raise self._refuse(value, self.allowed())
         if self.kind is int:
             if not abs(number) < 2**53 or number != int(number):
                 raise self._refuse(value, "an integer below 2^53")
@@ -60,6 +62,8 @@ class Parameter:
             return " or ".join(f'"{c}"' for c in self.choices)
         if self.kind == "dimension":
             return "integer >= 1 or inf"
+        if self.kind == "share":
+            return "a number in (0, 1) or a path"
         if self.kind is str:
             return "text"
         left = "(" if self.open_low or self.low == -math.inf else "["
@@ -83,6 +87,14 @@ class Parameter:
 
     def _refuse(self, value: Any, wanted: str) -> InputError:
         return InputError(f"parameter {self.name} = {value!r}: expected {wanted} ({self.meaning})")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def read_parameters(

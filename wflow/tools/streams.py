@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-PURPOSES = {"labels": 1, "inputs": 2, "start": 3, "directions": 4, "noise": 5, "order": 6}
+PURPOSES = {
+    "labels": 1,
+    "inputs": 2,
+    "start": 3,
+    "directions": 4,
+    "noise": 5,
+    "order": 6,
+    "split": 7,
+}
 
 
 def stream(seed: int, purpose: str, counter: int = 0) -> np.random.Generator:

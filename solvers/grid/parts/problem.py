@@ -160,10 +160,12 @@ class GridProblem:
         rho, flow = y["density"], self.flow
         psi = carry["potential"] if "potential" in carry else self.potential(rho)[0]
         transport, variance = shares(self.grid, flow.mobile, flow.temperature, rho, psi)
+        masses = rho.ravel() * self.flat_volumes
         return self.monitor(y, carry) | {
-            "second_moment": float((rho.ravel() * self.flat_volumes) @ self._square),
+            "second_moment": float(masses @ self._square),
             "transport_dissipation": transport,
             "reaction_dissipation": flow.reaction_rate * variance,
+            **(flow.observe(self.grid.points(), masses) if flow.observations else {}),
         }
 
     def fields(self, y: Arrays) -> Arrays:

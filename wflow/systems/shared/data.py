@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,20 @@ from wflow.systems.catalogue import System
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
+Samples = tuple[np.ndarray, np.ndarray]
+"""Inputs (Q, d) and targets (Q,)."""
+
 LIMIT_SEED = 2**40
 """Seed of the flow's own neurons, apart from the small seeds that networks are trained with."""
 
 NETWORK_PARAMETERS = (
+    Parameter(
+        "test",
+        None,
+        "samples held out of training, whose risk is the series test_risk: a share of them, or a file",
+        "share",
+    ),
+    Parameter("test_seed", 0, "key of the split where test is a share", int, low=0),
     Parameter("activation", "tanh", "activation by name", str),
     Parameter(
         "loss",
@@ -40,33 +52,55 @@ class DataSystem(System):
     clock = 1.0
     t_end = 20.0
     sgd = {"n_neurons": 400, "step_size": 1e-3, "batch_size": 1}  # noqa: RUF012
-    _data: tuple[np.ndarray, np.ndarray] | None = None
 
     @abstractmethod
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
+    def read(self) -> Samples:
         """Inputs (Q, d) and targets (Q,), as they come."""
 
-    def data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets, checked and read once."""
-        if self._data is None:
-            x, y = self.read()
-            x, y = np.ascontiguousarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-            if x.ndim != 2 or y.shape != (x.shape[0],) or x.size == 0:
+    def read_other(self, path: Path) -> Samples:
+        """The same from a second file, to be held out."""
+        raise InputError(
+            f"test = '{path}': system '{self.name}' has no files; hold out a share, test=0.2 say"
+        )
+
+    def scales(self) -> bool:
+        """Whether inputs are centred and scaled to E|x|² = d, by the mean and the scale of those in training."""
+        return True
+
+    def data(self) -> Samples:
+        """Inputs and targets in training, checked, scaled and read once."""
+        return self._parts[0]
+
+    def held_out(self) -> Samples | None:
+        """Inputs and targets that are held out, on the scale of those in training; None without ``test``."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[Samples, Samples | None]:
+        (x, y), other = checked(*self.read()), None
+        if isinstance(self.test, float):
+            held = split(y.size, self.test, self.test_seed)
+            (x, y), other = (x[~held], y[~held]), (x[held], y[held])
+        elif self.test is not None:
+            other = checked(*self.read_other(Path(self.test)))
+            if other[0].shape[1] != x.shape[1]:
                 raise InputError(
-                    f"inputs of shape {x.shape} and targets of shape {y.shape}: expected (Q, d) and (Q,)"
+                    f"test = '{self.test}' has {other[0].shape[1]} inputs a sample and training has {x.shape[1]}: "
+                    "give a file with the same columns"
                 )
-            for what, values in (("inputs", x), ("targets", y)):
-                bad = np.argwhere(~np.isfinite(values))
-                if bad.size:
-                    raise InputError(
-                        f"the data hold NaN or infinity: {what}{bad[0].tolist()} is the first of {len(bad)}; "
-                        "fill them in or leave their rows out"
-                    )
-            self._data = (x, y)
-        return self._data
+        if self.scales():
+            other = other and (standardise(other[0], x), other[1])
+            x = standardise(x, x)
+        return (x, y), other
+
+    def observations(self) -> dict[str, FeatureEnergy]:
+        held = self.held_out()
+        return {} if held is None else {"test_risk": self._energy(*held)}
 
     def energy(self) -> FeatureEnergy:
-        x, y = self.data()
+        return self._energy(*self.data())
+
+    def _energy(self, x: np.ndarray, y: np.ndarray) -> FeatureEnergy:
         return FeatureEnergy(self.activation, x, y, loss=self.loss, charges=True, offset=True)
 
     def start_from(self, kind: str, n: int | None) -> Measure:
@@ -134,16 +168,50 @@ class DataNetwork:
         return neurons
 
 
-def standardise(x: np.ndarray) -> np.ndarray:
-    """Inputs less their mean, divided by one common scale so that E|x|² = d; constant inputs become 0.
+def checked(x: np.ndarray, y: np.ndarray) -> Samples:
+    """Inputs and targets as arrays of floats.
 
-    What is empty or not finite comes back as it is, for ``DataSystem.data`` to refuse.
+    Raises
+    ------
+    InputError
+        for other shapes than (Q, d) and (Q,), and for what is not finite
     """
-    if x.size == 0 or not np.isfinite(x).all():
-        return x
-    x = x - x.mean(axis=0)
-    scale = math.sqrt(float((x**2).mean()))
-    return x / scale if scale > 0 else x
+    x, y = np.ascontiguousarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if x.ndim != 2 or y.shape != (x.shape[0],) or x.size == 0:
+        raise InputError(
+            f"inputs of shape {x.shape} and targets of shape {y.shape}: expected (Q, d) and (Q,)"
+        )
+    for what, values in (("inputs", x), ("targets", y)):
+        bad = np.argwhere(~np.isfinite(values))
+        if bad.size:
+            raise InputError(
+                f"the data hold NaN or infinity: {what}{bad[0].tolist()} is the first of {len(bad)}; "
+                "fill them in or leave their rows out"
+            )
+    return x, y
+
+
+def split(size: int, share: float, seed: int) -> np.ndarray:
+    """Which of ``size`` samples are held out: ``share`` of them to the nearest whole number, drawn evenly.
+
+    >>> int(split(10, 0.3, seed=0).sum())
+    3
+    """
+    count = round(share * size)
+    if not 0 < count < size:
+        raise InputError(
+            f"test = {share:g} holds out {count} of {size} samples: leave one or more on either side"
+        )
+    held = np.zeros(size, dtype=bool)
+    held[stream(seed, "split").permutation(size)[:count]] = True
+    return held
+
+
+def standardise(x: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Inputs less the mean of ``like``, divided by the scale that gives it E|x|² = d; constant inputs become 0."""
+    mean = like.mean(axis=0)
+    scale = math.sqrt(float(((like - mean) ** 2).mean()))
+    return np.asarray((x - mean) / scale if scale > 0 else x - mean)
 
 
 def labels_to_targets(labels: np.ndarray, task: str) -> np.ndarray:
