@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.kernels.parallel import one_blas_thread
 from wflow.solvers.grid.parts.linearised_movement import Internal
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
@@ -83,6 +84,7 @@ class JkoEntropic(GridMethod):
     def control(self, problem: GridProblem) -> StepSize:
         return Fixed(self.step_size)
 
+    @one_blas_thread()
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         clock = h * problem.flow.schedule(t + h)
         if clock == 0 or not problem.moves.any():

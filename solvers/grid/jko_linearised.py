@@ -20,7 +20,8 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.solvers.grid.parts.linearised_movement import Box, Convex, Internal, solve
+from wflow.kernels.vectors import dot
+from wflow.solvers.grid.parts.linearised_movement import Convex, Internal, box_of, solve
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, Tolerance, in_halves, register
 from wflow.solvers.step_size import Fixed, StepSize
@@ -39,7 +40,7 @@ class JkoProblem(GridProblem):
     def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance) -> None:
         super().__init__(flow, measure, tolerance)
         self.internal = Internal(flow.temperature, flow.energy.local_stiffness)
-        self.box = Box(self)
+        self.box = box_of(self)
         self.at_rest = self.potential(np.zeros(measure.shape))[0].ravel()
         """Ψ_λ of the empty network."""
 
@@ -66,10 +67,10 @@ class JkoProblem(GridProblem):
         shape = self.volumes.shape
         if self.flow.energy.affine:
             return np.asarray(self.potential(change.reshape(shape))[0].ravel() - self.at_rest)
-        size = float(np.abs(change) @ self.flat_volumes)
+        size = dot(np.abs(change), self.flat_volumes)
         if size == 0:
             return np.zeros_like(change)
-        step = DIFFERENCE * float(density @ self.flat_volumes) / size
+        step = DIFFERENCE * dot(density, self.flat_volumes) / size
         up, down = (self.potential((density + s * change).reshape(shape))[0] for s in (step, -step))
         return np.asarray((up - down).ravel() / (2 * step))
 

@@ -23,12 +23,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import wrightomega
 
 from wflow.kernels.grid import linearised_movement as jko
+from wflow.kernels.vectors import dot
+from wflow.solvers.grid.parts.problem import GridProblem
 
 FIRST, LAST, SHRINK = 1e-1, 1e-8, 0.1
 """ε relative to κ·mean density: from, to, and by which factor."""
@@ -55,34 +56,34 @@ NEAR, NEAR_SPREAD = 0.1, 1e-8
 """Residual of the start below which it is hardly spread, and ε begins where it would end."""
 
 
-class Box:
-    """Cells and faces of a grid: volumes m, the neighbours along moving axes, area over distance of the faces."""
-
-    def __init__(self, problem: Any) -> None:
-        shape = problem.box_shape
-        index = np.arange(int(np.prod(shape))).reshape(shape)
-        volumes = problem.volumes.reshape(shape)
-        missing = 3 - problem.grid.dimension
-        ahead, behind, faces = [], [], []
-        for k in np.flatnonzero(problem.moves):
-            width = np.diff(problem.grid.edges[k - missing])
-            along = [1, 1, 1]
-            along[k] = -1
-            face = volumes / (width * 0.5 * (width + np.roll(width, -1))).reshape(along)
-            up, down = np.roll(index, -1, axis=k), np.roll(index, 1, axis=k)
-            if not problem.periodic[k]:
-                first, last = [slice(None)] * 3, [slice(None)] * 3
-                first[k], last[k] = 0, -1  # type: ignore[call-overload]
-                up[tuple(last)], down[tuple(first)] = index[tuple(last)], index[tuple(first)]
-                face[tuple(last)] = 0.0
-            ahead.append(up.ravel())
-            behind.append(down.ravel())
-            faces.append(face.ravel())
-        n = index.size
-        self.volumes = np.ascontiguousarray(volumes.ravel())
-        self.ahead = np.array(ahead, dtype=np.int64).reshape(len(ahead), n)
-        self.behind = np.array(behind, dtype=np.int64).reshape(len(ahead), n)
-        self.faces = np.array(faces, dtype=np.float64).reshape(len(ahead), n)
+def box_of(problem: GridProblem) -> jko.Box:
+    """Volumes m, the neighbours along moving axes, area over distance of the faces."""
+    shape = problem.box_shape
+    index = np.arange(int(np.prod(shape))).reshape(shape)
+    volumes = problem.volumes.reshape(shape)
+    missing = 3 - problem.grid.dimension
+    ahead, behind, faces = [], [], []
+    for k in np.flatnonzero(problem.moves):
+        width = np.diff(problem.grid.edges[k - missing])
+        along = [1, 1, 1]
+        along[k] = -1
+        face = volumes / (width * 0.5 * (width + np.roll(width, -1))).reshape(along)
+        up, down = np.roll(index, -1, axis=k), np.roll(index, 1, axis=k)
+        if not problem.periodic[k]:
+            first, last = [slice(None)] * 3, [slice(None)] * 3
+            first[k], last[k] = 0, -1  # type: ignore[call-overload]
+            up[tuple(last)], down[tuple(first)] = index[tuple(last)], index[tuple(first)]
+            face[tuple(last)] = 0.0
+        ahead.append(up.ravel())
+        behind.append(down.ravel())
+        faces.append(face.ravel())
+    flat = (len(ahead), index.size)
+    return jko.Box(
+        np.ascontiguousarray(volumes.ravel()),
+        np.array(ahead, dtype=np.int64).reshape(flat),
+        np.array(behind, dtype=np.int64).reshape(flat),
+        np.array(faces, dtype=np.float64).reshape(flat),
+    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Internal:
 class Convex:
     """One step's problem: from masses ``start`` over the time h, with Ψ_λ[ρ] and, unless it is constant, its slope."""
 
-    box: Box
+    box: jko.Box
     internal: Internal
     start: np.ndarray
     h: float
@@ -141,55 +142,37 @@ class Linear:
 
     def __init__(self, problem: Convex, phi: np.ndarray) -> None:
         self.box, self.phi, self.h = problem.box, phi, problem.h
-        b = self.box
-        self.c, self.gain = np.empty_like(b.faces), np.empty(phi.size)
-        jko.rates(phi, b.ahead, b.faces, problem.h, self.c, self.gain)
-        self.gain /= b.volumes
+        self.c, self.gain = np.empty_like(self.box.faces), np.empty(phi.size)
+        jko.rates(phi, self.box, problem.h, self.c, self.gain)
+        self.gain /= self.box.volumes
 
     def forth(self, x: np.ndarray) -> np.ndarray:
         out = np.empty_like(x)
-        jko.advect(x, self.box.ahead, self.c, self.box.volumes, out)
+        jko.advect(x, self.box, self.c, out)
         return out
 
     def back(self, x: np.ndarray) -> np.ndarray:
         out = np.empty_like(x)
-        jko.advect_back(x, self.box.ahead, self.c, self.box.volumes, out)
+        jko.advect_back(x, self.box, self.c, out)
         return out
 
     def carried(self, start: np.ndarray) -> np.ndarray:
         """N⁻¹ start."""
         order, out = np.argsort(-self.phi, kind="stable"), np.empty_like(start)
-        b = self.box
-        jko.carry_down(order, b.ahead, b.behind, self.c, b.volumes, start, out)
+        jko.carry_down(order, self.box, self.c, start, out)
         return np.asarray(np.maximum(out, LEAST_DENSITY))
 
     def prepare(self, density: np.ndarray, soft: np.ndarray) -> None:
         """Fix D = ``soft`` and the mobility, and factorise."""
-        b = self.box
-        self.soft, self.g = soft, np.empty_like(self.c)
-        jko.mobility(self.phi, density, b.ahead, b.faces, self.h, self.g)
-        self._off, self._pivot = np.empty_like(self.g), np.empty_like(soft)
-        self._scratch = np.empty_like(soft)
-        jko.factorise(b.ahead, self.c, b.volumes, soft, self.g, self._off, self._pivot)
+        c, rooms = self.c, [np.empty_like(x) for x in (self.c, self.c, soft)]
+        self.soft, self._system = soft, jko.Schur(c, soft, *rooms)
+        jko.mobility(self.phi, density, self.box, self.h, self._system.g)
+        jko.factorise(self.box, self._system)
 
     def solve(self, right: np.ndarray, tolerance: float) -> np.ndarray:
         """S⁻¹ right by preconditioned conjugate gradients."""
-        b = self.box
-        x, r, z, sp = np.zeros_like(right), right.copy(), np.empty_like(right), np.empty_like(right)
-        jko.resolve(r, b.ahead, self._off, self._pivot, z)
-        p, rz = z.copy(), float(r @ z)
-        enough = tolerance**2 * rz
-        for _ in range(INNER):
-            if not rz > enough:
-                break
-            jko.schur(p, b.ahead, self.c, b.volumes, self.soft, self.g, self._scratch, sp)
-            a = rz / float(p @ sp)
-            x += a * p
-            r -= a * sp
-            jko.resolve(r, b.ahead, self._off, self._pivot, z)
-            rz, before = float(r @ z), rz
-            p *= rz / before
-            p += z
+        x = np.empty_like(right)
+        jko.solve(right, self.box, self._system, tolerance, INNER, x)
         return x
 
 
@@ -221,7 +204,7 @@ def newton(problem: Convex, tolerance: float, best: Found, near: bool, rough: fl
         warm = Internal(heat, e.kappa)
         missing = start - at.forth(rho)
         q = phi + at.gain - psi - warm.slope(rho)
-        wrong = float(np.abs(missing).sum() + (m / warm.bend(rho)) @ np.abs(q)) / mass
+        wrong = float(np.abs(missing).sum() + dot(m / warm.bend(rho), np.abs(q))) / mass
         if wrong < CLOSE or k % 5 == 4:
             best = min(best, certify(problem, at, k), key=lambda f: f.residual)
             if best.residual <= tolerance:
@@ -243,7 +226,7 @@ def newton(problem: Convex, tolerance: float, best: Found, near: bool, rough: fl
         enough = min(rough, max(0.1 * wrong, 0.1 * tolerance / wrong))
         change, d = direction(problem, at, rho, missing, m * q, enough)
         # No more mass than there is moves in one step; a density that would turn negative keeps a share.
-        step = min(1.0, mass / max(float(m @ np.abs(change)), LEAST_DENSITY))
+        step = min(1.0, mass / max(dot(m, np.abs(change)), LEAST_DENSITY))
         phi = phi + step * d
         share = np.maximum(1 + step * change / rho, LEAST_SHARE)
         rho = np.maximum(rho * share, LEAST_DENSITY)
@@ -270,16 +253,16 @@ def direction(
     r, _ = reduced(pull, missing)
     x = np.zeros_like(r)
     ur = drawn(r)
-    p, up, ru = r, ur, float(r @ ur)
+    p, up, ru = r, ur, dot(r, ur)
     enough = lin**2 * ru
     for _ in range(OUTER):
         if not ru > enough:
             break
         kp = p + reduced(up)[0]
-        a = ru / float(up @ kp)
+        a = ru / dot(up, kp)
         x, r = x + a * p, r - a * kp
         ur = drawn(r)
-        ru, before = float(r @ ur), ru
+        ru, before = dot(r, ur), ru
         p, up = r + ru / before * p, ur + ru / before * up
     # What is left of r draws nothing: (1 + KU)r = r.
     return reduced(pull - drawn(x + r), missing)
@@ -294,8 +277,8 @@ def certify(problem: Convex, at: Linear, steps: int) -> Found:
     if e.kappa == 0:
         # A constant in φ moves nothing: the one for which the masses agree.
         top = float(s.max())
-        weight = float(m @ np.exp(np.clip((s - top) / e.tau, -640.0, 0.0)))
+        weight = dot(m, np.exp(np.clip((s - top) / e.tau, -640.0, 0.0)))
         s = s - top + e.tau * (1 + math.log(mass / weight))
     asked = e.asked(s)
-    gap = float(m @ (e.value(rho) - e.value(asked) - s * (rho - asked)))
-    return Found(rho, float(m @ np.abs(asked - rho)) / mass, max(gap, 0.0) / mass, steps)
+    gap = dot(m, e.value(rho) - e.value(asked) - s * (rho - asked))
+    return Found(rho, dot(m, np.abs(asked - rho)) / mass, max(gap, 0.0) / mass, steps)

@@ -13,6 +13,7 @@ from wflow.kernels.grid.muscl import axis_geometry
 from wflow.kernels.grid.sums import density_sums
 from wflow.kernels.memory import recycled_empty
 from wflow.kernels.parallel import over_slabs
+from wflow.kernels.vectors import dot
 from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.method import Arrays, Method, Step, Tolerance
 from wflow.views import View, view_of
@@ -162,7 +163,7 @@ class GridProblem:
         transport, variance = shares(self.grid, flow.mobile, flow.temperature, rho, psi)
         masses = rho.ravel() * self.flat_volumes
         return self.monitor(y, carry) | {
-            "second_moment": float(masses @ self._square),
+            "second_moment": dot(masses, self._square),
             "transport_dissipation": transport,
             "reaction_dissipation": flow.reaction_rate * variance,
             **(flow.observe(self.grid.points(), masses) if flow.observations else {}),

@@ -19,6 +19,7 @@ from wflow.energies.base import Energy
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, wrapped
 from wflow.energies.pairs.closed import as_target
 from wflow.errors import InputError
+from wflow.kernels.vectors import dot
 from wflow.tools.fingerprint import of_function
 
 PAIR_ENTRIES = 1 << 18
@@ -33,11 +34,11 @@ class ConvolutionField:
     def __init__(self, prepared: PreparedConvolution, weights: np.ndarray) -> None:
         self._prepared = prepared
         e, p = prepared.energy, prepared
-        self._sources = p.charges @ weights.reshape(p.charges.size, -1)
+        self._sources = np.einsum("c,ci->i", p.charges, weights.reshape(p.charges.size, -1))
         drawn = p.interaction().apply(self._sources)
         self._per_charge = p.confinement + drawn
         # ∫V dρ + ∫Ψ dρ, with the charges inside the sources.
-        self.risk = e.constant + float(self._sources @ (p.confinement + self._per_charge))
+        self.risk = e.constant + dot(self._sources, p.confinement + self._per_charge)
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         p = self._prepared

@@ -18,6 +18,7 @@ from wflow.energies.arrays import as_inputs, as_points, numbered
 from wflow.energies.base import Energy, Law
 from wflow.energies.grid.lattice import Lattice
 from wflow.errors import InputError
+from wflow.kernels.vectors import dot
 from wflow.tools.fingerprint import digest, of_function
 
 
@@ -29,7 +30,7 @@ class LocalField:
         lattice = prepared.lattice
         self._density = np.asarray(weights, dtype=np.float64) / lattice.cell
         self._excess = self._density - prepared.target
-        self.risk = lattice.cell * float(self._excess @ self._excess)
+        self.risk = lattice.cell * dot(self._excess, self._excess)
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         """Ψ at the cells; elsewhere with the density of the cell that holds the point, 0 outside the grid."""

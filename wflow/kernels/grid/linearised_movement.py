@@ -9,27 +9,50 @@ the face's area over the distance of the centres. With
 the columns of N sum to the volumes m. No mass flows uphill: cells taken in falling order of φ make N triangular, and
 Nρ = mρ₀ is solved in one sweep of sums of positive numbers.
 
-Cells are flat, in C order. An axis has one face a cell, to the cell ``ahead``; behind the last one is a wall (a = 0,
-``ahead`` the cell itself) or the first cell of a ring; ``behind`` is the other way round.
 Source: Cancès, Gallouët & Todeschini, Numer. Math. 146 (2020) 437; the factor after Gustafsson, BIT 18
 (1978) 142.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from wflow.kernels.jit import FUSED, jit
+from wflow.kernels.vectors import dot
 
 MODIFIED = 0.97
 """Share of the dropped fill that the incomplete factor keeps on its diagonal."""
 
 
+class Box(NamedTuple):
+    """Cells, flat in C order; an axis that moves has one face a cell, to the one ahead.
+
+    Behind the last cell is a wall (a = 0, ``ahead`` the cell itself) or the first cell of a ring; ``behind`` is the
+    other way round.
+    """
+
+    volumes: np.ndarray  # m (n,)
+    ahead: np.ndarray  # (axes, n)
+    behind: np.ndarray  # (axes, n)
+    faces: np.ndarray  # area over the distance of the centres, (axes, n)
+
+
+class Schur(NamedTuple):
+    """S = N D Nᵀ + L and its incomplete factor."""
+
+    c: np.ndarray  # the rates of N (axes, n)
+    soft: np.ndarray  # D (n,)
+    g: np.ndarray  # the mobilities of L (axes, n)
+    off: np.ndarray  # (axes, n)
+    pivot: np.ndarray  # reciprocals (n,)
+
+
 @jit(fastmath=FUSED)
-def rates(
-    phi: np.ndarray, ahead: np.ndarray, faces: np.ndarray, h: float, c: np.ndarray, gain: np.ndarray
-) -> None:
+def rates(phi: np.ndarray, box: Box, h: float, c: np.ndarray, gain: np.ndarray) -> None:
     """c (axes, n), signed: positive towards ``ahead``; ``gain`` = (h/2) Σ_L a ((φ_K − φ_L)⁺)², (n,)."""
+    ahead, faces = box.ahead, box.faces
     axes, n = ahead.shape
     for j in range(n):
         gain[j] = 0.0
@@ -48,15 +71,10 @@ def rates(
 
 @jit(fastmath=FUSED)
 def carry_down(
-    order: np.ndarray,
-    ahead: np.ndarray,
-    behind: np.ndarray,
-    c: np.ndarray,
-    volumes: np.ndarray,
-    start: np.ndarray,
-    out: np.ndarray,
+    order: np.ndarray, box: Box, c: np.ndarray, start: np.ndarray, out: np.ndarray
 ) -> None:
     """Solve N out = start, masses (n,) to densities; ``order`` has φ falling."""
+    volumes, ahead, behind, _ = box
     axes, n = ahead.shape
     for q in range(n):
         j = order[q]
@@ -79,10 +97,9 @@ def carry_down(
 
 
 @jit(fastmath=FUSED)
-def advect(
-    x: np.ndarray, ahead: np.ndarray, c: np.ndarray, volumes: np.ndarray, out: np.ndarray
-) -> None:
+def advect(x: np.ndarray, box: Box, c: np.ndarray, out: np.ndarray) -> None:
     """out = N x."""
+    volumes, ahead = box.volumes, box.ahead
     axes, n = ahead.shape
     for j in range(n):
         out[j] = volumes[j] * x[j]
@@ -95,10 +112,9 @@ def advect(
 
 
 @jit(fastmath=FUSED)
-def advect_back(
-    x: np.ndarray, ahead: np.ndarray, c: np.ndarray, volumes: np.ndarray, out: np.ndarray
-) -> None:
+def advect_back(x: np.ndarray, box: Box, c: np.ndarray, out: np.ndarray) -> None:
     """out = Nᵀ x."""
+    volumes, ahead = box.volumes, box.ahead
     axes, n = ahead.shape
     for j in range(n):
         out[j] = volumes[j] * x[j]
@@ -111,15 +127,9 @@ def advect_back(
 
 
 @jit(fastmath=FUSED)
-def mobility(
-    phi: np.ndarray,
-    density: np.ndarray,
-    ahead: np.ndarray,
-    faces: np.ndarray,
-    h: float,
-    out: np.ndarray,
-) -> None:
+def mobility(phi: np.ndarray, density: np.ndarray, box: Box, h: float, out: np.ndarray) -> None:
     """h a ρ_up of the faces (axes, n); the mean where φ is level."""
+    ahead, faces = box.ahead, box.faces
     axes, n = ahead.shape
     for k in range(axes):
         for j in range(n):
@@ -132,22 +142,14 @@ def mobility(
 
 
 @jit(fastmath=FUSED)
-def schur(
-    x: np.ndarray,
-    ahead: np.ndarray,
-    c: np.ndarray,
-    volumes: np.ndarray,
-    soft: np.ndarray,
-    g: np.ndarray,
-    scratch: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """out = (N D Nᵀ + L) x with D = ``soft`` and the mobilities g of L."""
+def product(x: np.ndarray, box: Box, system: Schur, scratch: np.ndarray, out: np.ndarray) -> None:
+    """out = S x."""
+    ahead, soft, g = box.ahead, system.soft, system.g
     axes, n = ahead.shape
-    advect_back(x, ahead, c, volumes, scratch)
+    advect_back(x, box, system.c, scratch)
     for j in range(n):
         scratch[j] *= soft[j]
-    advect(scratch, ahead, c, volumes, out)
+    advect(scratch, box, system.c, out)
     for k in range(axes):
         for j in range(n):
             i = ahead[k, j]
@@ -157,19 +159,13 @@ def schur(
 
 
 @jit(fastmath=FUSED)
-def factorise(
-    ahead: np.ndarray,
-    c: np.ndarray,
-    volumes: np.ndarray,
-    soft: np.ndarray,
-    g: np.ndarray,
-    off: np.ndarray,
-    pivot: np.ndarray,
-) -> None:
-    """An incomplete factor of the part of N D Nᵀ + L between neighbours, with the same row sums.
+def factorise(box: Box, system: Schur) -> None:
+    """An incomplete factor of the part of S between neighbours, with the same row sums.
 
     What couples cells two faces apart is positive and goes to the diagonal, so that the rest is an M-matrix.
     """
+    volumes, ahead, _, _ = box
+    c, soft, g, off, pivot = system
     axes, n = ahead.shape
     total = np.empty(n)  # the diagonal of N
     for j in range(n):
@@ -180,7 +176,7 @@ def factorise(
             i = ahead[k, j]
             total[j] += max(c[k, j], 0.0)
             total[i] -= min(c[k, j], 0.0)
-    advect(pivot.copy(), ahead, c, volumes, pivot)  # N D m, the row sums
+    advect(pivot.copy(), box, c, pivot)  # N D m, the row sums
     for k in range(axes):
         for j in range(n):
             i = ahead[k, j]
@@ -204,10 +200,9 @@ def factorise(
 
 
 @jit(fastmath=FUSED)
-def resolve(
-    r: np.ndarray, ahead: np.ndarray, off: np.ndarray, pivot: np.ndarray, out: np.ndarray
-) -> None:
-    """out = (incomplete factor)⁻¹ r; ``pivot`` holds reciprocals."""
+def resolve(r: np.ndarray, box: Box, system: Schur, out: np.ndarray) -> None:
+    """out = (incomplete factor)⁻¹ r."""
+    ahead, off, pivot = box.ahead, system.off, system.pivot
     axes, n = ahead.shape
     for j in range(n):
         out[j] = r[j]
@@ -221,3 +216,31 @@ def resolve(
         for k in range(axes):
             x += off[k, j] * out[ahead[k, j]]
         out[j] += pivot[j] * x
+
+
+@jit(fastmath=FUSED)
+def solve(
+    right: np.ndarray, box: Box, system: Schur, tolerance: float, most: int, x: np.ndarray
+) -> None:
+    """x = S⁻¹ right, by at most so many steps of conjugate gradients with the incomplete factor."""
+    n = right.size
+    r, z, image, scratch = right.copy(), np.empty(n), np.empty(n), np.empty(n)
+    resolve(r, box, system, z)
+    along, rz = z.copy(), dot(r, z)
+    enough = tolerance**2 * rz
+    for j in range(n):
+        x[j] = 0.0
+    for _ in range(most):
+        if not rz > enough:
+            break
+        product(along, box, system, scratch, image)
+        a = rz / dot(along, image)
+        for j in range(n):
+            x[j] += a * along[j]
+            r[j] -= a * image[j]
+        resolve(r, box, system, z)
+        before = rz
+        rz = dot(r, z)
+        b = rz / before
+        for j in range(n):
+            along[j] = z[j] + b * along[j]

@@ -30,12 +30,12 @@ from wflow.kernels.sgd.network import (
     Rule,
     Samples,
     check_shapes,
-    dot,
     make_rule,
     residual,
 )
 from wflow.kernels.sgd.plain import sgd_plain
 from wflow.kernels.tile import PANEL, ROWS, multiply, multiply_add
+from wflow.kernels.vectors import dot
 
 __all__ = ["block_size", "sgd", "sgd_plain"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wflow.kernels.jit import FUSED, REORDERED, jit
+from wflow.kernels.jit import FUSED, jit
 
 
 class Samples(NamedTuple):
@@ -67,15 +67,6 @@ def check_shapes(x: np.ndarray, y: np.ndarray, steps: np.ndarray, m: int, networ
         flags = array.flags
         if array.dtype != np.float64 or not (flags.c_contiguous and flags.writeable):
             raise ValueError(f"{name} of type {array.dtype}: expected writeable C-ordered float64")
-
-
-@jit(fastmath=REORDERED)
-def dot(a: np.ndarray, b: np.ndarray) -> float:
-    """<a, b>."""
-    total = 0.0
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
 
 
 @jit(fastmath=FUSED)

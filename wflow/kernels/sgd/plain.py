@@ -20,10 +20,10 @@ from wflow.kernels.sgd.network import (
     Rule,
     Samples,
     check_shapes,
-    dot,
     make_rule,
     residual,
 )
+from wflow.kernels.vectors import dot
 
 
 def sgd_plain(
