@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from wflow.kernels.pairs.kept import add_column_products, row_products
+from wflow.kernels.vectors import add_column_products, row_products
 
 BLOCK_ENTRIES = 1 << 20
 """Values formed at a time (8 MiB); what fits one block is kept at once, more from the second sum of a kind on."""
