@@ -11,11 +11,14 @@ Gaussians"; the ramp averages are in :mod:`wflow.kernels.features.radial`.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from wflow.energies.arrays import as_inputs
 from wflow.energies.features.base import FeatureMap
 from wflow.errors import InputError
 from wflow.tools.fingerprint import digest
@@ -122,6 +125,16 @@ class RadialFeatures(FeatureMap):
 
     def prepare(self, points: np.ndarray) -> PreparedRadial:
         return PreparedRadial(self, points)
+
+    def at(self, x: Any) -> RadialFeatures:
+        """The features at inputs (m, d), of which |x| counts."""
+        d = self.profile.dimension
+        if d == 0:
+            raise InputError("predict at d = inf: inputs x have coordinates at finite d only")
+        other = copy.copy(self)
+        other.radii = np.linalg.norm(as_inputs(x, d, "x"), axis=1)
+        other.n_nodes = other.radii.size
+        return other
 
     def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
         d = self.profile.dimension

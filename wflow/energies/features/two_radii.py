@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies.arrays import as_inputs
 from wflow.energies.features.base import FeatureMap
 from wflow.energies.features.energy import FeatureEnergy
+from wflow.energies.features.two_blocks import TwoBlockFeatures
 from wflow.errors import InputError
 from wflow.tools.fingerprint import digest
 
@@ -88,6 +90,12 @@ class TwoRadiiFeatures(FeatureMap):
         if math.isinf(self.sizes[0]):
             return "temperature > 0 at d = inf: noise in infinitely many directions has no law of r1, r2"
         return None
+
+    def at(self, x: Any) -> TwoBlockFeatures:
+        """Ramps at inputs (m, d), averaged over the directions of the weights; s₀ coordinates are the first block."""
+        if math.isinf(self.sizes[0]):
+            raise InputError("predict at d = inf: inputs x have coordinates at finite d only")
+        return TwoBlockFeatures(self, self.sizes, as_inputs(x, int(sum(self.sizes)), "x"))
 
     def fingerprint(self) -> str:
         return digest("two radii", self.sizes, self.scales, self.modes, self.norms)

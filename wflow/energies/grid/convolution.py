@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.arrays import as_points, numbered
-from wflow.energies.base import Energy
+from wflow.energies.base import Energy, Law
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, wrapped
 from wflow.energies.pairs.closed import as_target
+from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError
 from wflow.kernels.vectors import dot
 from wflow.tools.fingerprint import of_function
@@ -157,6 +158,8 @@ class ConvolutionEnergy(Energy):
     """
 
     affine = True
+    kernel: Kernel | None = None
+    """Of which U is made, whose units predict."""
 
     def __init__(
         self,
@@ -190,7 +193,7 @@ class ConvolutionEnergy(Energy):
     @classmethod
     def from_kernel(
         cls,
-        kernel: Any,
+        kernel: Kernel,
         target: Any,
         *,
         charges: bool = True,
@@ -217,7 +220,7 @@ class ConvolutionEnergy(Energy):
         shape.check()
         confinement = _Confinement(target, int(kernel.dimension))
         names = tuple(kernel.coordinates)
-        return cls(
+        energy = cls(
             confinement.value,
             shape.value,
             grad_V=confinement.slope,
@@ -228,6 +231,8 @@ class ConvolutionEnergy(Energy):
             constant=constant,
             coordinates=(charge_name, *names) if charges else names,
         )
+        energy.kernel = kernel
+        return energy
 
     def prepare(self, points: np.ndarray) -> PreparedConvolution:
         p = as_points(points, self.dimension)
@@ -255,6 +260,14 @@ class ConvolutionEnergy(Energy):
         return PreparedConvolution(
             self, charges, Lattice(lattice.origin, tuple(spacing), lattice.shape)
         )
+
+    def predict(self, measure: Law, x: Any) -> np.ndarray:
+        """f(x; ρ) = ∫c φ(x; y) dρ at inputs x (m, d) for a kernel with known units; see :meth:`Energy.predict`."""
+        if self.kernel is None:
+            return super().predict(measure, x)
+        points, weights = self.law(measure)
+        c, y = self.split(points)
+        return self.kernel.output(x, y, weights * c)
 
     def split(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Charges (1 for every point where there are none) and the coordinates that U sees."""
@@ -313,7 +326,7 @@ class ConvolutionEnergy(Energy):
 class _KernelShape:
     """K(y, z) of a translation-invariant kernel as a function of y − z, with its gradient."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
 
     def value(self, z: np.ndarray) -> np.ndarray:

@@ -63,6 +63,9 @@ class ArcCosineKernel(ProductKernel):
     def _numbers(self, w: np.ndarray) -> np.ndarray:
         return norms_and_inverses(w)
 
+    def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.asarray(np.maximum(x @ y.T, 0.0))
+
     def diagonal(self, at: Any) -> np.ndarray:
         w = as_points(at, self.dimension)
         return np.asarray(0.5 * self.factor * np.einsum("ij,ij->i", w, w))
@@ -93,6 +96,9 @@ class StepKernel(ProductKernel):
 
     def _numbers(self, w: np.ndarray) -> np.ndarray:
         return norms_and_inverses(w)
+
+    def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.asarray(x @ y.T > 0, dtype=np.float64)
 
     def diagonal(self, at: Any) -> np.ndarray:
         return np.asarray(0.5 * as_points(at, self.dimension).any(axis=1))

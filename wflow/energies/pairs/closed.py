@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from wflow.energies.arrays import as_points, distinct, gathered, spread
-from wflow.energies.base import Energy
+from wflow.energies.base import Energy, Law
 from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
+from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError
 from wflow.tools.fingerprint import digest, of_function
 from wflow.tools.portable import Portable
@@ -78,7 +79,7 @@ class KernelEnergy(Energy):
 
     def __init__(
         self,
-        kernel: Any,
+        kernel: Kernel,
         target: Any,
         *,
         charges: bool = True,
@@ -123,6 +124,12 @@ class KernelEnergy(Energy):
         """U(θ, θ) = c² K(y, y), shape (n,)."""
         c, y = self.split(as_points(points, self.dimension))
         return np.asarray(c**2 * self.kernel.diagonal(y))
+
+    def predict(self, measure: Law, x: Any) -> np.ndarray:
+        """f(x; ρ) = ∫c φ(x; y) dρ at inputs x (m, d) for a kernel with known units; see :meth:`Energy.predict`."""
+        points, weights = self.law(measure)
+        c, y = self.split(points)
+        return self.kernel.output(x, y, weights * c)
 
     def fingerprint(self) -> str:
         parts = self.kernel.fingerprint(), self.target.fingerprint()

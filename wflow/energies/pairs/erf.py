@@ -35,6 +35,11 @@ class ErfKernel(ProductKernel):
     def _numbers(self, w: np.ndarray) -> np.ndarray:
         return one_plus_square(w)
 
+    def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        from scipy.special import erf
+
+        return np.asarray(erf(x @ y.T / math.sqrt(2)))
+
     def diagonal(self, at: Any) -> np.ndarray:
         a = one_plus_square(as_points(at, self.dimension))[0]
         return np.asarray(2 / math.pi * np.arcsin((a - 1) / a))

@@ -83,6 +83,14 @@ class GaussianKernel(Kernel):
         x, y = as_points(at, self.dimension), as_points(points, self.dimension)
         return self.amplitude * np.exp(-0.5 * cdist(x, y, "sqeuclidean") / self.variance)
 
+    def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """φ(x; y) ∝ N(x; y, (v/2) I), such that ∫φ_y φ_z dx = K(y, z) over R^D."""
+        from scipy.spatial.distance import cdist
+
+        # ∫ N(x; y, v/2) N(x; z, v/2) dx = N(y − z; 0, v).
+        scale = math.sqrt(self.amplitude) * (2 / (math.pi * self.variance)) ** (self.dimension / 4)
+        return np.asarray(scale * np.exp(-cdist(x, y, "sqeuclidean") / self.variance))
+
     def fingerprint(self) -> str:
         return digest("gaussian-kernel", self.variance, self.dimension, self.amplitude)
 

@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_points, as_vector
+from wflow.energies.arrays import as_inputs, as_points, as_vector
 from wflow.energies.base import ParameterSpace
 from wflow.errors import InputError
 from wflow.tools.fingerprint import digest
 from wflow.tools.portable import Portable
+
+BLOCK_ENTRIES = 1 << 18
+"""Units formed at a time."""
 
 
 class Kernel(ParameterSpace):
@@ -54,7 +57,7 @@ class Kernel(ParameterSpace):
         columns = [self.evaluate(x, y[j : j + 1], one, False)[0] for j in range(len(y))]
         return np.stack(columns, axis=1)
 
-    def unit(self, x: Any, at: Any) -> np.ndarray:
+    def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The units φ(x_i; y_j) of which K is the inner product, at inputs x (m, d), shape (m, n).
 
         Raises
@@ -63,6 +66,16 @@ class Kernel(ParameterSpace):
             for a kernel whose units are not known
         """
         raise InputError(f"{self!r} has no units phi(x; y): it knows their inner products only")
+
+    inputs_dimension: int | None = None
+    """d of the inputs, where it is not D."""
+
+    def output(self, x: Any, points: np.ndarray, charges: np.ndarray) -> np.ndarray:
+        """Σ_j q_j φ(x_i; y_j) at inputs x (m, d), shape (m,)."""
+        x = as_inputs(x, self.inputs_dimension or self.dimension, "x")
+        rows = max(1, BLOCK_ENTRIES // max(1, len(points)))
+        blocks = (x[i : i + rows] for i in range(0, len(x), rows))
+        return np.concatenate([self.unit(block, points) @ charges for block in blocks])
 
     def _checked(
         self, at: Any, points: Any, charges: Any

@@ -32,7 +32,7 @@ class ProbitKernel(Kernel):
     """
 
     def __init__(self, dimension: int, offset: bool = True) -> None:
-        self.inputs = check_count("dimension", dimension)
+        self.inputs = self.inputs_dimension = check_count("dimension", dimension)
         self.offset = bool(offset)
         self.coordinates = ("b",) * self.offset + numbered("w", self.inputs)
         self.dimension = len(self.coordinates)
@@ -67,6 +67,12 @@ class ProbitKernel(Kernel):
 
         x, y = as_points(at, self.dimension), as_points(points, self.dimension)
         return product_matrix(normal_pairs, self._split(x), self._split(y))
+
+    def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        from scipy.special import ndtr
+
+        w, (_, _, _, b) = self._split(y)
+        return np.asarray(ndtr(b + x @ w.T))
 
     def diagonal(self, at: Any) -> np.ndarray:
         r"""K(y, y) = Φ(h) − 2T(h, 1/√(1+2|w|²)), shape (m,)."""

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_points, numbered
-from wflow.energies.base import Energy
+from wflow.energies.arrays import as_inputs, as_points, numbered
+from wflow.energies.base import Energy, Law
+from wflow.energies.features.dense import DenseFeatures
 from wflow.errors import InputError
 from wflow.tools.fingerprint import digest
 
@@ -59,6 +60,13 @@ class RampsOnGaussians(Energy):
 
     def prepare(self, points: np.ndarray) -> PreparedRamps:
         return PreparedRamps(self, as_points(points, self.dimension))
+
+    def predict(self, measure: Law, x: Any) -> np.ndarray:
+        """f(x; ρ) = ∫a relu(⟨w, x⟩ + b) dρ at inputs x (m, d), shape (m,)."""
+        points, weights = self.law(measure)
+        x = as_inputs(x, self.dimension - 2, "x")
+        relu = DenseFeatures("relu", x, charges=True, offset=True)
+        return relu.prepare(points).predict(weights)
 
     def fingerprint(self) -> str:
         return digest("ramps on gaussians", self.variances)

@@ -69,6 +69,12 @@ class SphereRbfKernel(Kernel):
         self._visit(at, points, charges, gradients, take)
         return values, slope
 
+    def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        from scipy.spatial.distance import cdist
+
+        with np.errstate(under="ignore"):
+            return np.asarray(np.exp(-0.5 * self.kappa * cdist(x, y, "sqeuclidean")))
+
     def diagonal(self, at: Any) -> np.ndarray:
         """K(y, y), shape (m,)."""
         y = as_points(at, self.dimension)
