@@ -22,11 +22,12 @@ from wflow.energies.base import Energy
 from wflow.errors import InputError
 from wflow.tools.checks import non_negative
 from wflow.tools.fingerprint import of_function
+from wflow.tools.portable import Portable
 
 Schedule = float | Callable[[float], float]
 
 
-class GradientFlow:
+class GradientFlow(Portable):
     """A Wasserstein, McKean–Vlasov or Wasserstein–Fisher–Rao gradient flow.
 
     Parameters

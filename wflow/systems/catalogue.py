@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,8 +83,7 @@ class System(ABC):
         inner, clock = self.schedule(), self.clock
         if decay == 0.0 and not callable(inner):
             return clock * inner
-        own = inner if callable(inner) else (lambda t: inner)
-        return lambda t: clock * own(t) * (1.0 + t) ** -decay
+        return partial(slowed, inner=inner, clock=clock, decay=decay)
 
     def frozen(self) -> tuple[str, ...]:
         """Names of the coordinates that are not trained."""
@@ -156,6 +156,11 @@ class System(ABC):
 SYSTEMS: Register[type[System]] = Register("system", "wflow.systems", remedy="See 'wflow list'.")
 system = SYSTEMS.enter
 """Enter a system in the catalogue under its name."""
+
+
+def slowed(t: float, inner: Schedule, clock: float, decay: float) -> float:
+    """clock · inner(t) · (1 + t)^−decay."""
+    return clock * (inner(t) if callable(inner) else inner) * float((1.0 + t) ** -decay)
 
 
 def catalogue() -> Mapping[str, type[System]]:

@@ -16,6 +16,7 @@ from wflow.errors import InputError, unknown
 from wflow.kernels.features import activations as kernels
 from wflow.kernels.features.activations import ActivationMap
 from wflow.tools.fingerprint import of_function
+from wflow.tools.portable import Portable
 
 BUILT_IN: dict[str, ActivationMap] = {
     "erf": kernels.erf,
@@ -30,7 +31,7 @@ BUILT_IN: dict[str, ActivationMap] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Activation(Portable):
     """A scalar function σ and its derivative, compiled as a map over vectors.
 
     ``map(z, params, value, derivative)`` works on contiguous float64 vectors, from Python or inside a
@@ -47,6 +48,17 @@ class Activation:
     name: str
     map: ActivationMap = field(repr=False)
     params: np.ndarray = field(repr=False)
+    functions: tuple[Any, Any] | None = field(default=None, repr=False)
+    """The user's own pair (value, derivative), where it is one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process compiles the map anew: from the name, the knots or the user's functions."""
+        if self.functions is not None:
+            self.__getstate__()
+            return get_activation, (self.functions,)
+        if self.name in BUILT_IN:
+            return get_activation, (self.name,)
+        return _through_knots, (self.name, self.params)
 
     def __call__(self, z: Any) -> np.ndarray:
         """σ(z), of the shape of z."""
@@ -141,7 +153,11 @@ def piecewise_linear(knots: Sequence[tuple[float, float]]) -> Activation:
         pieces = np.column_stack([position[:-1], position[1:], np.diff(value) / steps])
         params = np.concatenate([value[:1], pieces.ravel()])
     text = ", ".join(f"({k!r}, {v!r})" for k, v in table.tolist())
-    return Activation(f"piecewise-linear[{text}]", kernels.piecewise_linear, params)
+    return _through_knots(f"piecewise-linear[{text}]", params)
+
+
+def _through_knots(name: str, params: np.ndarray) -> Activation:
+    return Activation(name, kernels.piecewise_linear, params)
 
 
 _user_maps: dict[tuple[Any, Any], ActivationMap] = {}
@@ -168,7 +184,7 @@ def _user_pair(value: Callable[[float], float], derivative: Callable[[float], fl
                 "of one float only"
             ) from None
         _user_maps[key] = pair
-    return Activation(name, _user_maps[key], np.zeros(1))
+    return Activation(name, _user_maps[key], np.zeros(1), key)
 
 
 def _name_of(function: Any) -> str:

@@ -39,12 +39,17 @@ class DenseFeatures(FeatureMap):
         x = as_inputs(nodes)
         self.n_nodes, self.input_dimension = x.shape
         self.padded = kernels.padded(x)
-        self.nodes = self.padded[: x.shape[0], : x.shape[1]]
-        self.nodes.setflags(write=False)
         self.charges, self.offset = bool(charges), bool(offset)
         d = self.input_dimension
         self.coordinates = ("a",) * self.charges + ("b",) * self.offset + numbered("w", d)
         self.dimension = len(self.coordinates)
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """x_q, shape (Q, d)."""
+        view = self.padded[: self.n_nodes, : self.input_dimension]
+        view.setflags(write=False)
+        return view
 
     def split(self, points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
         """The parts a (n,), b (n,) and w (n, d) of neurons; a part that θ lacks is None."""
