@@ -76,7 +76,7 @@ def requests(draw, name):
 
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data())
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_cut_and_resumed_it_is_the_whole_run(name, data):
     flow, start, asked = data.draw(requests(name))
     trackers = asked.pop("trackers", list)
@@ -93,6 +93,57 @@ def test_cut_and_resumed_it_is_the_whole_run(name, data):
         found = wflow.resume(path, flow, trackers=trackers())
         same_bits(found, whole)
         same_bits(wflow.load(path), whole)
+
+
+class Stopper:
+    """Breaks a run off after so many steps; the start is seen first."""
+
+    name = "stopper"
+
+    def __init__(self, steps):
+        self.left = steps + 1
+
+    def handle(self, t, observed):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def state(self):
+        return []
+
+    def restore(self, state):
+        pass
+
+
+@given(data=st.data())
+@settings(max_examples=10)
+def test_cut_networks(data):
+    """SGD under every option of ``wflow.networks.sgd``, a start of one's own among them."""
+    draw, size = data.draw, 2.0**-12
+    asked = {
+        "batch_size": draw(st.sampled_from([1, 3])),
+        "temperature": draw(st.sampled_from([0.0, 0.01])),
+        "ridge": draw(st.sampled_from([0.0, 0.1])),
+        "decay": draw(st.sampled_from([0.0, 0.5])),
+        "seed": draw(st.integers(0, 5)),
+        "step_size": size,
+        "n_steps": 6 * 1024,
+    }
+    if draw(st.booleans()):
+        asked["initial"] = Particles(np.random.default_rng(1).standard_normal((5, 40)))
+    else:
+        asked["n_neurons"] = 4
+    if draw(st.booleans()):
+        asked["t_eval"] = sorted(draw(st.sets(st.integers(0, 6 * 1024), min_size=1, max_size=4)))
+        asked["t_eval"] = [k * size for k in asked["t_eval"]]
+    whole = wflow.networks.sgd("isotropic-gaussians", **asked)
+    cut = draw(st.integers(1, whole.stats["steps"] - 1))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.h5"
+        with pytest.raises(KeyboardInterrupt):
+            wflow.networks.sgd("isotropic-gaussians", **asked, output=path, trackers=[Stopper(cut)])
+        assert wflow.load(path).steps["t"].size == cut
+        same_bits(wflow.resume(path), whole)
 
 
 def test_a_longest_step_is_kept(tmp_path):

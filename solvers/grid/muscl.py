@@ -14,7 +14,7 @@ estimate of L: Sommeijer, Shampine & Verwer, J. Comput. Appl. Math. 88 (1998) 31
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -137,9 +137,8 @@ class Muscl(TransportMethod):
         stiff = max(stiff, FORGET * float(carry["stiffness"]))
         after |= self.rates(problem, t + h, new, after["potential"])
         after["stiffness"] = np.array(stiff)
-        return replace(
-            done, limit=min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
-        )
+        limit = min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
+        return Step(done.y, after, limit=limit)
 
 
 def stiffness(problem: GridProblem, h: float, rate0: np.ndarray, rate1: np.ndarray) -> float:

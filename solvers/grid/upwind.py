@@ -10,7 +10,7 @@ Source: Courant, Isaacson & Rees, Comm. Pure Appl. Math. 5 (1952) 243.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,4 +47,4 @@ class Upwind(TransportMethod):
         stiff = max(stiff, FORGET * float(carry["stiffness"]))
         after["stiffness"] = np.array(stiff)
         limit = min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
-        return replace(done, limit=limit)
+        return Step(done.y, after, limit=limit)

@@ -99,8 +99,8 @@ def step_row(
     problem: Problem, state: State, h: float = 0.0, error: float = 0.0, found: Sequence[Found] = ()
 ) -> dict[str, float]:
     """What is written down of the step of h that ended in ``state``."""
-    times = {"t": state.t, "h": h, "error": error}
-    return times | problem.monitor(state.y, state.carry) | state.watch.columns(found)
+    row = {"t": state.t, "h": h, "error": error, **problem.monitor(state.y, state.carry)}
+    return row | state.watch.columns(found) if state.watch.events else row
 
 
 def advance(
@@ -116,7 +116,7 @@ def advance(
     began, control, watch = time.perf_counter() - state.seconds, state.control, state.watch
     eps = 1e-13 * max(abs(t_end), abs(state.start), 1e-300)
     path = _Path(problem, method, state, t_eval, recorder, eps)
-    outcome, late = None, []
+    outcome, found, within, late = None, [], [], []
     final: tuple[float, Step] | None = None
     try:
         watch.begin(problem, state.t, state.y, state.carry)
@@ -131,12 +131,15 @@ def advance(
                 path.save(t_end, None)
                 break
             step, h, t_new = path.attempt(), control.h, path.next_end()
-            found = watch.inside(state.t, t_new, step, None if control.own_clock else path.branch)
-            within = [event for event in found if event[0] <= t_end]
-            if (last := watch.last(within)) is not None:
+            if watch.events:
+                branch = None if control.own_clock else path.branch
+                found = watch.inside(state.t, t_new, step, branch)
+                within = [event for event in found if event[0] <= t_end]
+            if within and (last := watch.last(within)) is not None:
                 # The run ends inside the step, which a resumed run takes anew and ends in alike.
-                final = last[0], path.branch(last[0])
-                path.save(last[0], None)
+                at = step if last[0] == t_new else path.branch(last[0])
+                path.save(last[0], at)
+                final = last[0], at
                 late = within[: within.index(last) + 1]
                 name = watch.events[last[1]].name
                 outcome = Outcome(True, f"event '{name}' at t = {last[0]:g}")

@@ -149,8 +149,6 @@ class Watch:
         self, t0: float, t1: float, step: Step, branch: Callable[[float], Step] | None
     ) -> list[Found]:
         """The events in (t0, t1], in order: ``step`` goes from t0 to t1, ``branch`` to times between them."""
-        if not self.events:
-            return []
         self._next = self._look(t1, step.y, step.carry)
         found = []
         for i, event in enumerate(self.events):
