@@ -127,6 +127,7 @@ class Energy(ParameterSpace):
     needs_density : it is a functional of a density, prepared for the centres of a uniform grid with two cells or more
         an axis, which alone it reads volumes from
     local_stiffness : κ where Ψ(θ; ρ) = V(θ) + κρ(θ) is all; 0 otherwise
+    evaluator : the name of who evaluates it, for the files of runs; no part of the fingerprint
 
     >>> class Mean(Energy):                                # R = E (2 − f)² with f = ∫θ dρ
     ...     dimension, affine = 1, True
@@ -147,6 +148,7 @@ class Energy(ParameterSpace):
     interacts: bool = True
     needs_density: bool = False
     local_stiffness: float = 0.0
+    evaluator: str = "auto"
 
     @abstractmethod
     def prepare(self, points: np.ndarray) -> PreparedEnergy:

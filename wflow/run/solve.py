@@ -124,6 +124,7 @@ def solve(
         "max_step": max_step,
         "seed": seed,
         "fingerprint": flow.fingerprint(),
+        "evaluator": flow.energy.evaluator,
         "temperature": flow.temperature,
         "ridge": flow.ridge,
         "reaction_rate": flow.reaction_rate,

@@ -29,7 +29,7 @@ from wflow.energies.pairs.ramps import RampsOnGaussians
 from wflow.errors import InputError
 from wflow.flow import Schedule
 from wflow.measures import Measure, Particles
-from wflow.systems.catalogue import System, system
+from wflow.systems.catalogue import EVALUATOR, System, system
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -86,6 +86,7 @@ class AnisotropicGaussians(System):
             open_low=True,
             published="2e-4 (m)",
         ),
+        EVALUATOR,
     )
     measures = ("particles",)
     t_end = 5.0
@@ -121,7 +122,7 @@ class AnisotropicGaussians(System):
         return self.s0, self.d - self.s0
 
     def energy(self) -> FeatureEnergy:
-        return two_radii_energy(self.scales(), self.sizes())
+        return two_radii_energy(self.scales(), self.sizes(), self.evaluator)
 
     def schedule(self) -> Schedule:
         if self.exponent == 0:

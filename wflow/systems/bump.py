@@ -24,7 +24,7 @@ from wflow.energies.grid.local import LocalEnergy
 from wflow.energies.network import FeatureNetwork
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
-from wflow.systems.catalogue import System, system
+from wflow.systems.catalogue import EVALUATOR, System, system
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -83,6 +83,7 @@ class BumpSystem(System):
         ),
         Parameter("start_center", 0.0, "m of the paraboloid, on the first axis"),
         Parameter("start_radius", 0.5, "r of the paraboloid", low=0, open_low=True),
+        EVALUATOR,
     )
     clock = 1.0
     t_end = 1.5
@@ -118,7 +119,12 @@ class BumpSystem(System):
             return LocalEnergy(f, dimension=self.dimension, bounds=self.box())
         features = self.features()
         weights = np.full(features.n_nodes, features.cell)
-        return FeatureEnergy(features=features, targets=f(features.nodes), weights=weights)
+        return FeatureEnergy(
+            features=features,
+            targets=f(features.nodes),
+            weights=weights,
+            evaluator=self.evaluator,
+        )
 
     def features(self) -> ConvolutionFeatures:
         """Bumps on nodes of Ω at the centres of equal cells."""

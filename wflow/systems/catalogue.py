@@ -33,6 +33,10 @@ START_PARAMETERS = (
     Parameter("n", 0, "cells or particles; 0 is the system's default", int, low=0),
 )
 
+EVALUATOR = Parameter(
+    "evaluator", "auto", "who forms sums over features: auto, or numpy (slow)", str
+)
+
 
 class System(ABC):
     """A named problem with its source, its parameters and its published values."""

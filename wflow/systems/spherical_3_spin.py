@@ -19,8 +19,9 @@ from wflow.energies import FeatureEnergy, get_activation
 from wflow.energies.base import Energy
 from wflow.energies.features.rbf import RbfFeatures
 from wflow.energies.pairs.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget
+from wflow.errors import InputError
 from wflow.measures import Measure, Particles
-from wflow.systems.catalogue import System, system
+from wflow.systems.catalogue import EVALUATOR, System, system
 from wflow.systems.shared.data import LIMIT_SEED
 from wflow.systems.shared.sphere import frames, on_sphere
 from wflow.tools.parameters import Parameter
@@ -72,6 +73,7 @@ class SphericalThreeSpin(System):
         ),
         Parameter("target_seed", 0, "seed of the couplings a", int, low=0),
         Parameter("nodes", 32768, "sigmoids: points of the sphere that carry the risk", int, low=2),
+        EVALUATOR,
     )
     measures = ("particles",)
     clock = 1.0
@@ -79,6 +81,13 @@ class SphericalThreeSpin(System):
     t_eval = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
     # A batch of P = n² samples, as published; Euler's steps are stable up to about 0.6 until t = 1000.
     sgd = {"n_neurons": 64, "step_size": 0.25, "batch_size": 4096}  # noqa: RUF012
+
+    def check(self) -> None:
+        if self.unit == "rbf" and self.evaluator != "auto":
+            raise InputError(
+                f"evaluator = '{self.evaluator}' with unit = 'rbf', whose risk is a closed kernel without features: "
+                "leave it, or take unit = 'sigmoid'"
+            )
 
     def width(self) -> float:
         """κ."""
@@ -102,7 +111,9 @@ class SphericalThreeSpin(System):
                 charge_name="c",
             )
         x = math.sqrt(self.d) * frames(self.d, -(-self.nodes // 2))
-        return FeatureEnergy("sigmoid", x, form.values(x), charges=True, offset=True)
+        return FeatureEnergy(
+            "sigmoid", x, form.values(x), charges=True, offset=True, evaluator=self.evaluator
+        )
 
     def coordinates(self) -> tuple[str, ...]:
         """Names of θ: (c, y1, …) or (a, b, w1, …)."""

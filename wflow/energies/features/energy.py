@@ -16,6 +16,7 @@ import numpy as np
 
 from wflow.energies.arrays import as_points, as_vector
 from wflow.energies.base import Energy, Law, SameSpace
+from wflow.energies.evaluator import get_evaluator
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
 from wflow.energies.features.losses import Loss, get_loss
 from wflow.errors import InputError
@@ -46,7 +47,7 @@ class FeatureField:
     def _at(self, points: np.ndarray | None) -> PreparedFeatures:
         if points is None:
             return self._prepared
-        return self.energy.features.prepare(as_points(points, self.energy.dimension))
+        return self.energy.features_of(as_points(points, self.energy.dimension))
 
 
 class PreparedFeatureEnergy:
@@ -74,11 +75,15 @@ class FeatureEnergy(SameSpace, Energy):
     weights : (Q,) array p_q ≥ 0, by default 1/Q
     loss : "square" (y − f)² or "logistic" log(1 + e^{−yf}) with y = ±1
     charges, offset : whether θ has an output weight a and an offset b; θ = (a, b, w) in this order
+    features : any other :class:`FeatureMap`, in place of activation, nodes, charges and offset
+    evaluator : who forms the sums over features: "auto", the features' own, or a name of
+        :mod:`wflow.energies.evaluator`
 
     Raises
     ------
     InputError
-        for NaN data, mismatched shapes, negative weights or an unknown name
+        for NaN data, mismatched shapes, negative weights, an unknown name, or an evaluator that does not serve these
+        features
 
     Source: Mei, Montanari & Nguyen (2018), eqs. (3)–(7), in the convention of docs/conventions.md.
 
@@ -99,6 +104,7 @@ class FeatureEnergy(SameSpace, Energy):
         charges: bool = False,
         offset: bool = False,
         features: FeatureMap | None = None,
+        evaluator: str = "auto",
     ) -> None:
         if features is None:
             from wflow.energies.features.dense import DenseFeatures
@@ -110,6 +116,8 @@ class FeatureEnergy(SameSpace, Energy):
         self.features: FeatureMap = features
         self.loss = get_loss(loss)
         self.affine = self.loss.quadratic
+        self._evaluator = get_evaluator(evaluator, features)
+        self.evaluator = evaluator
         self.targets = as_vector("targets", targets, features.n_nodes)
         self.loss.check_targets(self.targets)
         if weights is None:
@@ -121,7 +129,11 @@ class FeatureEnergy(SameSpace, Energy):
             )
 
     def prepare(self, points: np.ndarray) -> PreparedFeatureEnergy:
-        return PreparedFeatureEnergy(self, self.features.prepare(as_points(points, self.dimension)))
+        return PreparedFeatureEnergy(self, self.features_of(as_points(points, self.dimension)))
+
+    def features_of(self, points: np.ndarray) -> PreparedFeatures:
+        """The features of points (n, D), by the evaluator chosen."""
+        return self._evaluator.prepare(self.features, points)
 
     def why_not_affine(self) -> str:
         return f"loss '{self.loss.name}'"
@@ -133,23 +145,23 @@ class FeatureEnergy(SameSpace, Energy):
         n = at.shape[0]
         # A call costs some 40 µs whatever it does: Q calls for a node each, or n calls for a point each.
         if q * (4e-5 + 1e-9 * n * q) < n * (4e-5 + 1e-8 * q):
-            prepared, out = self.features.prepare(at), np.zeros(n)
+            prepared, out = self.features_of(at), np.zeros(n)
             for k in np.flatnonzero(self.weights):
                 unit = np.zeros(q)
                 unit[k] = 1.0
                 out += self.weights[k] * prepared.potential(unit) ** 2
             return out
-        rows = (self.features.prepare(one[None]).predict(np.ones(1)) for one in at)
+        rows = (self.features_of(one[None]).predict(np.ones(1)) for one in at)
         return np.array([self.weights @ row**2 for row in rows])
 
     def columns(self, points: np.ndarray) -> Callable[[int], np.ndarray]:
         r"""j ↦ U(θ_i, θ_j) = Σ_q p_q σ*(x_q; θ_i) σ*(x_q; θ_j): features once, then O(nQ) a column."""
         self._require_pairs()
         at = as_points(points, self.dimension)
-        prepared = self.features.prepare(at)
+        prepared = self.features_of(at)
 
         def column(j: int) -> np.ndarray:
-            row = self.features.prepare(at[j : j + 1]).predict(np.ones(1))
+            row = self.features_of(at[j : j + 1]).predict(np.ones(1))
             return prepared.potential(self.weights * row)
 
         return column

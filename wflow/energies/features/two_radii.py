@@ -142,7 +142,9 @@ class PreparedTwoRadii:
         return self._answer[1].copy(), self._answer[2].copy()
 
 
-def two_radii_energy(scales: Any, sizes: tuple[float, float]) -> FeatureEnergy:
+def two_radii_energy(
+    scales: Any, sizes: tuple[float, float], evaluator: str = "auto"
+) -> FeatureEnergy:
     """The risk of telling y = +1 (scales[0]) from y = −1 (scales[1]), each with probability ½.
 
     >>> field = two_radii_energy([1.5, 0.5], (60, 260)).prepare(np.zeros((1, 4))).field(np.ones(1))
@@ -154,7 +156,9 @@ def two_radii_energy(scales: Any, sizes: tuple[float, float]) -> FeatureEnergy:
     targets[:, 0] = [1.0, -1.0]
     # Both classes have probability 1/2; a mode carries its class's.
     weights = np.full(features.n_nodes, 0.5)
-    return FeatureEnergy(features=features, targets=targets.ravel(), weights=weights)
+    return FeatureEnergy(
+        features=features, targets=targets.ravel(), weights=weights, evaluator=evaluator
+    )
 
 
 def laguerre_modes(s1: float, s2: float) -> tuple[np.ndarray, np.ndarray]:

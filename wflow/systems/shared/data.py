@@ -13,7 +13,7 @@ import numpy as np
 from wflow.energies import FeatureEnergy
 from wflow.errors import InputError
 from wflow.measures import Measure, Particles
-from wflow.systems.catalogue import System
+from wflow.systems.catalogue import EVALUATOR, System
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -42,6 +42,7 @@ NETWORK_PARAMETERS = (
     Parameter(
         "kappa", 1.0, "start: a ~ N(0, 1), b = 0, w ~ N(0, kappa^2/d I)", low=0, open_low=True
     ),
+    EVALUATOR,
 )
 
 
@@ -101,7 +102,15 @@ class DataSystem(System):
         return self._energy(*self.data())
 
     def _energy(self, x: np.ndarray, y: np.ndarray) -> FeatureEnergy:
-        return FeatureEnergy(self.activation, x, y, loss=self.loss, charges=True, offset=True)
+        return FeatureEnergy(
+            self.activation,
+            x,
+            y,
+            loss=self.loss,
+            charges=True,
+            offset=True,
+            evaluator=self.evaluator,
+        )
 
     def start_from(self, kind: str, n: int | None) -> Measure:
         network = self.network()

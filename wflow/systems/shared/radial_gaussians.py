@@ -23,7 +23,7 @@ from wflow.energies import (
 from wflow.energies.features.centred import CentredFeatures
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
-from wflow.systems.catalogue import System
+from wflow.systems.catalogue import EVALUATOR, System
 from wflow.systems.shared.sphere import frames
 from wflow.tools.streams import stream
 
@@ -55,7 +55,9 @@ class RadialGaussians(System):
     def energy(self) -> FeatureEnergy:
         radii, targets, weights = self.nodes()
         features = RadialFeatures(self.knots, radii, self.d)
-        return FeatureEnergy(features=features, targets=targets, weights=weights)
+        return FeatureEnergy(
+            features=features, targets=targets, weights=weights, evaluator=self.evaluator
+        )
 
     def start_from(self, kind: str, n: int | None) -> Measure:
         kappa = self.start_radius()
@@ -158,4 +160,5 @@ def shared_parameters(d: int, spread: str, delta: float, top: float) -> tuple[An
             choices=("scale", "variance"),
         ),
         Parameter("top", top, "outer wall of the grid in r", low=0, open_low=True),
+        EVALUATOR,
     )

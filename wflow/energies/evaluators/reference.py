@@ -1,0 +1,138 @@
+"""The formulas of features in plain numpy: to read, to hold other evaluators against, and where nothing compiles."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from wflow.energies.evaluator import Evaluator, evaluators
+from wflow.energies.features.bump import BumpMap
+from wflow.energies.features.dense import DenseFeatures
+from wflow.energies.features.radial import RadialFeatures
+from wflow.energies.features.rbf import RbfFeatures
+
+BLOCK_ENTRIES = 1 << 18
+"""Values of features, or of their gradients, that are formed at a time."""
+
+
+class ReferenceFeatures:
+    """Features of fixed points as an array a block of points; nothing is kept."""
+
+    def __init__(self, features: Any, points: np.ndarray) -> None:
+        self.features, self.points = features, points
+
+    @abstractmethod
+    def values(self, theta: np.ndarray) -> np.ndarray:
+        """σ*(x_q; θ_i), shape (n, Q)."""
+
+    @abstractmethod
+    def slopes(self, theta: np.ndarray) -> np.ndarray:
+        """∇σ*(x_q; θ_i), shape (n, Q, D)."""
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        total = np.zeros(self.features.n_nodes)
+        for rows in self._blocks(1):
+            total += weights[rows] @ self.values(self.points[rows])
+        return total
+
+    def potential(self, node_weights: np.ndarray) -> np.ndarray:
+        parts = [self.values(self.points[rows]) @ node_weights for rows in self._blocks(1)]
+        return np.concatenate(parts)
+
+    def gradient(self, node_weights: np.ndarray) -> np.ndarray:
+        blocks = self._blocks(self.features.dimension)
+        parts = [np.einsum("iqk,q->ik", self.slopes(self.points[r]), node_weights) for r in blocks]
+        return np.concatenate(parts)
+
+    def _blocks(self, parts: int) -> Iterator[slice]:
+        size = max(1, BLOCK_ENTRIES // (self.features.n_nodes * parts))
+        return (slice(i, i + size) for i in range(0, self.points.shape[0], size))
+
+
+class ReferenceDense(ReferenceFeatures):
+    """[a] σ(⟨w, x⟩ [+ b])."""
+
+    def _parts(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        f: DenseFeatures = self.features
+        a, b, w = f.split(theta)
+        z = w @ f.nodes.T + (0.0 if b is None else b[:, None])
+        return np.ones(len(theta)) if a is None else a, *f.activation.value_and_derivative(z)
+
+    def values(self, theta: np.ndarray) -> np.ndarray:
+        a, sigma, _ = self._parts(theta)
+        return np.asarray(a[:, None] * sigma)
+
+    def slopes(self, theta: np.ndarray) -> np.ndarray:
+        f: DenseFeatures = self.features
+        a, sigma, slope = self._parts(theta)
+        pull = a[:, None] * slope
+        head = [sigma[..., None]] * f.charges + [pull[..., None]] * f.offset
+        return np.concatenate([*head, pull[..., None] * f.nodes], axis=2)
+
+
+class ReferenceRbf(ReferenceFeatures):
+    """[c] A exp(−κ|x − y|²/2)."""
+
+    def values(self, theta: np.ndarray) -> np.ndarray:
+        f: RbfFeatures = self.features
+        c, y = f.split(theta)
+        bumps = f.bumps(y, f.nodes)
+        return bumps if c is None else c[:, None] * bumps
+
+    def slopes(self, theta: np.ndarray) -> np.ndarray:
+        f: RbfFeatures = self.features
+        c, y = f.split(theta)
+        bumps = f.bumps(y, f.nodes)
+        pull = f.kappa * bumps[..., None] * (f.nodes - y[:, None])
+        return pull if c is None else np.concatenate([bumps[..., None], c[:, None, None] * pull], 2)
+
+
+class ReferenceBumps(ReferenceFeatures):
+    """s K^δ(x − w)."""
+
+    def values(self, theta: np.ndarray) -> np.ndarray:
+        f: Any = self.features
+        return np.asarray(f.scale * f.bump.value(f.nodes - theta[:, None]))
+
+    def slopes(self, theta: np.ndarray) -> np.ndarray:
+        f: Any = self.features
+        away = f.nodes - theta[:, None]
+        slopes = [f.scale * f.bump.slope(away, k) for k in range(f.dimension)]
+        return np.stack(slopes, axis=2)
+
+
+class ReferenceRadial(ReferenceFeatures):
+    """h(r|x|) from the closed form, not from its table."""
+
+    def values(self, theta: np.ndarray) -> np.ndarray:
+        f: RadialFeatures = self.features
+        return f.profile.exact(theta * f.radii)[0]
+
+    def slopes(self, theta: np.ndarray) -> np.ndarray:
+        f: RadialFeatures = self.features
+        return np.asarray((f.profile.exact(theta * f.radii)[1] * f.radii)[..., None])
+
+
+FORMULAS: dict[type, type[ReferenceFeatures]] = {
+    DenseFeatures: ReferenceDense,
+    RbfFeatures: ReferenceRbf,
+    BumpMap: ReferenceBumps,
+    RadialFeatures: ReferenceRadial,
+}
+
+
+class Reference(Evaluator):
+    """Arrays of all features of a block of points."""
+
+    name = "numpy"
+    serves = tuple(FORMULAS)
+
+    def prepare(self, features: Any, points: np.ndarray) -> ReferenceFeatures:
+        formula = next(formula for kind, formula in FORMULAS.items() if isinstance(features, kind))
+        return formula(features, points)
+
+
+evaluators.enter(Reference())
