@@ -184,10 +184,17 @@ def test_resume_extends_a_run() -> None:
     "options, named",
     [
         (["-p", "n=3"], "-p"),
-        (["--method", "muscl"], "--method"),
+        (["-p", "d=39"], "-p d=39"),
+        (["-p", "delta=0.7"], "delta = 0.8"),
+        (["-p", "temperature=0.1"], "-p temperature"),
+        (["-p", "measure=particles"], "-p measure"),
+        (["--method", "upwind"], "--method"),
+        (["--method", "muscl", "--option", "cfl=0.1"], "--option cfl"),
         (["--option", "cfl=0.1"], "--option"),
         (["--rtol", "1e-3"], "--rtol"),
-        (["--seed", "0"], "--seed"),
+        (["--seed", "1"], "--seed"),
+        (["--requeue"], "--requeue"),
+        (["--dry-run"], "--dry-run"),
         (["--overwrite"], "--overwrite"),
         (["--t-end", "0.1"], "t_end = 0.1"),
         (["--t-end", "nan"], "t_end = nan"),
@@ -201,6 +208,36 @@ def test_resume_refuses_what_it_would_ignore(
 ) -> None:
     assert main(["run", *SMALL, "--quiet", "-o", "a.h5"]) == 0
     assert named in refused("run", "isotropic-gaussians", "--resume", "-o", "a.h5", *options)
+
+
+def test_resume_takes_the_same_command_line_again() -> None:
+    # What a cluster's queue does: it runs the line that it was given, with one word more.
+    line = ["run", *SMALL, "--quiet", "-o", "a.h5", "-p", "d=40", "-p", "temperature=0.2"]
+    line += ["--method", "scharfetter-gummel", "--rtol", "1e-3"]
+    line += ["--t-eval", "0,0.1,0.2", "--seed", "0"]
+    assert main(line) == 0
+    whole = wflow.load("a.h5")
+    assert main([*line, "--resume"]) == 0
+    longer = [*line[: line.index("--t-end")], "--t-end", "0.4", *line[line.index("--t-end") + 2 :]]
+    longer[longer.index("0,0.1,0.2")] = "0,0.1,0.2,0.4"
+    assert main([*longer, "--resume"]) == 0
+    assert main([*longer, "--resume"]) == 0
+    ended = wflow.load("a.h5")
+    assert ended.t.tolist() == [0.0, 0.1, 0.2, 0.4]
+    assert ended.risk[:3].tolist() == whole.risk.tolist()
+
+
+def test_resume_knows_the_times_that_were_asked_for_by_a_clock_of_its_own() -> None:
+    line = ["run", "isotropic-gaussians", "-p", "n=20", "-p", "measure=particles", "--quiet"]
+    line += ["-p", "temperature=0.1", "-o", "a.h5", "--method", "langevin"]
+    line += ["--option", "step_size=0.01", "--t-end", "0.1", "--t-eval", "0,0.033,0.1"]
+    assert main(line) == 0
+    assert wflow.load("a.h5").t.tolist() == pytest.approx([0.0, 0.03, 0.1])
+    assert main([*line, "--resume"]) == 0
+    longer = " ".join(line).replace("--t-end 0.1", "--t-end 0.2").replace("33,0.1", "33,0.1,0.155")
+    assert main([*longer.split(), "--resume"]) == 0
+    assert main([*longer.split(), "--resume"]) == 0
+    assert wflow.load("a.h5").t.tolist() == pytest.approx([0.0, 0.03, 0.1, 0.16], abs=1e-9)
 
 
 def test_resume_of_another_system(refused: Refused) -> None:
@@ -256,7 +293,10 @@ def test_failed_computation_is_status_1(refused: Refused, monkeypatch: pytest.Mo
     assert sol.t.tolist() == [0.0]
 
 
-def test_out_of_memory_is_status_1(refused: Refused) -> None:
+def test_out_of_memory_is_status_1(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "wflow.tools.memory.free_memory", lambda: None
+    )  # a system that does not tell
     line = refused("run", "isotropic-gaussians", "-p", "n=1e15", status=1)
     assert "not enough memory" in line
 

@@ -17,6 +17,10 @@ class StorageError(InputError):
     """A file cannot be written or read as asked: it exists, is foreign, torn, or the disk is full."""
 
 
+class BusyError(StorageError):
+    """Another run is writing the file."""
+
+
 class ComputationError(RuntimeError):
     """The computation could not be carried on, although the request was well posed."""
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from wflow.cli import commands, options
+from wflow.cli import commands, options, run
 from wflow.errors import ComputationError, InputError, StorageError
 
 
@@ -75,12 +75,13 @@ def _complain(what: object, status: int) -> int:
 
 def _way_on(arguments: Any) -> str:
     """After an interruption: how a run goes on, if it has left a file."""
-    if arguments.command is not commands.run_system:
+    if arguments.command is not run.run_system:
         return ""
-    output = commands.output_file(arguments)
+    output = options.output_file(arguments)
     if not output.exists():
         return " before the first step; nothing was written"
-    return f"; {output} holds the run so far: add --resume to go on"
+    how = "run the same line again" if arguments.requeue else "add --resume"
+    return f"; {output} holds the run so far: {how} to go on"
 
 
 def parser() -> OneLineParser:
@@ -113,8 +114,16 @@ def parser() -> OneLineParser:
     add.add_argument("--rtol", type=options.number, help="tolerance of a step; default: 1e-6")
     add.add_argument("--seed", type=options.whole, help="key of the noise; default: 0")
     add.add_argument("--resume", action="store_true", help="carry the output file's run on")
+    add.add_argument(
+        "--requeue",
+        action="store_true",
+        help="start, or carry the file on, or end at once if it is finished: one line for a cluster's queue",
+    )
+    add.add_argument(
+        "--dry-run", action="store_true", help="say what memory, steps and time it would take"
+    )
     add.add_argument("--config", help="TOML file with the same options; the command line wins")
-    add.set_defaults(command=commands.run_system)
+    add.set_defaults(command=run.run_system)
 
     add = adder.add_parser("validate", help="hold the limit against SGD networks")
     _common(add)

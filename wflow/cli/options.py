@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wflow.errors import InputError, StorageError, unknown
+
+if TYPE_CHECKING:
+    from wflow.systems import System
+    from wflow.tools.parameters import Parameter
 
 CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
     "method": ((str,), "a name"),
@@ -152,3 +156,37 @@ def free_places(paths: Sequence[Path], overwrite: bool) -> None:
             raise StorageError(f"the folder {path.parent} does not exist: make it first")
         if path.exists() and not overwrite:
             raise StorageError(f"{path} exists: choose another name with -o, or add --overwrite")
+
+
+def output_file(arguments: Any, ending: str = "") -> Path:
+    """The HDF5 file a command writes."""
+    if arguments.output is None:
+        return Path(f"{arguments.system}{ending}.h5")
+    if not arguments.output or not Path(arguments.output).name:
+        raise InputError(f"-o '{arguments.output}': give a file name, run.h5 say")
+    return Path(arguments.output)
+
+
+def catalogued(name: str) -> type[System]:
+    """A system's class by its name."""
+    from wflow.systems import catalogue
+
+    return catalogue()[name]
+
+
+def schema(system: type[System]) -> list[Parameter]:
+    """All that ``-p`` can set: the system's parameters, the flow's and the start's."""
+    from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS
+
+    return [*system.parameters, *FLOW_PARAMETERS, *START_PARAMETERS]
+
+
+def sort_parameters(cls: type[System], given: dict[str, str]) -> tuple[dict[str, Any], ...]:
+    """Values for the system, the flow and the start from one list."""
+    from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS
+    from wflow.tools.parameters import read_parameters
+
+    values = read_parameters(f"system '{cls.name}'", schema(cls), given)
+    own = {p.name: values[p.name] for p in cls.parameters if p.name in given}
+    flow = {p.name: values[p.name] for p in FLOW_PARAMETERS}
+    return own, flow, {p.name: values[p.name] for p in START_PARAMETERS}

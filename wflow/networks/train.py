@@ -23,8 +23,10 @@ from wflow.solvers.networks.problem import network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun
 from wflow.systems import System, get
+from wflow.systems.catalogue import MANY
 from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, non_negative, positive
+from wflow.views import ParticleView
 
 
 def sgd(
@@ -93,6 +95,8 @@ def sgd(
         else check_count("n_neurons", n_neurons)
     )
     if initial is None:
+        width = len(model.risk_energy().coordinates) if n > MANY else 0
+        ParticleView.refuse_too_large(8.0 * n * width, remedy="choose fewer neurons")
         neurons = model.start(n, seed)
     else:
         if getattr(initial, "kind", None) != "particles":

@@ -64,7 +64,8 @@ def begin(
     problem, method, _ = task
     control = method.control(problem)
     control.clip(first_step, max_step)
-    times = control.times(check_times(t_eval, t_span), t_span)
+    asked = check_times(t_eval, t_span)
+    times = control.times(asked, t_span)
     carry = method.init(problem, t_span[0], problem.initial)
     if not all(np.isfinite(np.asarray(v)).all() for v in carry.values()):
         raise InputError(
@@ -84,6 +85,8 @@ def begin(
     run = Underway(task, state, t_span[1], times, about, settings)
     if settings.output is not None:
         about |= {"t_eval": times.tolist(), "t_span": list(t_span)}
+        if not np.array_equal(asked, times):  # a clock of its own saves at its ticks
+            about["t_eval_asked"] = asked.tolist()
         about["measure"] = problem.view.describe()
         run.writer = RunWriter.create(
             settings.output,

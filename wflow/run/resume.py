@@ -69,12 +69,16 @@ def resume(
     view = stored_view(stored)
     task = kind_of(about).rebuild(stored, view.show(stored.read_start()), flow)
     control = task.method.control(task.problem)
-    times = np.array(about["t_eval"], dtype=np.float64)
+    times, longer = np.array(about["t_eval"], dtype=np.float64), {}
     if t_end is not None and t_end > end:
-        later = check_times([t_end] if t_eval is None else t_eval, (end, t_end))
-        later = control.times(later, (float(about["t_span"][0]), t_end))
+        asked = check_times([t_end] if t_eval is None else t_eval, (end, t_end))
+        later = control.times(asked, (float(about["t_span"][0]), t_end))
         times = np.concatenate([times, later[later > times[-1]]])
         end = t_end
+        longer = {"t_eval": times.tolist(), "t_span": [about["t_span"][0], end]}
+        if "t_eval_asked" in about or not np.array_equal(asked, later):
+            known = about.get("t_eval_asked", about["t_eval"])
+            longer["t_eval_asked"] = [*known, *asked.tolist()]
     writer, checkpoint, now = RunWriter.resume(path)
     if checkpoint is None:
         writer.close()
@@ -82,8 +86,8 @@ def resume(
     if now.attributes["t_eval"] != about["t_eval"]:
         writer.close()
         raise StorageError(f"{path} was carried on by another run meanwhile: try again")
-    if times.size > len(about["t_eval"]):
-        writer.extend(times.size, {"t_eval": times.tolist(), "t_span": [about["t_span"][0], end]})
+    if longer:
+        writer.extend(times.size, longer)
     watchers = [*default_trackers(task.method.preserves), *trackers]
     state = State(0.0, {}, {}, control, trackers=watchers, watch=watch)
     state.restore(checkpoint.arrays)

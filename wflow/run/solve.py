@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -14,12 +16,13 @@ from wflow.measures.base import check_seed
 from wflow.results.kinds import Task
 from wflow.results.solution import Solution
 from wflow.run.events import as_events
-from wflow.run.execute import begin, execute
+from wflow.run.execute import Underway, begin, execute
 from wflow.run.record import Settings
 from wflow.run.times import check_span
 from wflow.run.trackers import Tracker
 from wflow.solvers.method import Method, Tolerance, choose_method, get_method
 from wflow.tools.checks import positive
+from wflow.views import view_of
 
 
 def solve(
@@ -89,6 +92,46 @@ def solve(
     >>> bool(abs(sol.measures[-1].mean()[0] - np.exp(-3)) < 1e-3)
     True
     """
+    settings = Settings(output, overwrite, progress, checkpoint_every, max_steps)
+    run = flow_run(
+        flow,
+        rho0,
+        t_span,
+        method=method,
+        method_options=method_options,
+        t_eval=t_eval,
+        rtol=rtol,
+        atol=atol,
+        first_step=first_step,
+        max_step=max_step,
+        trackers=trackers,
+        events=events,
+        seed=seed,
+        attributes=attributes,
+        settings=settings,
+    )
+    return execute(run)
+
+
+def flow_run(
+    flow: GradientFlow,
+    rho0: Measure,
+    t_span: Sequence[float],
+    *,
+    method: str | Method = "auto",
+    method_options: Mapping[str, Any] | None = None,
+    t_eval: Any = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    first_step: float | None = None,
+    max_step: float = math.inf,
+    trackers: Sequence[Tracker] = (),
+    events: Any = (),
+    seed: int = 0,
+    attributes: Mapping[str, Any] | None = None,
+    settings: Settings,
+) -> Underway:
+    """The run that :func:`solve` carries out, checked and at its start."""
     if not isinstance(flow, GradientFlow):
         raise InputError(
             f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow (system.flow())"
@@ -97,7 +140,6 @@ def solve(
         raise InputError(
             f"rho0 is a {type(rho0).__name__}: pass a wflow.GridDensity or wflow.Particles"
         )
-    settings = Settings(output, overwrite, progress, checkpoint_every, max_steps)
     span = check_span(t_span)
     why = "asked for"
     if method == "auto":
@@ -113,6 +155,9 @@ def solve(
             f"method '{chosen.name}' has no birth-death and reaction_rate = {flow.reaction_rate:g}: use a "
             "grid with 'strang' or noiseless particles with 'runge-kutta', or reaction_rate = 0"
         )
+    view = view_of(rho0)
+    kept = 0 if settings.output is not None else 11 if t_eval is None else np.size(t_eval)
+    view.refuse_too_large(sum(v.nbytes for v in view.store(rho0).values()), kept)
     tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
     about = {
@@ -129,7 +174,7 @@ def solve(
         "ridge": flow.ridge,
         "reaction_rate": flow.reaction_rate,
     }
-    run = begin(
+    return begin(
         Task(problem, chosen, flow.energy),
         rho0,
         t_span=span,
@@ -141,4 +186,3 @@ def solve(
         attributes=about | flow.origin | dict(attributes or {}),
         settings=settings,
     )
-    return execute(run)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import h5py
 
-from wflow.errors import StorageError
+from wflow.errors import BusyError, StorageError
 from wflow.storage.raw_file import SteadyFile
 
 HDF5_FORMAT = ("v108", "v108")
@@ -37,7 +37,7 @@ def open_locked(raw: SteadyFile, path: Path) -> h5py.File:
     """
     if not _lock(raw.fileno()):
         raw.close()
-        raise StorageError(f"{path} is being written by another run: wait for it or stop it first")
+        raise BusyError(f"{path} is being written by another run: wait for it or stop it first")
     try:
         return h5py.File(raw, "r+", libver=HDF5_FORMAT)
     except BaseException:
@@ -144,7 +144,7 @@ def check_place(path: Path, overwrite: bool) -> None:
         if not overwrite:
             raise exists(path)
         if being_written(path):
-            raise StorageError(
+            raise BusyError(
                 f"{path} is being written by another run: stop it first, or choose another name"
             )
     if not os.access(path.parent, os.W_OK | os.X_OK):

@@ -21,7 +21,10 @@ from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
 from wflow.tools.parameters import Parameter, read_parameters
 from wflow.tools.register import Register
+from wflow.views import VIEWS
 
+MANY = 2000
+"""Cells an axis or particles from which on a start is held against the memory before it is made."""
 FLOW_PARAMETERS = (
     Parameter("temperature", 0.0, "noise tau = 1/beta; 0 is noiseless", low=0),
     Parameter("ridge", 0.0, "weight decay lambda", low=0),
@@ -126,6 +129,10 @@ class System(ABC):
             )
         if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
             raise InputError(f"n = {n!r}: give a number of {kind} cells or particles >= 1")
+        if n is not None and n > MANY:
+            d, count = self.energy().dimension, float(min(n, 2**62))
+            numbers = count**d if kind == "grid" else count * (d + 1)
+            VIEWS[kind].refuse_too_large(8 * numbers, remedy="choose a smaller n")
         return self.start_from(kind, n)
 
     def start_from(self, kind: str, n: int | None) -> Measure:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from wflow.tools.memory import check_memory, size
 from wflow.tools.register import Register
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class View(ABC):
     """
 
     name: ClassVar[str]
+    arrays_at_work: ClassVar[int] = 4
+    """Times the state that the leanest method holds in memory while it steps, as measured."""
     coordinates: tuple[str, ...]
     fields: Mapping[str, StoredField]
     axes: Mapping[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -69,6 +72,23 @@ class View(ABC):
     @abstractmethod
     def rebuild(cls, about: Mapping[str, Any], edges: Mapping[str, np.ndarray]) -> View:
         """The view of a file, from its description and the edges of its axes."""
+
+    @classmethod
+    def refuse_too_large(cls, state: float, kept: int = 0, remedy: str = "") -> None:
+        """Refuse a run whose state takes so many bytes, with ``kept`` frames in memory, if it cannot fit.
+
+        Raises
+        ------
+        InputError
+            with the figure and what is free
+        """
+        what = f"a run on {cls.name} of {size(state)}"
+        if kept:
+            what += f" with {kept} frames in memory"
+        remedy = remedy or "choose a smaller start" + (
+            ", or write to a file (output=)" if kept else ""
+        )
+        check_memory(what, state * (cls.arrays_at_work + kept), remedy)
 
     def mix(self, low: Fields, high: Fields, share: float) -> Fields:
         """The state a ``share`` of the way from one frame to the next; linear in the arrays unless said otherwise.

@@ -22,6 +22,7 @@ class GridView(View):
     """
 
     name = "grid"
+    arrays_at_work = 25
 
     def __init__(self, grid: GridDensity) -> None:
         self._grid = grid

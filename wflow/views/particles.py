@@ -37,6 +37,7 @@ class ParticleView(View):
     """
 
     name = "particles"
+    arrays_at_work = 6
 
     def __init__(
         self, names: Sequence[str], *, followed: bool = True, free_slots: bool = False
