@@ -300,6 +300,9 @@ class GridDensity(Measure):
         edges = self.edges[0]
         return QuantileTable(self._masses, edges[:-1], edges[1:])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GridDensity._of, (self.grid, self.density)  # read-only on the other side, too
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, GridDensity):
             return NotImplemented

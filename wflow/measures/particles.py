@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,10 @@ class Particles(Measure):
         x = self.positions[:, 0]
         order = np.argsort(x, kind="stable")
         return QuantileTable(self.weights()[order], x[order], x[order])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew: read-only on the other side, too.
+        return partial(Particles, names=self.names), (self.positions, self.weights())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Particles):

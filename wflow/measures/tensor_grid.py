@@ -42,6 +42,9 @@ class TensorGrid:
         self.centers = tuple(read_only(0.5 * (e[1:] + e[:-1])) for e in self.edges)
         self.widths = tuple(read_only(np.diff(e)) for e in self.edges)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TensorGrid, (self.edges, self.names, self.periodic)
+
     @classmethod
     def from_bounds(
         cls,

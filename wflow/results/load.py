@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from wflow.energies.base import Energy
@@ -17,6 +18,10 @@ class StoredFrames(Sequence[Fields]):
 
     def __init__(self, stored: StoredRun) -> None:
         self._stored = stored
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process may stand in another folder.
+        return {"_stored": replace(self._stored, path=os.path.abspath(self._stored.path))}
 
     def __len__(self) -> int:
         return self._stored.n_frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from wflow.energies.base import Energy
 from wflow.errors import InputError
 from wflow.results.kinds import kind_of
+from wflow.tools.portable import travels
 from wflow.views import Fields, View
 
 
@@ -68,6 +70,12 @@ class Solution:
         self.success, self.message, self.stats = success, message, stats
         self.attributes, self.path = attributes, path
         self._energy = energy
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A file is read again where it lies; an energy that holds functions without a name stays behind.
+        path = None if self.path is None else os.path.abspath(self.path)
+        energy = self._energy if travels(self._energy) else None
+        return self.__dict__ | {"path": path, "_energy": energy}
 
     def _series(self, name: str) -> np.ndarray:
         if name not in self.series:

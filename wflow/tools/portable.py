@@ -40,6 +40,22 @@ class Portable:
         return self.__dict__
 
 
+def travels(value: Any) -> bool:
+    """Whether a value, with all that its portable parts hold, can follow to another process.
+
+    >>> travels((len, 3)), travels(lambda x: x)
+    (True, False)
+    """
+    if isinstance(value, Portable):
+        try:
+            value = list(value.__getstate__().values())
+        except InputError:
+            return False
+    if isinstance(value, list | tuple):
+        return all(map(travels, value))
+    return not _nameless(value)
+
+
 def _nameless(value: Any) -> str:
     """The name of a function that no module has under this name; else nothing."""
     while isinstance(value, functools.partial):
