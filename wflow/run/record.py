@@ -54,7 +54,6 @@ class Settings:
     progress: bool = False
     checkpoint_every: float = 30.0
     max_steps: int = 10_000_000
-    compress: bool = True
     compiled_before: float = field(default_factory=compile_seconds)
 
     def __post_init__(self) -> None:

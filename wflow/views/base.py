@@ -19,6 +19,7 @@ from wflow.tools.register import Register
 
 if TYPE_CHECKING:
     from wflow.measures import Measure
+    from wflow.results.solution import Solution
 
 Fields = dict[str, np.ndarray]
 Curve = tuple[np.ndarray, np.ndarray, str]
@@ -112,7 +113,7 @@ class View(ABC):
         """A shown state along one axis, as a density."""
         raise NotImplementedError(f"a {self.name} is no density over one axis")
 
-    def draw(self, axes: Any, solution: Any) -> None:
+    def draw(self, axes: Any, solution: Solution) -> None:
         """The states of a solution that has frames, in matplotlib axes."""
         axes.text(0.5, 0.5, f"{self.name}:\nno picture", ha="center")
         axes.set_axis_off()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from wflow.results.solution import Solution
 
 
 def axis_label(name: str) -> str:
@@ -12,7 +15,7 @@ def axis_label(name: str) -> str:
     return {"r": "r = |w|  [parameter]"}.get(name, f"{name}  [parameter]")
 
 
-def draw_curves(axes: Any, solution: Any) -> None:
+def draw_curves(axes: Any, solution: Solution) -> None:
     """The states at up to eight saved times, each as its view's curve."""
     import matplotlib
 

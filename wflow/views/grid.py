@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wflow.measures import GridDensity
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
 from wflow.views.drawing import axis_label, draw_curves
+
+if TYPE_CHECKING:
+    from wflow.results.solution import Solution
 
 
 @VIEWS.enter
@@ -63,7 +66,7 @@ class GridView(View):
             density = density @ shown.widths[k]
         return shown.centers[0], density, axis_label(self.coordinates[0])
 
-    def draw(self, axes: Any, solution: Any) -> None:
+    def draw(self, axes: Any, solution: Solution) -> None:
         """Densities on one axis at saved times; of several axes the last density over the first two.
 
         A third axis is summed over.

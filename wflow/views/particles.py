@@ -7,7 +7,7 @@ frame need not be particle i of the next: after births and deaths, or a resampli
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from wflow.measures import Particles
 from wflow.tools.pictures import BLUE, GREY
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
 from wflow.views.drawing import axis_label, draw_curves
+
+if TYPE_CHECKING:
+    from wflow.results.solution import Solution
 
 
 @VIEWS.enter
@@ -123,7 +126,7 @@ class ParticleView(View):
         height, edges = np.histogram(x, bins=bins, range=(low, high), weights=weights)
         return 0.5 * (edges[1:] + edges[:-1]), height / np.diff(edges), label
 
-    def draw(self, axes: Any, solution: Any) -> None:
+    def draw(self, axes: Any, solution: Solution) -> None:
         """Histograms of one coordinate at saved times; of several the last particles beside where they began.
 
         Two coordinates are drawn as they are, more over the first and the length of all others.
