@@ -1,0 +1,65 @@
+"""How many files stand between ``wflow.solve`` and a kernel: a reader who follows a step opens that many."""
+
+import sys
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import pytest
+from flows import gauss, interacting
+
+import wflow
+from wflow import Particles
+
+HOME = Path(wflow.__file__).resolve().parents[1]
+
+
+def paths_of(run):
+    """Every way, as files in their order, from ``solve`` through a step to a frame at or below the kernels."""
+    found: set[tuple[str, ...]] = set()
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        files: list[str] = []
+        names: list[str] = []
+        here: FrameType | None = frame
+        if (
+            frame.f_code.co_name == "__wrapper_address__"
+        ):  # beyond the kernel: numba asks where a function is
+            return
+        while event == "call" and here is not None:
+            name = here.f_code.co_filename
+            if name.startswith(str(HOME)):
+                files.append(str(Path(name).resolve().relative_to(HOME)))
+                names.append(here.f_code.co_name)
+            if here.f_code.co_name == "solve" and files[-1:] == ["wflow/run/solve.py"]:
+                if "step" in names and any("/kernels/" in file for file in files):
+                    found.add(tuple(dict.fromkeys(reversed(files))))
+                return
+            here = here.f_back
+
+    run()  # compiles
+    sys.setprofile(look)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+@pytest.mark.parametrize(
+    "method, constants, grid, most",
+    [
+        ("muscl", {}, True, 6),
+        ("scharfetter-gummel", {"temperature": 0.3}, True, 7),
+        ("runge-kutta", {"reaction_rate": 1.0}, False, 7),
+    ],
+)
+def test_files_from_solve_to_a_kernel(method, constants, grid, most):
+    flow = interacting(**constants)
+    start = gauss(40, bounds=(-4, 4)) if grid else Particles(np.linspace(-1, 1, 20))
+    found = paths_of(lambda: wflow.solve(flow, start, (0, 0.05), method=method, t_eval=[0.05]))
+    # Ψ comes from the energy, on grids by way of the problem: as many files as for particles.
+    own = {path for path in found if not (grid and any("/energies/" in file for file in path))}
+    for ways, bound in ((own, most), (found, 7)):
+        longest = max(ways, key=len)
+        assert len(longest) <= bound, " > ".join(longest)
