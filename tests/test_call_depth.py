@@ -1,4 +1,4 @@
-"""How many files stand between ``wflow.solve`` and a kernel: a reader who follows a step opens that many."""
+"""How many files lead from ``wflow.solve`` to a kernel: as many as a reader of a step opens before it."""
 
 import sys
 from pathlib import Path
@@ -22,18 +22,18 @@ def paths_of(run):
         files: list[str] = []
         names: list[str] = []
         here: FrameType | None = frame
-        if (
-            frame.f_code.co_name == "__wrapper_address__"
-        ):  # beyond the kernel: numba asks where a function is
-            return
+        if frame.f_code.co_name == "__wrapper_address__":
+            return  # beyond the kernel: numba asks where a function is
         while event == "call" and here is not None:
             name = here.f_code.co_filename
             if name.startswith(str(HOME)):
                 files.append(str(Path(name).resolve().relative_to(HOME)))
                 names.append(here.f_code.co_name)
             if here.f_code.co_name == "solve" and files[-1:] == ["wflow/run/solve.py"]:
-                if "step" in names and any("/kernels/" in file for file in files):
-                    found.add(tuple(dict.fromkeys(reversed(files))))
+                way = list(dict.fromkeys(reversed(files)))
+                kernels = [i for i, file in enumerate(way) if "/kernels/" in file]
+                if "step" in names and kernels:
+                    found.add(tuple(way[: kernels[0]]))
                 return
             here = here.f_back
 
@@ -50,7 +50,7 @@ def paths_of(run):
     "method, constants, grid, most",
     [
         ("muscl", {}, True, 6),
-        ("scharfetter-gummel", {"temperature": 0.3}, True, 7),
+        ("scharfetter-gummel", {"temperature": 0.3}, True, 6),
         ("runge-kutta", {"reaction_rate": 1.0}, False, 7),
     ],
 )

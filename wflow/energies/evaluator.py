@@ -22,12 +22,14 @@ The tests of ``tests/energies/test_evaluators.py`` hold every entry against "num
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
-from wflow.errors import InputError
+from wflow.errors import InputError, unknown
 from wflow.tools.register import Register
 
 AUTO = "auto"
@@ -46,38 +48,30 @@ class Evaluator(ABC):
         """The features of fixed points (n, D), one of those that it serves."""
 
 
-class Own(Evaluator):
-    """What every feature map brings along."""
-
-    name = AUTO
-
-    def prepare(self, features: FeatureMap, points: np.ndarray) -> PreparedFeatures:
-        return features.prepare(points)
-
-
 evaluators: Register[Evaluator] = Register("evaluator", "wflow.energies.evaluators")
-OWN = evaluators.enter(Own())
 
 
-def get_evaluator(name: str, features: FeatureMap) -> Evaluator:
-    """The evaluator of a name, for features that it serves.
+def contractions(name: str, features: FeatureMap) -> Callable[[np.ndarray], PreparedFeatures]:
+    """What prepares features for the evaluator of a name: their own ``prepare`` for "auto".
 
     Raises
     ------
     InputError
-        for an unknown name, and for one that does not serve these features
+        for an unknown name, and for an evaluator that does not serve these features
 
     >>> from wflow.energies import RbfFeatures
-    >>> get_evaluator("numpy", RbfFeatures([[0.0]], 1.0)).device
-    'cpu'
+    >>> contractions("numpy", RbfFeatures([[0.0]], 1.0))(np.array([[2.0, 0.0]])).predict(np.ones(1))
+    array([2.])
     """
     if name == AUTO:
         # An energy is made for every batch of SGD, and no step asks the register.
-        return OWN
+        return features.prepare
+    if name not in evaluators:
+        raise unknown("evaluator", name, (AUTO, *evaluators))
     found = evaluators[name]
     if not isinstance(features, found.serves):
         served = ", ".join(one.__name__ for one in found.serves)
         raise InputError(
             f"evaluator '{name}' does not serve {type(features).__name__}: it serves {served}; take '{AUTO}'"
         )
-    return found
+    return partial(found.prepare, features)

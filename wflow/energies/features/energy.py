@@ -16,7 +16,7 @@ import numpy as np
 
 from wflow.energies.arrays import as_points, as_vector
 from wflow.energies.base import Energy, Law, SameSpace
-from wflow.energies.evaluator import get_evaluator
+from wflow.energies.evaluator import contractions
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
 from wflow.energies.features.losses import Loss, get_loss
 from wflow.errors import InputError
@@ -116,7 +116,7 @@ class FeatureEnergy(SameSpace, Energy):
         self.features: FeatureMap = features
         self.loss = get_loss(loss)
         self.affine = self.loss.quadratic
-        self._evaluator = get_evaluator(evaluator, features)
+        self._prepare = contractions(evaluator, features)
         self.evaluator = evaluator
         self.targets = as_vector("targets", targets, features.n_nodes)
         self.loss.check_targets(self.targets)
@@ -133,7 +133,7 @@ class FeatureEnergy(SameSpace, Energy):
 
     def features_of(self, points: np.ndarray) -> PreparedFeatures:
         """The features of points (n, D), by the evaluator chosen."""
-        return self._evaluator.prepare(self.features, points)
+        return self._prepare(points)
 
     def why_not_affine(self) -> str:
         return f"loss '{self.loss.name}'"
