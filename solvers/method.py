@@ -12,11 +12,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from wflow.errors import InputError, unknown
+from wflow.flow import GradientFlow
+from wflow.measures import Measure
 from wflow.solvers.step_size import Adaptive, Stability, StepSize
 from wflow.tools.register import Register
 from wflow.views import View
@@ -84,8 +86,12 @@ class Problem(Protocol):
         """The arrays of a saved frame, by the names of the view's fields."""
 
 
-class Method(ABC):
-    """Base of all methods: declarations, and options as dataclass fields."""
+M = TypeVar("M", bound=Measure)
+P = TypeVar("P", bound=Problem)
+
+
+class Method(ABC, Generic[M, P]):
+    """Base of all methods that make problems P of measures M: declarations, and options as dataclass fields."""
 
     name: ClassVar[str]
     acts_on: ClassVar[ActsOn]
@@ -99,24 +105,24 @@ class Method(ABC):
     reacts: ClassVar[bool] = False
     """Whether birth–death is solved; else a flow with reaction_rate > 0 is refused."""
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> Problem:
+    def prepare(self, flow: GradientFlow, measure: M, tolerance: Tolerance, seed: int) -> P:
         """Check that the method can solve this flow from this measure, and lay out the arrays."""
         raise InputError(f"method '{self.name}' does not start from a flow and a measure")
 
-    def init(self, problem: Any, t: float, y: Arrays) -> Arrays:
+    def init(self, problem: P, t: float, y: Arrays) -> Arrays:
         """The carry at the start."""
         return {}
 
-    def control(self, problem: Any) -> StepSize:
+    def control(self, problem: P) -> StepSize:
         """What decides how long the steps are: the embedded error if there is one, else the limits that steps name."""
         return Adaptive(self.error_order) if self.error_order else Stability()
 
-    def first_step(self, problem: Any, t: float, y: Arrays, carry: Arrays) -> float:
+    def first_step(self, problem: P, t: float, y: Arrays, carry: Arrays) -> float:
         """A step size to begin with, unless the steps are fixed."""
         return 1e-3
 
     @abstractmethod
-    def step(self, problem: Any, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+    def step(self, problem: P, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         """Advance from t by h; pure."""
 
     def options(self) -> dict[str, Any]:
@@ -124,14 +130,16 @@ class Method(ABC):
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
 
-METHODS: Register[type[Method]] = Register(
+AnyMethod: TypeAlias = Method[Any, Any]
+
+METHODS: Register[type[AnyMethod]] = Register(
     "method", "wflow.solvers.grid", "wflow.solvers.particles", "wflow.solvers.networks"
 )
 register = METHODS.enter
 """Enter a method in the register under its name."""
 
 
-def methods() -> Mapping[str, type[Method]]:
+def methods() -> Mapping[str, type[AnyMethod]]:
     """All methods by name; the modules of ``solvers/`` are imported on the first call.
 
     >>> {"muscl", "runge-kutta", "langevin", "sgd"} <= set(methods())
@@ -140,7 +148,7 @@ def methods() -> Mapping[str, type[Method]]:
     return METHODS
 
 
-def get_method(spec: str | Method, options: Mapping[str, Any] | None = None) -> Method:
+def get_method(spec: str | AnyMethod, options: Mapping[str, Any] | None = None) -> AnyMethod:
     """A method by name with options, or as it is.
 
     Raises
@@ -165,7 +173,7 @@ def get_method(spec: str | Method, options: Mapping[str, Any] | None = None) -> 
     return cls(**(options or {}))
 
 
-def choose_method(flow: Any, measure_kind: str) -> tuple[str, str]:
+def choose_method(flow: GradientFlow, measure_kind: str) -> tuple[str, str]:
     """The default method for a flow on a kind of measure, and why."""
     if measure_kind == "grid":
         if flow.reaction_rate > 0:

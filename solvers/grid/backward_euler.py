@@ -20,7 +20,7 @@ from wflow.tools.checks import positive
 
 @register
 @dataclass(frozen=True)
-class BackwardEuler(GridMethod):
+class BackwardEuler(GridMethod[GridProblem]):
     """First-order implicit drift–diffusion with the fixed step ``step_size``."""
 
     step_size: float = 1e-2

@@ -38,7 +38,7 @@ POSITIVE = 0.9999
 
 @register
 @dataclass(frozen=True)
-class CrankNicolson(GridMethod):
+class CrankNicolson(GridMethod[GridProblem]):
     """Trapezoidal drift–diffusion within the bound for positivity; adaptive where Ψ depends on ρ."""
 
     name = "crank-nicolson"

@@ -73,7 +73,7 @@ Root = np.ndarray | None
 
 @register
 @dataclass(frozen=True)
-class FullyImplicit(GridMethod):
+class FullyImplicit(GridMethod[GridProblem]):
     """First-order drift–diffusion, Ψ implicit, with the fixed step ``step_size`` as large as wanted."""
 
     step_size: float = 1e-1

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from wflow.flow import GradientFlow
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import check_one_axis, check_start
 from wflow.solvers.grid.parts.projected_newton import minimise
 from wflow.solvers.grid.parts.quantile_energy import QuantileEnergy
@@ -33,7 +34,7 @@ from wflow.views import View, view_of
 class QuantileJkoProblem:
     """Nodes as the state; the density is a view."""
 
-    def __init__(self, flow: Any, measure: Any, parts: int) -> None:
+    def __init__(self, flow: GradientFlow, measure: GridDensity, parts: int) -> None:
         check_one_axis("jko", measure, "jko-linearised")
         check_start(flow, measure)
         self.flow = flow
@@ -74,7 +75,7 @@ class QuantileJkoProblem:
 
 @register
 @dataclass(frozen=True)
-class Jko(Method):
+class Jko(Method[GridDensity, QuantileJkoProblem]):
     """Minimising movements with the fixed step ``step_size``; each cell of the start makes ``parts`` moving cells.
 
     ``tolerance`` bounds the residual of a step: the distance in W₂ from the exact minimiser of a displacement convex F,
@@ -97,7 +98,7 @@ class Jko(Method):
         positive("tolerance", self.tolerance)
 
     def prepare(
-        self, flow: Any, measure: Any, tolerance: Tolerance, seed: int
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
     ) -> QuantileJkoProblem:
         return QuantileJkoProblem(flow, measure, self.parts)
 

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.kernels.parallel import one_blas_thread
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.linearised_movement import Internal
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
@@ -43,7 +44,7 @@ PAIRS = 1 << 20
 
 @register
 @dataclass(frozen=True)
-class JkoEntropic(GridMethod):
+class JkoEntropic(GridMethod[GridProblem]):
     """Entropic minimising movements with the fixed step ``step_size`` and a ``blur`` σ, a length.
 
     Without a blur, σ = √(2 τ ξ dt). ``tolerance`` bounds ∫ρ|r|, r the residual of log b, for mass 1.
@@ -63,7 +64,9 @@ class JkoEntropic(GridMethod):
         if self.blur is not None:
             positive("blur", self.blur)
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> GridProblem:
         problem = GridProblem(flow, measure, tolerance)
         if self.blur is None and flow.temperature == 0:
             raise InputError(

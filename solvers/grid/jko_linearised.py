@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.vectors import dot
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.linearised_movement import Convex, Internal, box_of, solve
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, energy_rises
 from wflow.solvers.method import Arrays, Step, Tolerance, in_halves, register
@@ -37,7 +37,7 @@ DIFFERENCE = 1e-4
 class JkoProblem(GridProblem):
     """A grid problem that also reports how well each step was solved."""
 
-    def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance) -> None:
+    def __init__(self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance) -> None:
         super().__init__(flow, measure, tolerance)
         self.internal = Internal(flow.temperature, flow.energy.local_stiffness)
         self.box = box_of(self)
@@ -77,7 +77,7 @@ class JkoProblem(GridProblem):
 
 @register
 @dataclass(frozen=True)
-class JkoLinearised(GridMethod):
+class JkoLinearised(GridMethod[JkoProblem]):
     """Linearised minimising movements with the fixed step ``step_size``, each solved to a residual of ``tolerance``.
 
     The residual is ‖ρ − ρ̂‖₁/mass between the density that the potential carries there and the one it asks for; with
@@ -96,7 +96,9 @@ class JkoLinearised(GridMethod):
         positive("step_size", self.step_size)
         positive("tolerance", self.tolerance)
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> JkoProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> JkoProblem:
         if flow.temperature == 0 and flow.energy.local_stiffness == 0:
             raise InputError(
                 "method 'jko-linearised' at temperature 0 needs a LocalEnergy: atoms have no density; "

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.kernels.grid.muscl import muscl_tendency
 from wflow.kernels.grid.sums import advance, size_and_change
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 from wflow.tools.checks import non_negative
@@ -33,7 +34,7 @@ STABLE, TOO_STIFF, FORGET = 1.7, 2.2, 0.98
 
 
 @dataclass(frozen=True)
-class TransportMethod(GridMethod):
+class TransportMethod(GridMethod[GridProblem]):
     """Explicit finite volumes along −∇Ψ_λ; ``cfl`` is the part of a cell that may leave in a step, at most ½."""
 
     cfl: float = 0.45
@@ -44,7 +45,9 @@ class TransportMethod(GridMethod):
         if not 0 < non_negative("cfl", self.cfl) <= 0.5:
             raise InputError(f"cfl = {self.cfl}: must be in (0, 0.5], the bound for positivity")
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> GridProblem:
         if flow.temperature > 0:
             raise InputError(
                 f"method '{self.name}' has no diffusion: use 'scharfetter-gummel' for temperature > 0"

@@ -13,12 +13,13 @@ Source: Carrillo, Chertock & Huang, Commun. Comput. Phys. 17 (2015) 233, section
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.kernels.grid.muscl import GAP, PER_WIDTH
+from wflow.measures import GridDensity
 from wflow.solvers.grid.muscl import Muscl
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Tolerance, register
@@ -43,7 +44,9 @@ class MusclDiffusion(Muscl):
                 f"theta = {self.theta:g}: nothing would enter an empty cell; give 1 <= theta < 2"
             )
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> GridProblem:
         if not flow.temperature > 0:
             raise InputError(
                 "method 'muscl-diffusion' with temperature = 0 is 'muscl': choose that"

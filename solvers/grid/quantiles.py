@@ -13,12 +13,14 @@ Source: Gosse & Toscani, SIAM J. Sci. Comput. 28 (2006) 1203, eq. (1.7).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import check_one_axis, check_start
 from wflow.solvers.grid.parts.quantile_energy import spread
 from wflow.solvers.method import Arrays, Tolerance, register
+from wflow.solvers.particles.parts.embedded_pair import EmbeddedPair
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.particles.runge_kutta import RungeKutta
 from wflow.tools.checks import check_count
@@ -29,7 +31,7 @@ class QuantileProblem(ParticleProblem):
     """The bins as particles between the grid's walls, shown as cell averages on the grid."""
 
     def __init__(
-        self, flow: Any, measure: Any, tolerance: Tolerance, seed: int, cells: int
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int, cells: int
     ) -> None:
         check_start(flow, measure)
         super().__init__(flow, measure.to_particles(cells), tolerance, seed)
@@ -44,19 +46,23 @@ class QuantileProblem(ParticleProblem):
 
 @register
 @dataclass(frozen=True)
-class Quantiles(RungeKutta):
+class Quantiles(EmbeddedPair[GridDensity]):
     """Moving cells of constant mass; ``cells`` of them."""
 
     cells: int = 2000
 
     name = "quantiles"
     acts_on = "grid"
+    order, error_order = RungeKutta.order, RungeKutta.error_order
     order_in_space = 1
+    nodes, stages, estimate = RungeKutta.nodes, RungeKutta.stages, RungeKutta.estimate
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", check_count("cells", self.cells, 2))
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> QuantileProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> QuantileProblem:
         if flow.temperature > 0:
             raise InputError(
                 "method 'quantiles' has no diffusion: use 'scharfetter-gummel' for temperature > 0"

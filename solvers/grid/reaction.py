@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 
 
 @register
 @dataclass(frozen=True)
-class Reaction(GridMethod):
+class Reaction(GridMethod[GridProblem]):
     """Pure birth–death, second order, on grids of any dimension."""
 
     name = "reaction"
@@ -32,7 +33,9 @@ class Reaction(GridMethod):
     reacts = True
     preserves = frozenset({"mass", "positive", "energy"})
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> GridProblem:
         if flow.reaction_rate == 0:
             raise InputError(
                 "method 'reaction' with reaction_rate = 0 does nothing: set reaction_rate > 0"

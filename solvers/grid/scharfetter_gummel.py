@@ -25,7 +25,7 @@ from wflow.solvers.method import Arrays, Step, register
 
 @register
 @dataclass(frozen=True)
-class ScharfetterGummel(GridMethod):
+class ScharfetterGummel(GridMethod[GridProblem]):
     """Implicit drift–diffusion by Patankar weights; adaptive by its embedded first-order stage."""
 
     name = "scharfetter-gummel"

@@ -15,99 +15,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.kernels.grid.drift_diffusion import drift_diffusion_stage
 from wflow.kernels.grid.drift_diffusion_frozen import FrozenRates, frozen_rates, frozen_step, spans
 from wflow.kernels.memory import recycled_empty
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import Axes, GridMethod, GridProblem, Sums
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 from wflow.tools.checks import non_negative
 
 POSITIVE = 0.9999
 """Largest dt·(rate out of a cell), with room for rounding."""
-
-
-@register
-@dataclass(frozen=True)
-class ExplicitDriftDiffusion(GridMethod):
-    """Explicit drift–diffusion; ``cfl`` in (0, 1] is the part of a cell that may leave in a step."""
-
-    cfl: float = 0.9
-
-    name = "scharfetter-gummel-explicit"
-    order = 2
-    preserves = frozenset({"mass", "positive", "energy"})
-
-    def __post_init__(self) -> None:
-        if not 0 < non_negative("cfl", self.cfl) <= 1:
-            raise InputError(f"cfl = {self.cfl}: must be in (0, 1], the bound for positivity")
-
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        return ExplicitProblem(flow, measure, tolerance)
-
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
-        assert isinstance(problem, ExplicitProblem)
-        if problem.fast:
-            return problem.linear_state(y["density"])
-        rho = y["density"]
-        psi, risk = problem.potential(rho)
-        # A stage of no length: the rates and the sums of what is there.
-        leaving, sums = problem.stage(t, rho, rho, psi, 0.0, 1.0, problem.room("stage"), seen=True)
-        return problem.observed(psi, risk, sums) | {"leaving": np.array(leaving)}
-
-    def first_step(self, problem: ExplicitProblem, t: float, y: Arrays, carry: Arrays) -> float:
-        return self._limit(problem, t, carry)
-
-    def step(self, problem: ExplicitProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        if problem.fast:
-            return self._frozen_step(problem, t, h, y, carry)
-        rho = y["density"]
-        stage = problem.room("stage")
-        leaving, _ = problem.stage(t, rho, rho, carry["potential"], h, 1.0, stage)
-        if h * leaving > POSITIVE:
-            return Step.refused(y, carry, "CFL bound", self.cfl / leaving)
-        psi, _ = problem.potential(stage)
-        new = recycled_empty(rho.shape)
-        # ½ρ + ½(stage + h rate): a convex combination, hence positive.
-        leaving, sums = problem.stage(t + h, rho, stage, psi, h, 0.5, new, seen=True)
-        if h * leaving > POSITIVE:
-            return Step.refused(y, carry, "CFL bound at stage 2", min(self.cfl / leaving, 0.9 * h))
-        after = problem.observed(*problem.potential(new), sums) | {"leaving": np.array(leaving)}
-        # The rates at the new density are not known before the next step; those of the last stage stand for them.
-        return problem.accept(h, y, carry, new, after, limit=self._limit(problem, t + h, after))
-
-    def _frozen_step(
-        self, problem: ExplicitProblem, t: float, h: float, y: Arrays, carry: Arrays
-    ) -> Step:
-        # The trapezoidal rule for the clock ∫ξ dt, second order like two stages.
-        schedule = problem.flow.schedule
-        clock = 0.5 * h * (schedule(t) + schedule(t + h))
-        leaving = problem.rates.leaving
-        if clock * leaving > POSITIVE:
-            return Step.refused(y, carry, "CFL bound", 0.9 * h * POSITIVE / (clock * leaving))
-        new, sums = frozen_step(
-            y["density"].reshape(problem.box_shape),
-            problem.rates,
-            clock,
-            problem.widths,
-            problem.areas,
-            problem.flow.temperature > 0,
-            self.order,
-        )
-        density = new.reshape(y["density"].shape)
-        after = problem.linear_state(density, sums)
-        return problem.accept(h, y, carry, density, after, limit=self._limit(problem, t + h, after))
-
-    def _limit(self, problem: ExplicitProblem, t: float, carry: Arrays) -> float:
-        if problem.fast:
-            leaving = problem.rates.leaving * problem.flow.schedule(t)
-        else:
-            leaving = float(carry["leaving"])
-        return self.cfl / leaving if leaving > 0 else math.inf
 
 
 class ExplicitProblem(GridProblem):
@@ -171,3 +93,83 @@ class ExplicitProblem(GridProblem):
         _, entropy, along, _ = sums
         free = 0.5 * self._constant + along + self.flow.temperature * entropy
         return self.scalars(self._constant + 2.0 * (along - self.fixed_part(density)), free, sums)
+
+
+@register
+@dataclass(frozen=True)
+class ExplicitDriftDiffusion(GridMethod[ExplicitProblem]):
+    """Explicit drift–diffusion; ``cfl`` in (0, 1] is the part of a cell that may leave in a step."""
+
+    cfl: float = 0.9
+
+    name = "scharfetter-gummel-explicit"
+    order = 2
+    preserves = frozenset({"mass", "positive", "energy"})
+
+    def __post_init__(self) -> None:
+        if not 0 < non_negative("cfl", self.cfl) <= 1:
+            raise InputError(f"cfl = {self.cfl}: must be in (0, 1], the bound for positivity")
+
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> ExplicitProblem:
+        return ExplicitProblem(flow, measure, tolerance)
+
+    def init(self, problem: ExplicitProblem, t: float, y: Arrays) -> Arrays:
+        if problem.fast:
+            return problem.linear_state(y["density"])
+        rho = y["density"]
+        psi, risk = problem.potential(rho)
+        # A stage of no length: the rates and the sums of what is there.
+        leaving, sums = problem.stage(t, rho, rho, psi, 0.0, 1.0, problem.room("stage"), seen=True)
+        return problem.observed(psi, risk, sums) | {"leaving": np.array(leaving)}
+
+    def first_step(self, problem: ExplicitProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return self._limit(problem, t, carry)
+
+    def step(self, problem: ExplicitProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+        if problem.fast:
+            return self._frozen_step(problem, t, h, y, carry)
+        rho = y["density"]
+        stage = problem.room("stage")
+        leaving, _ = problem.stage(t, rho, rho, carry["potential"], h, 1.0, stage)
+        if h * leaving > POSITIVE:
+            return Step.refused(y, carry, "CFL bound", self.cfl / leaving)
+        psi, _ = problem.potential(stage)
+        new = recycled_empty(rho.shape)
+        # ½ρ + ½(stage + h rate): a convex combination, hence positive.
+        leaving, sums = problem.stage(t + h, rho, stage, psi, h, 0.5, new, seen=True)
+        if h * leaving > POSITIVE:
+            return Step.refused(y, carry, "CFL bound at stage 2", min(self.cfl / leaving, 0.9 * h))
+        after = problem.observed(*problem.potential(new), sums) | {"leaving": np.array(leaving)}
+        # The rates at the new density are not known before the next step; those of the last stage stand for them.
+        return problem.accept(h, y, carry, new, after, limit=self._limit(problem, t + h, after))
+
+    def _frozen_step(
+        self, problem: ExplicitProblem, t: float, h: float, y: Arrays, carry: Arrays
+    ) -> Step:
+        # The trapezoidal rule for the clock ∫ξ dt, second order like two stages.
+        schedule = problem.flow.schedule
+        clock = 0.5 * h * (schedule(t) + schedule(t + h))
+        leaving = problem.rates.leaving
+        if clock * leaving > POSITIVE:
+            return Step.refused(y, carry, "CFL bound", 0.9 * h * POSITIVE / (clock * leaving))
+        new, sums = frozen_step(
+            y["density"].reshape(problem.box_shape),
+            problem.rates,
+            clock,
+            problem.widths,
+            problem.areas,
+            problem.flow.temperature > 0,
+            self.order,
+        )
+        density = new.reshape(y["density"].shape)
+        after = problem.linear_state(density, sums)
+        return problem.accept(h, y, carry, density, after, limit=self._limit(problem, t + h, after))
+
+    def _limit(self, problem: ExplicitProblem, t: float, carry: Arrays) -> float:
+        if problem.fast:
+            leaving = problem.rates.leaving * problem.flow.schedule(t)
+        else:
+            leaving = float(carry["leaving"])
+        return self.cfl / leaving if leaving > 0 else math.inf

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wflow.measures import Measure
 from wflow.solvers.method import Arrays, Method, Step, register
 from wflow.solvers.networks.problem import NetworkProblem
 from wflow.solvers.step_size import Clock, StepSize
@@ -29,7 +30,7 @@ ROWS = 500
 
 @register
 @dataclass(frozen=True)
-class StochasticGradient(Method):
+class StochasticGradient(Method[Measure, NetworkProblem]):
     """Online SGD with batches of ``batch_size`` samples and step ``step_size`` (ε)."""
 
     step_size: float = 1e-6

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wflow.measures import Particles
 from wflow.solvers.method import register
 from wflow.solvers.particles.parts.embedded_pair import EmbeddedPair
 
 
 @register
 @dataclass(frozen=True)
-class BogackiShampine(EmbeddedPair):
+class BogackiShampine(EmbeddedPair[Particles]):
     """Bogacki–Shampine 3(2)."""
 
     name = "bogacki-shampine"

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from wflow.flow import GradientFlow
+from wflow.measures import Particles
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.step_size import Clock, StepSize
@@ -24,7 +25,7 @@ from wflow.tools.streams import stream
 
 @register
 @dataclass(frozen=True)
-class Langevin(Method):
+class Langevin(Method[Particles, ParticleProblem]):
     """Euler–Maruyama with the fixed step ``step_size``."""
 
     step_size: float = 1e-2
@@ -37,7 +38,9 @@ class Langevin(Method):
     def __post_init__(self) -> None:
         positive("step_size", self.step_size)
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: Particles, tolerance: Tolerance, seed: int
+    ) -> ParticleProblem:
         return ParticleProblem(flow, measure, tolerance, seed)
 
     def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
+from wflow.measures import Measure
 from wflow.solvers.method import Arrays, Tolerance
 from wflow.views import View, view_of
 
@@ -16,7 +16,9 @@ from wflow.views import View, view_of
 class ParticleProblem:
     """The velocity field of a flow at its own particles, kept inside the energy's domain."""
 
-    def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance, seed: int) -> None:
+    def __init__(
+        self, flow: GradientFlow, measure: Measure, tolerance: Tolerance, seed: int
+    ) -> None:
         if flow.energy.dimension != measure.dimension:
             raise InputError(
                 f"the particles have {measure.dimension} coordinates and the energy {flow.energy.dimension} "

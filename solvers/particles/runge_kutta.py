@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wflow.measures import Particles
 from wflow.solvers.method import register
 from wflow.solvers.particles.parts.embedded_pair import EmbeddedPair
 
 
 @register
 @dataclass(frozen=True)
-class RungeKutta(EmbeddedPair):
+class RungeKutta(EmbeddedPair[Particles]):
     """Dormand–Prince 5(4)."""
 
     name = "runge-kutta"

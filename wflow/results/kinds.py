@@ -15,7 +15,7 @@ from wflow.tools.register import Register
 if TYPE_CHECKING:
     from wflow.energies.base import Energy
     from wflow.flow import GradientFlow
-    from wflow.solvers.method import Method, Problem
+    from wflow.solvers.method import AnyMethod, Problem
     from wflow.storage import StoredRun
 
 
@@ -23,7 +23,7 @@ class Task(NamedTuple):
     """What a run steps, by which method, and the energy that its states answer to."""
 
     problem: Problem
-    method: Method
+    method: AnyMethod
     energy: Energy
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from wflow.run.events import Found, Watch
 from wflow.run.trackers import Fail, Stop, Tracker
-from wflow.solvers.method import Arrays, Method, Problem, Step
+from wflow.solvers.method import AnyMethod, Arrays, Problem, Step
 from wflow.solvers.step_size import StepSize
 
 
@@ -105,7 +105,7 @@ def step_row(
 
 def advance(
     problem: Problem,
-    method: Method,
+    method: AnyMethod,
     state: State,
     t_end: float,
     t_eval: np.ndarray,
@@ -179,7 +179,7 @@ class _Path:
     """The way on from a state: its next step, branches that leave it and are forgotten, and the frames due on it."""
 
     problem: Problem
-    method: Method
+    method: AnyMethod
     state: State
     t_eval: np.ndarray
     recorder: Recorder

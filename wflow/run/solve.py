@@ -20,7 +20,7 @@ from wflow.run.execute import Underway, begin, execute
 from wflow.run.record import Settings
 from wflow.run.times import check_span
 from wflow.run.trackers import Tracker
-from wflow.solvers.method import Method, Tolerance, choose_method, get_method
+from wflow.solvers.method import AnyMethod, Tolerance, choose_method, get_method
 from wflow.tools.checks import positive
 from wflow.views import view_of
 
@@ -30,7 +30,7 @@ def solve(
     rho0: Measure,
     t_span: Sequence[float],
     *,
-    method: str | Method = "auto",
+    method: str | AnyMethod = "auto",
     t_eval: Any = None,
     rtol: float = 1e-6,
     atol: float = 1e-9,
@@ -118,7 +118,7 @@ def flow_run(
     rho0: Measure,
     t_span: Sequence[float],
     *,
-    method: str | Method = "auto",
+    method: str | AnyMethod = "auto",
     method_options: Mapping[str, Any] | None = None,
     t_eval: Any = None,
     rtol: float = 1e-6,

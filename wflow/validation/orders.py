@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
-from wflow.solvers.method import Method, Tolerance, get_method
+from wflow.solvers.method import AnyMethod, Tolerance, get_method
 from wflow.tools.checks import check_count, positive
 from wflow.validation.exact import Exact
 
@@ -45,7 +46,7 @@ class Orders:
 
 
 def observed_orders(
-    method: str | Method,
+    method: str | AnyMethod,
     exact: Exact,
     t_end: float,
     *,
@@ -124,7 +125,9 @@ def observed_orders(
     )
 
 
-def march(method: Method, flow: Any, start: GridDensity, t_end: float, steps: int) -> GridDensity:
+def march(
+    method: AnyMethod, flow: GradientFlow, start: GridDensity, t_end: float, steps: int
+) -> GridDensity:
     """``steps`` equal steps from 0 to ``t_end`` without error control."""
     problem: Any = method.prepare(flow, start, Tolerance(1e12, 1.0), 0)
     y, h = problem.initial, t_end / steps

@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.flow import GradientFlow
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.grid.reaction import frozen_reaction, react
 from wflow.solvers.method import Arrays, Step, Tolerance, get_method, in_halves
 
 
 @dataclass(frozen=True)
-class OperatorSplitting(GridMethod):
+class OperatorSplitting(GridMethod[GridProblem]):
     """A product of flows of the parts; ``transport`` names the grid method for drift and diffusion.
 
     "auto" is ``muscl`` at τ = 0 and ``scharfetter-gummel`` above.
@@ -36,13 +38,15 @@ class OperatorSplitting(GridMethod):
     reacts = True
     preserves = frozenset({"mass", "positive", "energy"})
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> GridProblem:
         part = self.part(flow)
-        problem = part.prepare(flow, measure, tolerance, seed)
+        problem: GridProblem = part.prepare(flow, measure, tolerance, seed)
         problem.transport = part
         return problem
 
-    def part(self, flow: Any) -> GridMethod:
+    def part(self, flow: GradientFlow) -> GridMethod[Any]:
         """The method of 𝒯."""
         name = self.transport
         if name == "auto":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from wflow.kernels.grid.sums import density_sums
 from wflow.kernels.memory import recycled_empty
 from wflow.kernels.parallel import over_slabs
 from wflow.kernels.vectors import dot
+from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.method import Arrays, Method, Step, Tolerance
 from wflow.views import View, view_of
@@ -29,10 +30,10 @@ class GridProblem:
     ``potential`` is Ψ_λ − τ log vol, so that Φ = potential + τ log ρ on a reduced state too.
     """
 
-    transport: GridMethod
+    transport: GridMethod[Any]
     """The method of an operator splitting's transport, which made this problem."""
 
-    def __init__(self, flow: GradientFlow, measure: Any, tolerance: Tolerance) -> None:
+    def __init__(self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance) -> None:
         check_start(flow, measure)
         if flow.energy.needs_density and not measure.uniform:
             raise InputError(
@@ -51,7 +52,7 @@ class GridProblem:
         for width in measure.widths[:-1]:
             self.areas = np.multiply.outer(self.areas, width).ravel()
         missing = 3 - measure.dimension
-        self.box_shape: tuple[int, int, int] = (*(1,) * missing, *measure.shape)
+        self.box_shape = cast(tuple[int, int, int], (*(1,) * missing, *measure.shape))
         """The grid's shape with leading axes of one cell, as the kernels take it."""
         ends = [np.array([0.0, 1.0])] * missing + list(measure.edges)
         self.periodic = np.array([False] * missing + list(measure.periodic))
@@ -173,20 +174,26 @@ class GridProblem:
         return {"density": y["density"]}
 
 
-class GridMethod(Method):
+GP = TypeVar("GP", bound="GridProblem")
+
+
+class GridMethod(Method[GridDensity, GP]):
     """What the flow methods on a grid share: the problem they prepare and the carry they start from."""
 
     acts_on = "grid"
     order_in_space = 2
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> GridProblem:
-        return GridProblem(flow, measure, tolerance)
+    def prepare(
+        self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
+    ) -> GP:
+        # A method with a problem of its own prepares that one.
+        return cast(GP, GridProblem(flow, measure, tolerance))
 
-    def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
+    def init(self, problem: GP, t: float, y: Arrays) -> Arrays:
         return problem.state(y["density"])
 
 
-def check_start(flow: GradientFlow, measure: Any) -> None:
+def check_start(flow: GradientFlow, measure: GridDensity) -> None:
     """Refuse a grid that the energy does not fit, and a start without mass."""
     energy, axes = flow.energy, measure.dimension
     if energy.dimension != axes:
@@ -203,7 +210,7 @@ def check_start(flow: GradientFlow, measure: Any) -> None:
         )
 
 
-def check_one_axis(method: str, measure: Any, instead: str) -> None:
+def check_one_axis(method: str, measure: GridDensity, instead: str) -> None:
     """Refuse what cannot be cut into cells of fixed mass: several axes, and a ring."""
     if measure.dimension != 1 or measure.periodic[0]:
         raise InputError(

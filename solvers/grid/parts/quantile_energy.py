@@ -8,13 +8,13 @@ second order in the widths.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy.linalg import solveh_banded
 
 from wflow.energies.base import Field
 from wflow.flow import GradientFlow
+from wflow.measures import GridDensity
 
 LEAST_MASS = 1e-9
 """Share of the mass below which neighbouring cells are one: a lighter one becomes too thin for its edges' digits."""
@@ -25,7 +25,7 @@ DIFFERENCE = 1e-6
 class QuantileEnergy:
     """F of cells of fixed masses as a function of their nodes: edges where cells have a density, else middles."""
 
-    def __init__(self, flow: GradientFlow, measure: Any, parts: int) -> None:
+    def __init__(self, flow: GradientFlow, measure: GridDensity, parts: int) -> None:
         self.flow, self.grid_edges = flow, measure.edges[0]
         self.kappa = flow.energy.local_stiffness
         self.level = flow.temperature > 0 or self.kappa > 0
@@ -137,7 +137,7 @@ class QuantileEnergy:
         return np.asarray(slope)
 
 
-def _cells(measure: Any, parts: int, level: bool) -> tuple[np.ndarray, np.ndarray]:
+def _cells(measure: GridDensity, parts: int, level: bool) -> tuple[np.ndarray, np.ndarray]:
     """Edges and masses of the start: cells cut in parts, too light ones joined to their neighbours.
 
     An empty stretch between two others holds ``LEAST_MASS`` where cells have a density, so that it can close.

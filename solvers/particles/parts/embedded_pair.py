@@ -15,18 +15,19 @@ Source: Hairer, Nørsett & Wanner, Solving ODEs I (1993), section II.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.solvers.method import ActsOn, Arrays, Method, Step, Tolerance
+from wflow.flow import GradientFlow
+from wflow.solvers.method import ActsOn, Arrays, M, Method, Step, Tolerance
 from wflow.solvers.particles.problem import ParticleProblem
 
 Row = Sequence[float]
 
 
-class EmbeddedPair(Method):
+class EmbeddedPair(Method[M, ParticleProblem]):
     """Positions and weights together, the step by the distance of the pair."""
 
     nodes: ClassVar[Row]
@@ -40,7 +41,9 @@ class EmbeddedPair(Method):
     reacts = True
     preserves = frozenset({"mass", "positive"})
 
-    def prepare(self, flow: Any, measure: Any, tolerance: Tolerance, seed: int) -> ParticleProblem:
+    def prepare(
+        self, flow: GradientFlow, measure: M, tolerance: Tolerance, seed: int
+    ) -> ParticleProblem:
         if flow.temperature > 0:
             raise InputError(
                 f"method '{self.name}' has no noise: use 'langevin' for temperature > 0"
