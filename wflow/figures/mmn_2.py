@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies import Energy
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
@@ -143,7 +144,7 @@ class LeastRisk(Figure):
         return picture
 
 
-def best_shell(energy: Any, r: np.ndarray) -> tuple[float, float]:
+def best_shell(energy: Energy, r: np.ndarray) -> tuple[float, float]:
     """The least risk of a single shell |w| = r, and its radius."""
     from scipy.optimize import minimize_scalar
 

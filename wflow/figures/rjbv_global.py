@@ -36,7 +36,7 @@ class GlobalConvergence(Figure):
 
     def compute(self, *, cells: int, particles: int, t_end: float) -> Results:
         t = np.concatenate([[0.0], np.geomspace(0.1, t_end, 41)])
-        system: Any = get("gaussian-mixture", start="bad")
+        system = get("gaussian-mixture", start="bad")
         compact: Any = system.initial("grid", cells)
         even = np.full(compact.shape, 1.0 / compact.volumes.sum())
         full = compact.with_density((1 - SPREAD) * compact.density + SPREAD * even)

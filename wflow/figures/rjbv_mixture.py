@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
+from wflow.measures import Particles
 from wflow.results.labelled import Labelled
 from wflow.run.solve import solve
 from wflow.systems import get
@@ -106,7 +107,7 @@ def _label(start: str, rate: float) -> str:
     return f"{start} start" + (f", birth–death α = {rate:g}" if rate else "")
 
 
-def _function(measure: Any, variance: float, x: np.ndarray) -> np.ndarray:
+def _function(measure: Particles, variance: float, x: np.ndarray) -> np.ndarray:
     """f(x) = ∫ c N(x; y, σ²) dρ."""
     c, y = measure.points().T
     with np.errstate(under="ignore"):

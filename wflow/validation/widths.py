@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.base import Energy
+from wflow.energies import Energy, KernelEnergy
 from wflow.errors import ComputationError, InputError
 from wflow.measures import Particles
 from wflow.networks import sgd
 from wflow.run.solve import solve
-from wflow.systems import get
+from wflow.systems import System, get
 from wflow.tools.checks import check_count
 from wflow.validation.validate import Halt
 
@@ -246,7 +246,7 @@ def descend(
     return risk, theta
 
 
-def optimal_charges(energy: Any, centres: np.ndarray) -> float:
+def optimal_charges(energy: KernelEnergy, centres: np.ndarray) -> float:
     """Squared error of bumps at given centres with the charges that are best for them."""
     pull = energy.target.values(centres)
     size, vectors = np.linalg.eigh(energy.kernel.matrix(centres, centres))
@@ -254,7 +254,7 @@ def optimal_charges(energy: Any, centres: np.ndarray) -> float:
     return float(energy.constant - ((pull @ vectors[:, kept]) ** 2 / size[kept]).sum())
 
 
-def trained(system: Any, n: int, seed: int, horizon: float, halt: Halt) -> float:
+def trained(system: System, n: int, seed: int, horizon: float, halt: Halt) -> float:
     """Squared error after online SGD up to T with batches of n² samples, as published."""
     step = float(system.sgd["step_size"])
     run = sgd(
