@@ -62,7 +62,7 @@ class ThreeSpin(Figure):
         x = np.zeros((angle.size, slice_d))
         x[:, 0], x[:, 1] = np.sin(angle), np.cos(angle)
         x *= np.sqrt(slice_d)
-        system = get("spherical-3-spin", d=slice_d)
+        system: Any = get("spherical-3-spin", d=slice_d)
 
         def learn(n: int) -> np.ndarray:
             start = Particles(system.draw(n, 0), names=system.coordinates())

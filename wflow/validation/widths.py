@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies import Energy, KernelEnergy
+from wflow.energies import Energy
 from wflow.errors import ComputationError, InputError
 from wflow.measures import Particles
 from wflow.networks import sgd
@@ -246,7 +246,7 @@ def descend(
     return risk, theta
 
 
-def optimal_charges(energy: KernelEnergy, centres: np.ndarray) -> float:
+def optimal_charges(energy: Any, centres: np.ndarray) -> float:
     """Squared error of bumps at given centres with the charges that are best for them."""
     pull = energy.target.values(centres)
     size, vectors = np.linalg.eigh(energy.kernel.matrix(centres, centres))
