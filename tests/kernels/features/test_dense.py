@@ -132,11 +132,11 @@ def test_kept_activations_change_no_bit(n, q, d, monkeypatch):
     features, theta, weights, node_weights = example("softplus", n, q, d, True, True)
     prepared = features.prepare(theta)
     rounds = [assert_twins(features, theta, weights, node_weights, prepared) for _ in range(3)]
-    assert prepared._filled
+    assert prepared._kept.filled
     monkeypatch.setattr(energies, "KEEP_ENTRIES", 0)
     never = features.prepare(theta)
     rounds.append(assert_twins(features, theta, weights, node_weights, never))
-    assert not never._filled
+    assert not never._kept.filled
     for answer in rounds[1:]:
         for one, other in zip(answer, rounds[0], strict=True):
             np.testing.assert_array_equal(one, other)

@@ -87,8 +87,10 @@ class PreparedDense:
         n, d = points.shape[0], features.input_dimension
         self._rows = kernels.block_rows(n, features.n_nodes, d)
         self._pairs = n * features.n_nodes
-        self._value = self._slope = NOTHING
-        self._filled = False
+        self._layer = kernels.Layer(
+            features.padded, features.n_nodes, self._points, features.charges, features.offset
+        )
+        self._kept = kernels.Kept(NOTHING, NOTHING, False)
         self._worth_keeping = self._pairs <= SMALL or d >= WIDE
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
@@ -99,20 +101,18 @@ class PreparedDense:
         self._make_room()
         blocks = -(-n // self._rows)
         total = np.zeros((max(blocks, 1), f.n_nodes))
-        sigma, filled = f.activation, self._filled
+        sigma, layer, kept = f.activation, self._layer, self._kept
 
         def work(start: int, stop: int) -> None:
             out = total[start // self._rows]
-            if filled:
-                kernels.predict_kept(f.n_nodes, self._value, effective, start, stop, out)
+            if kept.filled:
+                kernels.predict_kept(f.n_nodes, kept.value, effective, start, stop, out)
                 return
-            kernels.predict_rows(
-                f.padded, f.n_nodes, f.input_dimension, self._points, f.offset, sigma.map, sigma.params,
-                effective, self._value, self._slope, start, stop, out,
-            )  # fmt: skip
+            part = (start, stop)
+            kernels.predict_rows(layer, sigma.map, sigma.params, effective, kept, part, out)
 
-        over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
-        self._filled = self._value.size > 0
+        over_blocks(work, n, self._rows, self._pairs >> 3 * kept.filled)
+        self._kept = kept._replace(filled=kept.value.size > 0)
         out: np.ndarray = total.sum(axis=0)  # always in the same order
         return out
 
@@ -132,28 +132,27 @@ class PreparedDense:
         c = as_floats(node_weights)
         potential = np.empty(n)
         pulls = kernels.weighted_nodes(f.padded, c) if gradient.size else NOTHING
-        sigma, filled = f.activation, self._filled
+        sigma, layer, kept = f.activation, self._layer, self._kept
 
         def work(start: int, stop: int) -> None:
-            if filled and not gradient.size:
-                kernels.potential_kept(f.n_nodes, self._value, c, start, stop, potential)
+            if kept.filled and not gradient.size:
+                kernels.potential_kept(f.n_nodes, kept.value, c, start, stop, potential)
                 return
+            part = (start, stop)
             kernels.gradient_rows(
-                f.padded, f.n_nodes, f.input_dimension, self._points, f.charges, f.offset, sigma.map,
-                sigma.params, c, pulls, self._value, self._slope, filled, start, stop,
-                potential, gradient,
-            )  # fmt: skip
+                layer, sigma.map, sigma.params, c, pulls, kept, part, potential, gradient
+            )
 
-        over_blocks(work, n, self._rows, self._pairs >> 3 * filled)
-        self._filled = self._value.size > 0
+        over_blocks(work, n, self._rows, self._pairs >> 3 * kept.filled)
+        self._kept = kept._replace(filled=kept.value.size > 0)
         return potential, gradient
 
     def _make_room(self) -> None:
         """Make room for activations to be kept in this pass, if they are worth it and not there yet."""
         # The next prediction says that these points are used more than once.
         wanted, self._worth_keeping = self._worth_keeping, True
-        if not wanted or self._pairs > KEEP_ENTRIES or self._value.size > 0:
+        if not wanted or self._pairs > KEEP_ENTRIES or self._kept.value.size > 0:
             return
         panels = -(-self._points.shape[0] // PANEL)
         size = panels * PANEL * self._features.n_nodes
-        self._value, self._slope = np.empty(size), np.empty(size)
+        self._kept = kernels.Kept(np.empty(size), np.empty(size), False)

@@ -13,7 +13,7 @@ Sums run over fixed blocks in a fixed order: neither threads nor keeping changes
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,13 +27,29 @@ from wflow.kernels.tile import (
     multiply_add_row,
 )
 
-# The arguments that both passes share:
-#   nodes (padded Q, padded d)  samples, rows and columns padded to multiples of ROWS; `samples` is Q, `d` the inputs
-#   points (n, D)               neurons [a], [b], w
-#   value, slope                activations of all pairs in panels (n/PANEL, Q, PANEL), kept from an earlier
-#                               pass if `filled`, to be kept otherwise; empty where nothing is kept
 CHUNK = 64
 """Samples taken together, a multiple of ROWS: 64 x 16 numbers are 8 KiB, and three such arrays are in use."""
+
+
+class Layer(NamedTuple):
+    """Neurons on samples."""
+
+    nodes: np.ndarray
+    """Samples, :func:`padded`, of which the first ``samples`` rows are meant."""
+    samples: int
+    points: np.ndarray
+    """Neurons [a], [b], w, (n, D)."""
+    charges: bool
+    offset: bool
+
+
+class Kept(NamedTuple):
+    """Activations of all pairs in panels (n/PANEL, Q, PANEL), flat; empty where nothing is kept."""
+
+    value: np.ndarray
+    slope: np.ndarray
+    filled: bool
+    """From an earlier pass; to be filled by this one otherwise."""
 
 
 def padded(x: np.ndarray) -> np.ndarray:
@@ -70,24 +86,22 @@ def block_rows(n: int, samples: int, d: int) -> int:
 
 @jit(fastmath=FUSED)
 def predict_rows(
-    nodes: np.ndarray,
-    samples: int,
-    d: int,
-    points: np.ndarray,
-    offset: bool,
+    layer: Layer,
     activation: Any,
     params: np.ndarray,
     effective: np.ndarray,
-    kept_value: np.ndarray,
-    kept_slope: np.ndarray,
-    start: int,
-    stop: int,
+    kept: Kept,
+    part: tuple[int, int],
     out: np.ndarray,
 ) -> None:
-    """out_q = sum over the neurons start <= i < stop of e_i sigma(z_qi); ``start`` is a multiple of PANEL."""
+    """out_q = Σ e_i σ(z_qi) over the neurons ``part``, start ≤ i < stop; ``start`` is a multiple of PANEL."""
     widest()
+    nodes, samples, points, charges, offset = layer
+    kept_value, kept_slope, _ = kept
+    start, stop = part
     width = nodes.shape[1]
-    head = points.shape[1] - d
+    head = int(charges) + int(offset)
+    d = points.shape[1] - head
     flat = nodes.reshape(-1)
     panels = (stop - start + PANEL - 1) // PANEL
     size = d * PANEL
@@ -154,30 +168,27 @@ def _lane_sums(total: np.ndarray, first: int, count: int, out: np.ndarray) -> No
 
 @jit(fastmath=FUSED)
 def gradient_rows(
-    nodes: np.ndarray,
-    samples: int,
-    d: int,
-    points: np.ndarray,
-    charges: bool,
-    offset: bool,
+    layer: Layer,
     activation: Any,
     params: np.ndarray,
     node_weights: np.ndarray,
     pulls: np.ndarray,
-    kept_value: np.ndarray,
-    kept_slope: np.ndarray,
-    filled: bool,
-    start: int,
-    stop: int,
+    kept: Kept,
+    part: tuple[int, int],
     potential: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Rows start to stop of the potential (n,) without charges and, unless ``out`` is empty, the gradient.
+    """Rows ``part`` = (start, stop) of the potential (n,) without charges and, unless ``out`` is empty, the gradient.
 
     ``pulls`` are the :func:`weighted_nodes`.
     """
     widest()
+    nodes, samples, points, charges, offset = layer
+    kept_value, kept_slope, filled = kept
+    start, stop = part
     rows, width = nodes.shape
+    head = int(charges) + int(offset)
+    d = points.shape[1] - head
     flat = nodes.reshape(-1)
     size = d * PANEL
     packed, offsets = np.empty(size), np.empty(PANEL)
@@ -185,7 +196,6 @@ def gradient_rows(
     own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
     into_a, into_b, into_w = np.empty(PANEL), np.empty(PANEL), np.empty(width * PANEL)
     with_gradient = out.size > 0
-    head = int(charges) + int(offset)
     for panel in range(start, stop, PANEL):
         if not filled:
             _pack(points, head, offset, panel, stop, packed, 0, offsets, 0)
