@@ -142,14 +142,13 @@ def kernels(shape: tuple[int, ...], seconds: float) -> Row:
     p = GridProblem(flow_of(len(shape), True), start_of(shape), Tolerance())
     rho = p.initial["density"].reshape(p.box_shape)
     psi = p.potential(rho.reshape(shape))[0].reshape(p.box_shape)
-    rates = frozen_rates(psi, p.axes, p.moves, p.periodic, TAU)
+    rates = frozen_rates(psi, p.axes, TAU)
     out, h = np.empty_like(rho), 0.9 / rates.leaving
-    place = (p.axes, p.moves, p.periodic)
     calls: dict[str, Callable[[], Any]] = {
-        "frozen step": lambda: frozen_step(rho, rates, h, p.widths, p.areas, True),
-        "frozen Euler step": lambda: frozen_step(rho, rates, h, p.widths, p.areas, True, 1),
-        "drift-diffusion tendency": lambda: drift_diffusion_tendency(rho, psi, *place, TAU, 1.0, out),
-        "muscl tendency": lambda: muscl_tendency(rho, psi, *place, 1.0, 2.0, out),
+        "frozen step": lambda: frozen_step(rho, rates, h, p.integrals),
+        "frozen Euler step": lambda: frozen_step(rho, rates, h, p.integrals, 1),
+        "drift-diffusion tendency": lambda: drift_diffusion_tendency(rho, psi, p.axes, TAU, 1.0, out),
+        "muscl tendency": lambda: muscl_tendency(rho, psi, p.axes, 1.0, 2.0, out),
     }  # fmt: skip
     return {f"kernel: {name}": fastest(call, seconds) for name, call in calls.items()}
 

@@ -82,8 +82,6 @@ class TransportMethod(GridMethod[GridProblem]):
             rho.reshape(box),
             psi.reshape(box),
             problem.axes,
-            problem.moves,
-            problem.periodic,
             problem.flow.schedule(t),
             self.sharpness(),
             out.reshape(box),

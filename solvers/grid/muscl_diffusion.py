@@ -18,7 +18,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.kernels.grid.muscl import GAP, PER_WIDTH
+from wflow.kernels.grid.axes import GAP, PER_WIDTH
 from wflow.measures import GridDensity
 from wflow.solvers.grid.muscl import Muscl
 from wflow.solvers.grid.parts.problem import GridProblem
@@ -75,7 +75,7 @@ class MusclDiffusion(Muscl):
 def _per_area(problem: GridProblem) -> float:
     """Σ over moving axes of the largest 1/(δw)."""
     total = 0.0
-    for axis, n, moves in zip(problem.axes, problem.box_shape, problem.moves, strict=True):
+    for axis, n, moves in zip(problem.axes.geometry, problem.box_shape, problem.moves, strict=True):
         if moves:
             gaps = np.maximum(axis[GAP, 1 : n + 1], axis[GAP, 2 : n + 2])
             total += float((gaps * axis[PER_WIDTH, :n]).max())

@@ -24,7 +24,7 @@ from wflow.kernels.grid.drift_diffusion import drift_diffusion_stage
 from wflow.kernels.grid.drift_diffusion_frozen import FrozenRates, frozen_rates, frozen_step, spans
 from wflow.kernels.memory import recycled_empty
 from wflow.measures import GridDensity
-from wflow.solvers.grid.parts.problem import Axes, GridMethod, GridProblem, Sums
+from wflow.solvers.grid.parts.problem import GridMethod, GridProblem, Sums
 from wflow.solvers.method import Arrays, Step, Tolerance, register
 from wflow.tools.checks import non_negative
 
@@ -44,14 +44,9 @@ class ExplicitProblem(GridProblem):
         """Whether the potential stays and its Gibbs weights are numbers."""
         return self.frozen and spans(self._psi, self.flow.temperature)
 
-    @property
-    def place(self) -> tuple[Axes, np.ndarray, np.ndarray]:
-        """Where the kernels work: axes, which of them move, which are rings."""
-        return self.axes, self.moves, self.periodic
-
     @cached_property
     def rates(self) -> FrozenRates:
-        return frozen_rates(self._psi, *self.place, self.flow.temperature)
+        return frozen_rates(self._psi, self.axes, self.flow.temperature)
 
     def stage(
         self,
@@ -70,13 +65,12 @@ class ExplicitProblem(GridProblem):
             start.reshape(box),
             rho.reshape(box),
             psi.reshape(box),
-            self.place,
-            flow.temperature,
-            flow.schedule(t),
+            self.axes,
+            (flow.temperature, flow.schedule(t)),
             h,
             share,
             out.reshape(box),
-            (self.widths, self.areas, self._linear, flow.temperature > 0) if seen else None,
+            self.integrals if seen else None,
         )
 
     @cached_property
@@ -88,8 +82,7 @@ class ExplicitProblem(GridProblem):
         if sums is None:
             # A step of no length, of which the kernel is compiled anyway.
             box = density.reshape(self.box_shape)
-            noisy = self.flow.temperature > 0
-            _, sums = frozen_step(box, self.rates, 0.0, self.widths, self.areas, noisy)
+            _, sums = frozen_step(box, self.rates, 0.0, self.integrals)
         _, entropy, along, _ = sums
         free = 0.5 * self._constant + along + self.flow.temperature * entropy
         return self.scalars(self._constant + 2.0 * (along - self.fixed_part(density)), free, sums)
@@ -158,9 +151,7 @@ class ExplicitDriftDiffusion(GridMethod[ExplicitProblem]):
             y["density"].reshape(problem.box_shape),
             problem.rates,
             clock,
-            problem.widths,
-            problem.areas,
-            problem.flow.temperature > 0,
+            problem.integrals,
             self.order,
         )
         density = new.reshape(y["density"].shape)

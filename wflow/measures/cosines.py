@@ -26,7 +26,8 @@ from typing import cast
 import numpy as np
 
 from wflow.energies.grid.lattice import PLANS_KEPT, Transform
-from wflow.kernels.grid.cosines import Triple, gather, multiply, scatter
+from wflow.kernels.grid.axes import Triple
+from wflow.kernels.grid.cosines import gather, multiply, scatter
 from wflow.kernels.memory import recycled_empty
 from wflow.kernels.parallel import over_slabs, threads
 

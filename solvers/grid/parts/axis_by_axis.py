@@ -35,8 +35,8 @@ def rates(
     flow, lines = problem.flow, to_lines(problem, psi, axis)
     tau = flow.temperature if temperature is None else temperature
     up, down = np.empty_like(lines), np.empty_like(lines)
-    periodic = bool(problem.periodic[axis])
-    scharfetter_gummel_rates(lines, problem.axes[axis], periodic, tau, flow.schedule(t), up, down)
+    geometry, periodic = problem.axes.geometry[axis], bool(problem.periodic[axis])
+    scharfetter_gummel_rates(lines, geometry, periodic, tau, flow.schedule(t), up, down)
     return Rates(axis, up, down)
 
 

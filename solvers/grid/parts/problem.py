@@ -9,8 +9,8 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.kernels.grid.muscl import axis_geometry
-from wflow.kernels.grid.sums import density_sums
+from wflow.kernels.grid.axes import Axes
+from wflow.kernels.grid.sums import Integrals, density_sums
 from wflow.kernels.memory import recycled_empty
 from wflow.kernels.parallel import over_slabs
 from wflow.kernels.vectors import dot
@@ -19,7 +19,6 @@ from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.method import Arrays, Method, Step, Tolerance
 from wflow.views import View, view_of
 
-Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 Sums = tuple[float, float, float, float]
 """∫ρ, ∫ρ log ρ, ∫φρ with Φ's fixed part φ, min ρ."""
 
@@ -56,14 +55,15 @@ class GridProblem:
         """The grid's shape with leading axes of one cell, as the kernels take it."""
         ends = [np.array([0.0, 1.0])] * missing + list(measure.edges)
         self.periodic = np.array([False] * missing + list(measure.periodic))
-        self.axes = cast(Axes, tuple(map(axis_geometry, ends, self.periodic.tolist())))
         self.moves = np.array([False] * missing + [bool(m) for m in flow.mobile])
         self.moves &= np.array(self.box_shape) > 1
+        self.axes = Axes.of(ends, self.moves, self.periodic)
         self._prepared = flow.energy.prepare(points)
         self._fixed = flow.ridge_potential(points)
         if flow.temperature > 0:
             self._fixed = self._fixed - flow.temperature * flow.energy.reference_log_volume(points)
         self._linear = self._fixed if self._fixed.any() else None
+        self.integrals = Integrals(self.widths, self.areas, self._linear, flow.temperature > 0)
         self._square = (points**2).sum(axis=1)
         self._rooms: Arrays = {}
         self.view: View = view_of(measure)
@@ -100,8 +100,7 @@ class GridProblem:
 
     def sums(self, density: np.ndarray) -> Sums:
         """What the observations need, in one pass."""
-        noisy = self.flow.temperature > 0
-        return density_sums(density, self._linear, self.widths, self.areas, noisy)
+        return density_sums(density, self.integrals)
 
     def free_energy(self, density: np.ndarray, risk: float) -> float:
         """F of cell averages whose risk is known."""
@@ -115,7 +114,7 @@ class GridProblem:
         """∫φρ, φ the ridge less τ log vol."""
         if self._linear is None:
             return 0.0
-        return density_sums(density, self._linear, self.widths, self.areas, False)[2]
+        return density_sums(density, self.integrals._replace(noisy=False))[2]
 
     def _free(self, risk: float, sums: Sums) -> float:
         _, entropy, linear, _ = sums

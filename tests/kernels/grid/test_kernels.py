@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wflow.kernels.grid.muscl import axis_geometry, muscl_tendency
+from wflow.kernels.grid.axes import Axes, axis_geometry
+from wflow.kernels.grid.muscl import muscl_tendency
 from wflow.kernels.grid.tridiagonal import exchange, patankar, scharfetter_gummel_rates
 
 SPEED = 1.7
@@ -67,9 +68,9 @@ def boxes(draw):
 def test_muscl_kernel_against_numpy(box, theta):
     rng, shape, edges, periodic, moves = box
     density, potential = rng.random(shape), rng.standard_normal(shape)
-    axes = tuple(axis_geometry(e, bool(p)) for e, p in zip(edges, periodic, strict=True))
+    axes = Axes.of(edges, moves, periodic)
     out = np.empty(shape)
-    outflow = muscl_tendency(density, potential, axes, moves, periodic, SPEED, theta, out)
+    outflow = muscl_tendency(density, potential, axes, SPEED, theta, out)
     rate, largest = muscl_by_numpy(density, potential, edges, moves, periodic, theta)
     assert out == pytest.approx(rate, abs=1e-11)
     assert outflow == pytest.approx(largest, rel=1e-13)
@@ -158,17 +159,17 @@ def test_patankar_weights_where_nothing_is_left():
 def test_bits_do_not_depend_on_the_number_of_threads(shape):
     rng = np.random.default_rng(1)
     density, potential = rng.random((2, *shape))
-    axes = tuple(axis_geometry(np.linspace(0, 1, n + 1), False) for n in shape)
     every, walls = np.array([n > 1 for n in shape]), np.zeros(3, bool)
+    axes = Axes.of([np.linspace(0, 1, n + 1) for n in shape], every, walls)
     found = []
     before = numba.get_num_threads()
     try:
         for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
             numba.set_num_threads(threads)
             out, solved = np.empty(shape), np.empty(shape)
-            peak = muscl_tendency(density, potential, axes, every, walls, 1.0, 2.0, out)
+            peak = muscl_tendency(density, potential, axes, 1.0, 2.0, out)
             up, down = np.empty((2, *shape))
-            scharfetter_gummel_rates(potential, axes[1], False, 0.1, 1.0, up, down)
+            scharfetter_gummel_rates(potential, axes.geometry[1], False, 0.1, 1.0, up, down)
             exchange(density, up, down, False, 0.01, solved)
             found.append((peak, out, up, solved))
     finally:

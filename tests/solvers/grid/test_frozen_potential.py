@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from wflow import GradientFlow, GridDensity, solve
 from wflow.energies import FeatureEnergy, PairEnergy
+from wflow.kernels.grid.axes import Axes
 from wflow.kernels.grid.drift_diffusion import drift_diffusion_tendency, spreads
 from wflow.kernels.grid.drift_diffusion_frozen import frozen_rates, frozen_step
-from wflow.kernels.grid.muscl import axis_geometry
-from wflow.kernels.grid.sums import advance, density_sums, size_and_change
+from wflow.kernels.grid.sums import Integrals, advance, density_sums, size_and_change
 from wflow.solvers import Tolerance, get_method
 
 
@@ -45,17 +45,16 @@ def boxes(draw):
 def test_one_sweep_against_two(box, log_diffusion):
     rng, shape, edges, periodic, moves = box
     density, potential = rng.random(shape), 3 * rng.random(shape)
-    axes = tuple(axis_geometry(e, bool(p)) for e, p in zip(edges, periodic, strict=True))
+    axes = Axes.of(edges, moves, periodic)
     diffusion = 10.0**log_diffusion
-    rates = frozen_rates(potential, axes, moves, periodic, diffusion)
+    rates = frozen_rates(potential, axes, diffusion)
     volumes = np.multiply.outer(np.multiply.outer(*map(np.diff, edges[:2])), np.diff(edges[2]))
     areas = np.multiply.outer(*map(np.diff, edges[:2])).ravel()
+    integrals = Integrals(np.diff(edges[2]), areas, None, True)
 
     def tendency(rho):
         out = np.empty(shape)
-        leaving = drift_diffusion_tendency(
-            rho, potential, axes, moves, periodic, diffusion, 1.0, out
-        )
+        leaving = drift_diffusion_tendency(rho, potential, axes, diffusion, 1.0, out)
         return out, leaving
 
     rate, leaving = tendency(density)
@@ -64,7 +63,7 @@ def test_one_sweep_against_two(box, log_diffusion):
     stage = density + h * rate
     expected = 0.5 * (density + stage + h * tendency(stage)[0])
     for stages, wanted in ((1, stage), (2, expected)):
-        found, sums = frozen_step(density, rates, h, np.diff(edges[2]), areas, True, stages)
+        found, sums = frozen_step(density, rates, h, integrals, stages)
         assert found == pytest.approx(wanted, rel=1e-12, abs=1e-14)
         masses = found * volumes
         assert masses.sum() == pytest.approx((density * volumes).sum(), rel=1e-14)
@@ -77,14 +76,15 @@ def test_one_sweep_against_two(box, log_diffusion):
 def test_sums_of_holes_and_of_no_numbers():
     rho = np.array([[0.0, 1.0, 1e-310], [2.0, 0.0, 0.5]])
     widths, areas = np.array([1.0, 2.0, 0.5]), np.array([1.0, 3.0])
-    mass, entropy, linear, least = density_sums(rho, 2 * rho, widths, areas, True)
+    mass, entropy, linear, least = density_sums(rho, Integrals(widths, areas, 2 * rho, True))
     volumes = areas[:, None] * widths
     assert mass == pytest.approx((rho * volumes).sum(), rel=1e-15)
     assert linear == pytest.approx((2 * rho**2 * volumes).sum(), rel=1e-15)
     assert entropy == pytest.approx(3 * 2 * math.log(2) + 1.5 * 0.5 * math.log(0.5), rel=1e-14)
     assert least == 0.0
-    assert density_sums(-rho, None, widths, areas, False)[3] == -2.0
-    assert math.isnan(density_sums(rho * math.nan, None, widths, areas, False)[0])
+    quiet = Integrals(widths, areas, None, False)
+    assert density_sums(-rho, quiet)[3] == -2.0
+    assert math.isnan(density_sums(rho * math.nan, quiet)[0])
 
 
 def test_advance_and_norms():
@@ -102,18 +102,16 @@ def test_advance_and_norms():
 def test_bits_do_not_depend_on_the_number_of_threads(stages):
     shape = (1, 300, 200)
     density, potential = np.random.default_rng(1).random((2, *shape))
-    axes = tuple(axis_geometry(np.linspace(0, 1, n + 1), False) for n in shape)
     moves, walls = np.array([False, True, True]), np.zeros(3, bool)
-    widths, areas = np.full(200, 1 / 200), np.full(300, 1 / 300)
-    rates = frozen_rates(potential, axes, moves, walls, 0.1)
+    axes = Axes.of([np.linspace(0, 1, n + 1) for n in shape], moves, walls)
+    integrals = Integrals(np.full(200, 1 / 200), np.full(300, 1 / 300), None, True)
+    rates = frozen_rates(potential, axes, 0.1)
     found = []
     before = numba.get_num_threads()
     try:
         for threads in sorted({1, numba.config.NUMBA_NUM_THREADS}):
             numba.set_num_threads(threads)
-            new, sums = frozen_step(
-                density, rates, 0.5 / rates.leaving, widths, areas, True, stages
-            )
+            new, sums = frozen_step(density, rates, 0.5 / rates.leaving, integrals, stages)
             found.append((new, np.array(sums)))
     finally:
         numba.set_num_threads(before)

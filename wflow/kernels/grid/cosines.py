@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from wflow.kernels.grid.axes import Triple
 from wflow.kernels.jit import FUSED, jit
-
-Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @jit(apart=True)

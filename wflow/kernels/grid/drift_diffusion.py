@@ -6,15 +6,15 @@ r"""Drift and diffusion of cell averages by the Scharfetter–Gummel flux, expli
 exact for Gibbs states and first-order upwind as D → 0. One sweep a stage: the Bernoulli functions of a row are taken
 while it is in the cache, no array of rates is formed, and the Runge–Kutta combination and the sums of what is written
 are part of it. Where all |s| ≤ 1 along a row, as they are on a grid that resolves the Gibbs state, B is a polynomial,
-without exponential and division. Boxes, axes and slabs as in ``transport``.
+without exponential and division. Boxes, axes and slabs as in ``muscl``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from wflow.kernels.grid.muscl import GAP, PER_WIDTH
-from wflow.kernels.grid.sums import COUNT, row_sums, total
+from wflow.kernels.grid.axes import GAP, PER_WIDTH, Axes
+from wflow.kernels.grid.sums import COUNT, Integrals, Summed, row_sums, total
 from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.memory import aligned_zeros
 from wflow.kernels.parallel import over_slabs
@@ -24,93 +24,86 @@ SMALLEST = 1e-290
 """Below this D is lost beside any difference of Ψ, and 1/D may overflow."""
 _PAD = 512
 """Room before the faces of a row, a page."""
-Place = tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray, np.ndarray]
-"""Axis geometries, which axes move, which are rings."""
+_NONE = np.zeros(1)
 Sums = tuple[float, float, float, float]
+Room = tuple[np.ndarray, ...]
+"""Where a slab is worked on, a plain tuple as in ``muscl``."""
 
 
-def outer_first(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """The order of axes in which the outermost axis is the long one: a plane is taken as rows of one."""
-    return (1, 0, 2) if shape[0] == 1 else (0, 1, 2)
+def outer_first(axes: Axes, shape: tuple[int, ...]) -> tuple[Axes, tuple[int, int, int]]:
+    """The axes and the shape with the long axis outermost: a plane is taken as rows of one."""
+    if shape[0] > 1:
+        return axes, (shape[0], shape[1], shape[2])
+    order = [1, 0, 2]
+    geometry = (axes.geometry[1], axes.geometry[0], axes.geometry[2])
+    return Axes(geometry, axes.moves[order], axes.periodic[order]), (shape[1], shape[0], shape[2])
 
 
 def drift_diffusion_tendency(
     density: np.ndarray,
     potential: np.ndarray,
-    axes: tuple[np.ndarray, np.ndarray, np.ndarray],
-    moves: np.ndarray,
-    periodic: np.ndarray,
+    axes: Axes,
     diffusion: float,
     speed: float,
     tendency: np.ndarray,
 ) -> float:
-    """Write dρ/dt of boxes (n0, n1, n2); return the largest rate at which a cell is left, in 1/time."""
-    place = (axes, moves, periodic)
-    return _sweep(
-        density, density, potential, place, diffusion, speed, (0.0, 0.0, 1.0), tendency, None
-    )[0]  # fmt: skip
+    """Write dρ/dt of a box; return the largest rate at which a cell is left, in 1/time."""
+    law, weights = (diffusion, speed), (0.0, 0.0, 1.0)
+    return _sweep(density, density, potential, axes, law, weights, tendency, None)[0]
 
 
 def drift_diffusion_stage(
     start: np.ndarray,
     density: np.ndarray,
     potential: np.ndarray,
-    place: Place,
-    diffusion: float,
-    speed: float,
+    axes: Axes,
+    law: tuple[float, float],
     h: float,
     share: float,
     out: np.ndarray,
-    measure: tuple[np.ndarray, np.ndarray, np.ndarray | None, bool] | None = None,
+    integrals: Integrals | None = None,
 ) -> tuple[float, Sums]:
     """Write (1 − share) start + share (density + h dρ/dt); return the largest rate out of a cell, and sums.
 
-    The sums are those of ``transport_sums.density_sums`` for ``measure`` = (widths, areas, φ, noisy), 0 without.
+    ``law`` is (D, ξ). The sums are those of ``density_sums``, 0 without ``integrals``.
     """
     weights = (1.0 - share, share, share * h)
-    return _sweep(start, density, potential, place, diffusion, speed, weights, out, measure)
+    return _sweep(start, density, potential, axes, law, weights, out, integrals)
 
 
 def _sweep(
     start: np.ndarray,
     density: np.ndarray,
     potential: np.ndarray,
-    place: Place,
-    diffusion: float,
-    speed: float,
+    axes: Axes,
+    law: tuple[float, float],
     weights: tuple[float, float, float],
     out: np.ndarray,
-    measure: tuple[np.ndarray, np.ndarray, np.ndarray | None, bool] | None,
+    integrals: Integrals | None,
 ) -> tuple[float, Sums]:
-    axes, moves, periodic = place
-    order = outer_first(density.shape)
-    n0, n1, n = (density.shape[k] for k in order)
+    axes, (n0, n1, n) = outer_first(axes, density.shape)
     begun, rho, psi, to = (x.reshape(n0 * n1, n) for x in (start, density, potential, out))
-    axis0, axis1, axis2 = (axes[k] for k in order)
-    moving, rings = moves[list(order)], periodic[list(order)]
-    diffusion = diffusion if diffusion > SMALLEST else 0.0
-    phi, sums, noisy = rho, np.zeros((0, COUNT)), False
-    widths = areas = np.zeros(1)
-    if measure is not None:
-        widths, areas, linear, noisy = measure
-        phi = rho if linear is None else linear.reshape(n0 * n1, n)
-        sums = np.empty((n0 * n1, COUNT))
-    with_linear = measure is not None and measure[2] is not None
-
-    def room(*shape: int) -> np.ndarray:
-        return aligned_zeros(shape)
+    if integrals is None:
+        sums, summed = np.zeros((0, COUNT)), (rho, _NONE, _NONE, False, False)
+    else:
+        sums, summed = np.empty((n0 * n1, COUNT)), integrals.over(rho)
+    law = (float(law[0]) if law[0] > SMALLEST else 0.0, float(law[1]))
 
     def run(first: int, last: int) -> float:
-        peak = room(n)
-        _slab(
-            begun, rho, psi, n1, axis0, axis1, axis2, moving, rings, diffusion, speed, *weights, first, last, to,
-            phi, widths, areas, noisy, with_linear, sums, room(n1 + 1, n), room(n1 + 1, n),
-            room(n + 1), room(n + 1), room(n), room(n), room(n), room(n), room(n + _PAD), room(n + _PAD), peak,
-        )  # fmt: skip
-        return float(peak.max())
+        room = tuple(map(aligned_zeros, _room_shapes(n1, n)))
+        part = (first, last, n1)
+        _slab(begun, rho, psi, axes, law, weights, part, to, summed, sums, room)
+        return float(room[0].max())
 
     largest = over_slabs(run, n0, n1 * n)
-    return largest, total(sums) if measure is not None else (0.0, 0.0, 0.0, 0.0)
+    return largest, total(sums) if integrals is not None else (0.0, 0.0, 0.0, 0.0)
+
+
+def _room_shapes(n1: int, n: int) -> list[tuple[int, ...]]:
+    """The largest rate out of each column; flux and rate back through lower faces, of axis 0 one row a j, of axis 1 the
+    last one; density and potential of a row and its first cell again; rows of numbers; faces along a row."""
+    lower, row, again, faces = (n1 + 1, n), (n,), (n + 1,), (n + _PAD,)
+    return [row, lower, lower, again, again, row, row, row, row, faces, faces]
 
 
 @jit(fastmath=FUSED, apart=True)
@@ -118,39 +111,21 @@ def _slab(
     start: np.ndarray,
     rho: np.ndarray,
     psi: np.ndarray,
-    n1: int,
-    axis0: np.ndarray,
-    axis1: np.ndarray,
-    axis2: np.ndarray,
-    moves: np.ndarray,
-    periodic: np.ndarray,
-    diffusion: float,
-    speed: float,
-    share_start: float,
-    share: float,
-    h: float,
-    first: int,
-    last: int,
+    axes: Axes,
+    law: tuple[float, float],
+    weights: tuple[float, float, float],
+    part: tuple[int, int, int],
     out: np.ndarray,
-    linear: np.ndarray,
-    widths: np.ndarray,
-    areas: np.ndarray,
-    noisy: bool,
-    with_linear: bool,
+    summed: Summed,
     sums: np.ndarray,
-    flux_below: np.ndarray,
-    back_below: np.ndarray,
-    row: np.ndarray,
-    level: np.ndarray,
-    jump: np.ndarray,
-    spread: np.ndarray,
-    rate: np.ndarray,
-    leaving: np.ndarray,
-    flux: np.ndarray,
-    back: np.ndarray,
-    peak: np.ndarray,
+    room: Room,
 ) -> None:
-    """``flux_below`` and ``back_below``: through the lower faces, of axis 0 one row a j, of axis 1 the last one."""
+    """The planes ``part`` = (first, last) of n1 rows each."""
+    (axis0, axis1, axis2), moves, periodic = axes
+    (diffusion, speed), (share_start, share, h), (first, last, n1) = law, weights, part
+    (
+        peak, flux_below, back_below, row, level, jump, spread, rate, leaving, flux, back,
+    ) = room  # fmt: skip
     widest()
     # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each.
     rows, n = rho.shape
@@ -212,9 +187,7 @@ def _slab(
                 out[here, k] = share_start * start[here, k] + (share * row[k] + h * rate[k])
                 peak[k] = max(peak[k], leaving[k])
             if sums.shape[0] > 0:
-                row_sums(
-                    out, here, linear, widths, areas[here], noisy, with_linear, sums
-                )  # fmt: skip
+                row_sums(out, here, summed, sums)
 
 
 @jit(fastmath=FUSED, apart=True)

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wflow.kernels.grid.drift_diffusion import outer_first
-from wflow.kernels.grid.muscl import GAP, PER_WIDTH
-from wflow.kernels.grid.sums import COUNT, row_sums, total
+from wflow.kernels.grid.axes import GAP, PER_WIDTH, Axes, Triple
+from wflow.kernels.grid.drift_diffusion import Room, outer_first
+from wflow.kernels.grid.sums import COUNT, Integrals, Summed, row_sums, total
 from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.memory import aligned, aligned_zeros, recycled_empty
 from wflow.kernels.parallel import over_slabs
@@ -34,12 +34,12 @@ _PAD = 512
 class FrozenRates(NamedTuple):
     """The generator of a potential that stays."""
 
-    face: tuple[np.ndarray, np.ndarray, np.ndarray]
+    face: Triple
     """c at the upper face of every cell, 0 at walls; (rows, n)."""
     per_weight: np.ndarray
     """1/π, (rows, n)."""
     potential: np.ndarray
-    per_width: tuple[np.ndarray, np.ndarray, np.ndarray]
+    per_width: Triple
     moves: np.ndarray
     shape: tuple[int, int, int]
     leaving: float
@@ -51,41 +51,34 @@ def spans(potential: np.ndarray, diffusion: float) -> bool:
     return bool(np.ptp(potential) <= LARGEST_SPAN * diffusion)
 
 
-def frozen_rates(
-    potential: np.ndarray,
-    axes: tuple[np.ndarray, np.ndarray, np.ndarray],
-    moves: np.ndarray,
-    periodic: np.ndarray,
-    diffusion: float,
-) -> FrozenRates:
-    """Rates for unit speed in a box (n0, n1, n2), for potentials that :func:`spans` accepts."""
-    order = outer_first(potential.shape)
-    psi = potential.reshape(tuple(potential.shape[k] for k in order))
+def frozen_rates(potential: np.ndarray, axes: Axes, diffusion: float) -> FrozenRates:
+    """Rates for unit speed in a box, for potentials that :func:`spans` accepts."""
+    (geometry, moves, periodic), shape = outer_first(axes, potential.shape)
+    psi = potential.reshape(shape)
     middle = 0.5 * (float(psi.max()) + float(psi.min()))
     per_weight = np.exp((psi - middle) / diffusion)
     leaving = np.zeros(psi.shape)
     n = psi.shape[2]
     kept, widths = [], []
-    for axis, k in enumerate(order):
-        count = psi.shape[axis]
-        width = np.ascontiguousarray(axes[k][PER_WIDTH, :count])
+    for axis, count in enumerate(psi.shape):
+        width = np.ascontiguousarray(geometry[axis][PER_WIDTH, :count])
         widths.append(width)
-        if not moves[k]:
+        if not moves[axis]:
             kept.append(np.zeros((1, 1)))
             continue
         s = (np.roll(psi, -1, axis) - psi) / diffusion
         size = np.abs(s)
         # B(|s|), and B(−|s|) = B(|s|) + |s|
         bernoulli = np.where(size > 0.0, size, 1.0) / np.where(size > 0.0, np.expm1(size), 1.0)
-        shape = [1, 1, 1]
-        shape[axis] = count
-        gap = axes[k][GAP, 2 : count + 2].copy()
-        if not periodic[k]:
+        along = [1, 1, 1]
+        along[axis] = count
+        gap = geometry[axis][GAP, 2 : count + 2].copy()
+        if not periodic[axis]:
             gap[-1] = 0.0
-        scale = diffusion * gap.reshape(shape)
+        scale = diffusion * gap.reshape(along)
         up = scale * (bernoulli + np.maximum(-s, 0.0))
         down = scale * (bernoulli + np.maximum(s, 0.0))
-        leaving += (up + np.roll(down, 1, axis)) * width.reshape(shape)
+        leaving += (up + np.roll(down, 1, axis)) * width.reshape(along)
         # B(s)π_i = B(|s|) max(π_i, π_{i+1})
         face = scale * bernoulli / np.minimum(per_weight, np.roll(per_weight, -1, axis))
         kept.append(aligned(face.reshape(-1, n)))
@@ -94,41 +87,31 @@ def frozen_rates(
         aligned(per_weight.reshape(-1, n)),
         aligned(psi.reshape(-1, n)),
         (widths[0], widths[1], aligned(widths[2])),
-        moves[list(order)],
+        moves,
         psi.shape,
         float(leaving.max()),
     )
 
 
 def frozen_step(
-    density: np.ndarray,
-    rates: FrozenRates,
-    h: float,
-    widths: np.ndarray,
-    areas: np.ndarray,
-    noisy: bool,
-    stages: int = 2,
+    density: np.ndarray, rates: FrozenRates, h: float, integrals: Integrals, stages: int = 2
 ) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """The density after a step of h (in units of ∫ξ dt), and its mass, ∫ρ log ρ, ∫Ψρ and minimum.
+    """The density after a step of h (in units of ∫ξ dt), and its mass, ∫ρ log ρ, ∫Ψρ (whatever φ is) and minimum.
 
     One stage is Euler's step ρ₁. h = 0 leaves the density as it is.
     """
     n0, n1, n = rates.shape
     start, out = density.reshape(-1, n), recycled_empty((n0 * n1, n))
+    summed = (rates.potential, integrals.widths, integrals.areas, integrals.noisy, True)
     sums = np.empty((n0 * n1, COUNT))
+    shapes: list[tuple[int, ...]] = [
+        (2 * n1, n), (4 * n1 + 1, n), (2 * n1, n), (n,), (n,), (n + _PAD,),
+    ]  # fmt: skip
 
-    def room(*shape: int) -> np.ndarray:
+    def run(first: int, last: int) -> None:
         # Half a page off: the arrays swept are elsewhere in the cache.
-        return aligned_zeros(shape, 2048)
-
-    def run(first: int, last: int) -> float:
-        _slab(
-            start, n1, *rates.face, rates.per_weight, *rates.per_width, rates.moves, rates.potential,
-            h, widths, areas, noisy, stages, first, last,
-            room(2 * n1, n), room(4 * n1 + 1, n), room(2 * n1, n), room(n), room(n), room(n + _PAD),
-            out, sums,
-        )  # fmt: skip
-        return 0.0
+        room = tuple(aligned_zeros(shape, 2048) for shape in shapes)
+        _slab(start, rates, h, stages, (first, last, n1), out, summed, sums, room)
 
     over_slabs(run, n0, n1 * n)
     return out.reshape(density.shape), total(sums)
@@ -137,32 +120,19 @@ def frozen_step(
 @jit(fastmath=FUSED, apart=True)
 def _slab(
     density: np.ndarray,
-    n1: int,
-    face0: np.ndarray,
-    face1: np.ndarray,
-    face2: np.ndarray,
-    per_weight: np.ndarray,
-    per_width0: np.ndarray,
-    per_width1: np.ndarray,
-    per_width2: np.ndarray,
-    moves: np.ndarray,
-    potential: np.ndarray,
+    rates: FrozenRates,
     h: float,
-    widths: np.ndarray,
-    areas: np.ndarray,
-    noisy: bool,
     stages: int,
-    first: int,
-    last: int,
-    ring: np.ndarray,
-    g: np.ndarray,
-    flux0: np.ndarray,
-    flux1: np.ndarray,
-    side: np.ndarray,
-    along: np.ndarray,
+    part: tuple[int, int, int],
     out: np.ndarray,
+    summed: Summed,
     sums: np.ndarray,
+    room: Room,
 ) -> None:
+    """The planes ``part`` = (first, last) of n1 rows each."""
+    (face0, face1, face2), per_weight, _, (per_width0, per_width1, per_width2), moves, _, _ = rates
+    ring, g, flux0, flux1, side, along = room
+    first, last, n1 = part
     widest()
     # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each. Loops run over whole
     # rows, ghosts aside: what is left over after the last full vector runs one by one.
@@ -217,6 +187,4 @@ def _slab(
                     reached = source[base + j, k] + h * change
                     target[to + j, k] = half * density[at + j, k] + (1.0 - half) * reached
                 if ends:
-                    row_sums(
-                        out, at + j, potential, widths, areas[at + j], noisy, True, sums
-                    )  # fmt: skip
+                    row_sums(out, at + j, summed, sums)

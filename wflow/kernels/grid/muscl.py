@@ -4,73 +4,47 @@ The face velocity is the difference :math:`v_{i+1/2} = -\xi(\Psi_{i+1}-\Psi_i)/\
 free energy has :math:`\dot F = -\sum \delta\,v^2 \rho_{face}/\xi \le 0` along every axis. Face values come from slopes
 limited by :math:`minmod(\theta D^-, D^0, \theta D^+)` (MUSCL; θ = 0 is first-order upwind) and are kept in [0, 2ρ_i].
 
-Arrays are boxes (n0, n1, n2), axes that are missing have one cell. Rows along the last axis are contiguous; both
-transverse fluxes of a row are formed beside it and the lower ones are kept from the row before, so the density is
-swept once. An axis is described by :func:`axis_geometry`.
+Arrays are boxes (n0, n1, n2). Rows along the last axis are contiguous; both transverse fluxes of a row are formed
+beside it and the lower ones are kept from the row before, so the density is swept once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from wflow.kernels.grid.axes import GAP, HALF, PER_WIDTH, SPAN, Axes
 from wflow.kernels.jit import FUSED, jit
 from wflow.kernels.parallel import over_slabs
 
-GAP, SPAN, HALF, PER_WIDTH = 0, 1, 2, 3
-"""Rows of an axis's geometry: 1/δ of face f at f + 1, 1/(δ + δ') and w/2 of cell i at i + 1, 1/w of cell i at i."""
+Room = tuple[np.ndarray, ...]
+"""Where a slab is worked on, made by the caller, which saves half a second of compiling; a plain tuple, since numba
+takes 1 µs to see what a named one made for the call is."""
 
 
-def axis_geometry(edges: np.ndarray, periodic: bool) -> np.ndarray:
-    """The numbers (4, n + 3) that a sweep along one axis needs, with ghosts.
-
-    >>> axis_geometry(np.array([0.0, 0.5, 1.0]), False)[GAP].tolist()
-    [2.0, 2.0, 2.0, 2.0, 2.0]
-    """
-    widths = np.diff(edges)
-    n = widths.size
-    # Behind a wall the ghost cells repeat the last cell: all differences across it are 0.
-    padded = np.pad(widths, 2, mode="wrap" if periodic else "edge")
-    gaps = 0.5 * (padded[1:] + padded[:-1])  # faces -1 … n + 1
-    table = np.zeros((4, n + 3))
-    table[GAP] = 1.0 / gaps
-    table[SPAN, : n + 2] = 1.0 / (gaps[1:] + gaps[:-1])
-    table[HALF, : n + 2] = 0.5 * padded[1:-1]
-    table[PER_WIDTH, :n] = 1.0 / widths
-    return table
+def _room(rows: int, n: int) -> Room:
+    """Flux and velocity through lower faces (of axis 0 one row a j, of axis 1 the last); the largest outflow of each
+    column; density and potential of a row with ghosts; flux and velocity through upper faces; the outflow."""
+    kept, peak = np.zeros((rows + 1, 2, n)), np.zeros(n)
+    return kept, peak, *(np.empty(n + ghosts) for ghosts in (4, 2, 1, 1, 0))
 
 
 @jit(fastmath=FUSED, apart=True)
-def muscl_slab(
+def _slab(
     density: np.ndarray,
     potential: np.ndarray,
-    axis0: np.ndarray,
-    axis1: np.ndarray,
-    axis2: np.ndarray,
-    moves: np.ndarray,
-    periodic: np.ndarray,
+    axes: Axes,
     speed: float,
     theta: float,
-    box: tuple[int, int, int, int],
+    part: tuple[int, int, int, int],
     tendency: np.ndarray,
-    kept: np.ndarray,
-    new_flux: np.ndarray,
-    new_v: np.ndarray,
-    row: np.ndarray,
-    level: np.ndarray,
-    flux: np.ndarray,
-    v: np.ndarray,
-    outflow: np.ndarray,
-    peak: np.ndarray,
+    room: Room,
 ) -> float:
-    """Write dρ/dt of the rows ``box`` = (i0, i1, j0, j1); return max Σ_axes v_out/w over their cells, in 1/time.
-
-    ``moves`` and ``periodic`` (3,) are truth values, one an axis. From ``kept`` on it is room to work in, which the
-    caller makes: half a second less to compile. ``kept`` (rows + 1, 2, n) has flux and velocity through the lower
-    faces, of axis 0 one row a j, of axis 1 the last one; it and ``peak`` start at 0.
-    """
+    """Write dρ/dt of the rows ``part`` = (i0, i1, j0, j1); return max Σ_axes v_out/w over their cells, in 1/time."""
+    (axis0, axis1, axis2), moves, periodic = axes
+    kept, peak, row, level, flux, v, outflow = room
     n0, n1, n = density.shape
     rows, levels = density.reshape(n0 * n1, n), potential.reshape(n0 * n1, n)
-    first0, last0, first1, last1 = box
+    first0, last0, first1, last1 = part
     for i in range(first0, last0):
         for j in range(first1, last1):
             out = tendency[i, j]
@@ -100,17 +74,15 @@ def muscl_slab(
                         face,
                         speed,
                         theta,
-                        new_flux,
-                        new_v,
+                        flux,
+                        v,
                     )
                     if face == at:
                         # A loop, here and below: a slice assignment compiles for two seconds.
                         for k in range(n):
-                            kept[slot, 0, k] = new_flux[k]
-                            kept[slot, 1, k] = new_v[k]
-                _collect(
-                    kept[slot, 0], kept[slot, 1], new_flux, new_v, axis[PER_WIDTH, at], out, outflow
-                )
+                            kept[slot, 0, k] = flux[k]
+                            kept[slot, 1, k] = v[k]
+                _collect(kept[slot, 0], kept[slot, 1], flux, v, axis[PER_WIDTH, at], out, outflow)
             if moves[2]:
                 _padded(density[i, j], potential[i, j], periodic[2], row, level)
                 _along(row, level, axis2, speed, theta, flux, v)
@@ -253,26 +225,17 @@ def _collect(
 def muscl_tendency(
     density: np.ndarray,
     potential: np.ndarray,
-    axes: tuple[np.ndarray, np.ndarray, np.ndarray],
-    moves: np.ndarray,
-    periodic: np.ndarray,
+    axes: Axes,
     speed: float,
     theta: float,
     tendency: np.ndarray,
 ) -> float:
-    """Write dρ/dt of boxes (n0, n1, n2) into ``tendency``; return the largest Σ_axes v_out/w of a cell, in 1/time."""
-    n0, n1, n2 = density.shape
-    axis0, axis1, axis2 = axes
+    """Write dρ/dt of a box into ``tendency``; return the largest Σ_axes v_out/w of a cell, in 1/time."""
+    n0, n1, n = density.shape
 
     def run(first: int, last: int) -> float:
-        box = (first, last, 0, n1) if n0 > 1 else (0, 1, first, last)
-        one, two, row, level, flux, v, out = (np.empty(n2 + g) for g in (0, 0, 4, 2, 1, 1, 0))
-        return float(
-            muscl_slab(
-                density, potential, axis0, axis1, axis2, moves, periodic, speed, theta, box, tendency,
-                np.zeros((box[3] - box[2] + 1, 2, n2)), one, two, row, level, flux, v, out, np.zeros(n2),
-            )
-        )  # fmt: skip
+        part = (first, last, 0, n1) if n0 > 1 else (0, 1, first, last)
+        room = _room(part[3] - part[2], n)
+        return float(_slab(density, potential, axes, speed, theta, part, tendency, room))
 
-    rows, row_cells = (n0, n1 * n2) if n0 > 1 else (n1, n2)
-    return over_slabs(run, rows, row_cells)
+    return over_slabs(run, *((n0, n1 * n) if n0 > 1 else (n1, n)))

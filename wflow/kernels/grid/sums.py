@@ -9,6 +9,7 @@ Every row is summed by itself and the rows are added in one order, so slabs and 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,20 +19,30 @@ from wflow.kernels.scalars import SUBNORMAL, logarithm
 
 MASS, ENTROPY, LINEAR, LEAST, COUNT = 0, 1, 2, 3, 4
 """Columns of the sums of a row: ∫ρ, ∫ρ log ρ, ∫φρ, the smallest ρ."""
+Summed = tuple[np.ndarray, np.ndarray, np.ndarray, bool, bool]
+"""φ (rows, n), widths, areas, and whether ρ log ρ and φρ are wanted: :class:`Integrals` for kernels."""
+
+
+class Integrals(NamedTuple):
+    """What is summed of a density: ∫ρ and min ρ, ∫ρ log ρ where there is noise, ∫φρ where there is a φ."""
+
+    widths: np.ndarray  # of the last axis (n,)
+    areas: np.ndarray  # the products of the others' (rows,)
+    linear: np.ndarray | None  # φ, of the density's shape
+    noisy: bool
+
+    def over(self, rows: np.ndarray) -> Summed:
+        """The same for rows of a density (rows, n)."""
+        widths, areas, linear, noisy = self
+        phi = rows if linear is None else linear.reshape(rows.shape)
+        return phi, widths, areas, noisy, linear is not None
 
 
 @jit(fastmath=REORDERED)
-def row_sums(
-    density: np.ndarray,
-    row: int,
-    linear: np.ndarray,
-    widths: np.ndarray,
-    area: float,
-    noisy: bool,
-    with_linear: bool,
-    sums: np.ndarray,
-) -> None:
-    """The sums of row ``row`` of (rows, n); that of ρ log ρ is 0 unless ``noisy``, of φ unless ``with_linear``."""
+def row_sums(density: np.ndarray, row: int, summed: Summed, sums: np.ndarray) -> None:
+    """The sums of one row of (rows, n)."""
+    linear, widths, areas, noisy, with_linear = summed
+    area = areas[row]
     widest()
     n = widths.size
     mass, entropy, along = 0.0, 0.0, 0.0
@@ -58,32 +69,17 @@ def row_sums(
 
 
 @jit(fastmath=FUSED)
-def _sum_rows(
-    density: np.ndarray,
-    linear: np.ndarray,
-    widths: np.ndarray,
-    areas: np.ndarray,
-    with_linear: bool,
-    first: int,
-    last: int,
-    sums: np.ndarray,
-) -> None:
+def _sum_rows(density: np.ndarray, summed: Summed, first: int, last: int, sums: np.ndarray) -> None:
     for i in range(first, last):
-        row_sums(density, i, linear, widths, areas[i], True, with_linear, sums)
+        row_sums(density, i, summed, sums)
 
 
 @jit(fastmath=REORDERED)
 def _quiet_rows(
-    density: np.ndarray,
-    linear: np.ndarray,
-    widths: np.ndarray,
-    areas: np.ndarray,
-    with_linear: bool,
-    first: int,
-    last: int,
-    sums: np.ndarray,
+    density: np.ndarray, summed: Summed, first: int, last: int, sums: np.ndarray
 ) -> None:
     """The same without ρ log ρ, whose logarithm takes half a second to compile."""
+    linear, widths, areas, _, with_linear = summed
     n = widths.size
     for i in range(first, last):
         mass, along = 0.0, 0.0
@@ -133,11 +129,7 @@ def advance(
     out = np.empty_like(start) if out is None else out
     n = start.shape[-1]
     a, b, c, d = (x.reshape(-1, n) for x in (start, stage, rate, out))
-
-    def run(first: int, last: int) -> None:
-        _advance_rows(a, b, c, h, share, first, last, d)
-
-    over_slabs(run, a.shape[0], n)
+    over_slabs(lambda i, k: _advance_rows(a, b, c, h, share, i, k, d), a.shape[0], n)
     return out
 
 
@@ -168,36 +160,18 @@ def size_and_change(
     n = one.shape[-1]
     a, b = one.reshape(-1, n), two.reshape(-1, n)
     sums = np.empty((a.shape[0], 2))
-
-    def run(first: int, last: int) -> None:
-        _compare_rows(a, b, widths, areas, first, last, sums)
-
-    over_slabs(run, a.shape[0], n)
+    over_slabs(lambda i, k: _compare_rows(a, b, widths, areas, i, k, sums), a.shape[0], n)
     size, apart = sums.sum(axis=0)
     return math.sqrt(size), math.sqrt(apart)
 
 
-def density_sums(
-    density: np.ndarray,
-    linear: np.ndarray | None,
-    widths: np.ndarray,
-    areas: np.ndarray,
-    noisy: bool,
-) -> tuple[float, float, float, float]:
-    """∫ρ, ∫ρ log ρ (0 unless ``noisy``), ∫φρ (0 without φ = ``linear``) and min ρ.
-
-    ``widths`` (n,) are those of the last axis, ``areas`` (rows,) the products of the others'.
-    """
+def density_sums(density: np.ndarray, integrals: Integrals) -> tuple[float, float, float, float]:
+    """∫ρ, ∫ρ log ρ (0 unless noisy), ∫φρ (0 without φ) and min ρ."""
     n = density.shape[-1]
     rows = density.reshape(-1, n)
-    phi = rows if linear is None else linear.reshape(-1, n)
-    sums = np.empty((rows.shape[0], COUNT))
-    kernel = _sum_rows if noisy else _quiet_rows
-
-    def run(first: int, last: int) -> None:
-        kernel(rows, phi, widths, areas, linear is not None, first, last, sums)
-
-    over_slabs(run, rows.shape[0], n)
+    summed, sums = integrals.over(rows), np.empty((rows.shape[0], COUNT))
+    kernel = _sum_rows if integrals.noisy else _quiet_rows
+    over_slabs(lambda i, k: kernel(rows, summed, i, k, sums), rows.shape[0], n)
     return total(sums)
 
 

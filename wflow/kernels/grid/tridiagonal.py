@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wflow.kernels.grid.muscl import GAP, PER_WIDTH
+from wflow.kernels.grid.axes import GAP, PER_WIDTH
 from wflow.kernels.jit import FUSED, jit
 from wflow.kernels.parallel import over_slabs
 from wflow.kernels.scalars import exponential_and_less_one
