@@ -18,7 +18,6 @@ import numpy as np
 
 from wflow.errors import InputError, unknown
 from wflow.flow import GradientFlow
-from wflow.measures import Measure
 from wflow.solvers.step_size import Adaptive, Stability, StepSize
 from wflow.tools.register import Register
 from wflow.views import View
@@ -73,8 +72,13 @@ class Tolerance:
 class Problem(Protocol):
     """What a run may ask: arrays to start from, scalars to observe, fields to store and what they mean."""
 
-    initial: Arrays
-    view: View
+    @property
+    def initial(self) -> Arrays:
+        """The arrays to start from."""
+
+    @property
+    def view(self) -> View:
+        """What the states are."""
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         """Scalars of a saved frame."""
@@ -86,7 +90,8 @@ class Problem(Protocol):
         """The arrays of a saved frame, by the names of the view's fields."""
 
 
-M = TypeVar("M", bound=Measure)
+M = TypeVar("M")
+"""What a run starts from, as its view shows states: a measure, or layers of weights, say."""
 P = TypeVar("P", bound=Problem)
 
 

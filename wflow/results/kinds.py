@@ -8,15 +8,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
 
 from wflow.tools.register import Register
 
 if TYPE_CHECKING:
-    from wflow.energies.base import Energy
     from wflow.flow import GradientFlow
     from wflow.solvers.method import AnyMethod, Problem
     from wflow.storage import StoredRun
+
+
+class Predicts(Protocol):
+    """What knows the outputs of a network from its state: an energy, where the state is a measure."""
+
+    def predict(self, measure: Any, x: Any) -> np.ndarray:
+        """The outputs (m,) at inputs x (m, d)."""
 
 
 class Task(NamedTuple):
@@ -24,7 +32,7 @@ class Task(NamedTuple):
 
     problem: Problem
     method: AnyMethod
-    energy: Energy
+    energy: Predicts
 
 
 class RunKind(ABC):
@@ -49,7 +57,7 @@ class RunKind(ABC):
         """
 
     @abstractmethod
-    def energy(self, about: Mapping[str, Any]) -> Energy:
+    def energy(self, about: Mapping[str, Any]) -> Predicts:
         """The energy of a run with these attributes.
 
         Raises

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from wflow.energies.base import Energy
+from wflow.results.kinds import Predicts
 from wflow.results.solution import Solution
 from wflow.storage import StoredRun, read_run
 from wflow.views import VIEWS, Fields, View
@@ -31,7 +31,7 @@ class StoredFrames(Sequence[Fields]):
         return {name: self._stored.read_field(name, frame) for name in self._stored.field_names}
 
 
-def load(path: str | os.PathLike[str], energy: Energy | None = None) -> Solution:
+def load(path: str | os.PathLike[str], energy: Predicts | None = None) -> Solution:
     """The Solution in a file, finished or not; measures are read when asked for.
 
     Parameters

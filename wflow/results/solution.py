@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.base import Energy
 from wflow.errors import InputError
-from wflow.results.kinds import kind_of
+from wflow.results.kinds import Predicts, kind_of
 from wflow.tools.portable import travels
 from wflow.views import Fields, View
 
@@ -62,7 +61,7 @@ class Solution:
         stats: dict[str, Any],
         attributes: dict[str, Any],
         path: str | None = None,
-        energy: Energy | None = None,
+        energy: Predicts | None = None,
     ) -> None:
         self.t, self.series, self.steps = t, series, steps
         self.view, self._frames = view, frames

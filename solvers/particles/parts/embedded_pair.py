@@ -15,16 +15,18 @@ Source: Hairer, Nørsett & Wanner, Solving ODEs I (1993), section II.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.solvers.method import ActsOn, Arrays, M, Method, Step, Tolerance
+from wflow.measures import Measure
+from wflow.solvers.method import ActsOn, Arrays, Method, Step, Tolerance
 from wflow.solvers.particles.problem import ParticleProblem
 
 Row = Sequence[float]
+M = TypeVar("M", bound=Measure)
 
 
 class EmbeddedPair(Method[M, ParticleProblem]):
