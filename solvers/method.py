@@ -18,6 +18,7 @@ import numpy as np
 
 from wflow.errors import InputError, unknown
 from wflow.flow import GradientFlow
+from wflow.solvers.options import described
 from wflow.solvers.step_size import Adaptive, Stability, StepSize
 from wflow.tools.register import Register
 from wflow.views import View
@@ -131,8 +132,8 @@ class Method(ABC, Generic[M, P]):
         """Advance from t by h; pure."""
 
     def options(self) -> dict[str, Any]:
-        """The options in force, for the file's header."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        """The options in force, for the file's header: a measure by its arrays, a function by its digest."""
+        return {f.name: described(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
 
 
 AnyMethod: TypeAlias = Method[Any, Any]

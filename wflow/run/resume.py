@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from wflow.run.execute import Underway, execute
 from wflow.run.record import Settings
 from wflow.run.times import check_times
 from wflow.run.trackers import Tracker, default_trackers
+from wflow.solvers.options import stored_options
 from wflow.storage import RunWriter, read_run
 
 
@@ -31,6 +33,7 @@ def resume(
     t_eval: Any = None,
     trackers: Sequence[Tracker] = (),
     events: Any = None,
+    method_options: Mapping[str, Any] | None = None,
     progress: bool = False,
     checkpoint_every: float = 30.0,
 ) -> Solution:
@@ -46,11 +49,12 @@ def resume(
     t_eval : further times to save at, after the old end; by default ``t_end`` alone
     trackers : the run's own watchers once more, in their order: they go on from what they remembered
     events : the run's own events once more, where some are functions; those of series are in the file
+    method_options : the method's own options once more, where some are functions; all others are in the file
 
     Raises
     ------
     InputError
-        for a flow that is not the file's, or a t_end before the file's end
+        for a flow or options that are not the file's, or a t_end before the file's end
     StorageError
         for a file that cannot be carried on
     """
@@ -67,6 +71,8 @@ def resume(
         return load(path)
     watch = Watch(stored_events(about.get("events", ()), events, str(path)))
     view = stored_view(stored)
+    options = stored_options(about["method_options"], method_options, str(path))
+    stored = replace(stored, attributes=about | {"method_options": options})
     task = kind_of(about).rebuild(stored, view.show(stored.read_start()), flow)
     control = task.method.control(task.problem)
     times, longer = np.array(about["t_eval"], dtype=np.float64), {}
