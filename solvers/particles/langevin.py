@@ -58,16 +58,7 @@ class Langevin(Method[Particles, ParticleProblem]):
         drift = h * carry["velocity"]
         if flow.temperature > 0:
             drift = drift + 0.5 * spread * flow.energy.reference_drift(x)
-        new = _reflect(problem, x + drift + math.sqrt(spread) * noise)
+        new = problem.reflect(x + drift + math.sqrt(spread) * noise)
         v, _, risk = problem.rates(t + h, new, y["weights"])
         after = {"velocity": v, "risk": np.array(risk), "step": np.array(k + 1)}
         return Step({"positions": new, "weights": y["weights"]}, after)
-
-
-def _reflect(problem: ParticleProblem, x: np.ndarray) -> np.ndarray:
-    """Mirror at the walls once, and hold what is still outside at the wall."""
-    if not problem.bounded:
-        return x
-    x = np.where(x < problem.low, 2 * problem.low - x, x)
-    x = np.where(x > problem.high, 2 * problem.high - x, x)
-    return problem.project(x)

@@ -42,6 +42,13 @@ class ParticleProblem:
         """Positions moved to the nearest point of the domain."""
         return np.clip(positions, self.low, self.high) if self.bounded else positions
 
+    def reflect(self, positions: np.ndarray) -> np.ndarray:
+        """Positions mirrored at the walls once; what is still outside is held at the wall."""
+        if not self.bounded:
+            return positions
+        x = np.where(positions < self.low, 2 * self.low - positions, positions)
+        return self.project(np.where(x > self.high, 2 * self.high - x, x))
+
     def rates(
         self, t: float, positions: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, float]:
