@@ -117,11 +117,14 @@ def plot(arguments: Any) -> int:
     from wflow.results.load import load
 
     solution = load(arguments.file)
-    if arguments.output:
-        picture = Path(arguments.output)
-        options.free_places([picture], arguments.overwrite)
-    else:
+    movie, picture = (Path(p) if p else None for p in (arguments.movie, arguments.output))
+    options.free_places([place for place in (movie, picture) if place], arguments.overwrite)
+    if movie is not None:
+        solution.animate(movie, fps=arguments.fps, overwrite=arguments.overwrite, progress=True)
+        print(f"written: {movie}")
+    elif picture is None:
         picture = options.free_name(options.picture_beside(Path(arguments.file)))
-    solution.plot(str(picture))
-    print(f"written: {picture}")
+    if picture is not None:
+        solution.plot(str(picture))
+        print(f"written: {picture}")
     return 0

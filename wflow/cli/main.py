@@ -148,6 +148,10 @@ def parser() -> OneLineParser:
     add = adder.add_parser("plot", help="draw a file")
     add.add_argument("file")
     add.add_argument("-o", "--output", help="default: the file's name with .png, numbered if taken")
+    add.add_argument("--movie", metavar="OUT", help="a movie of the frames, .gif or .mp4 (ffmpeg)")
+    add.add_argument(
+        "--fps", type=options.number, default=10.0, help="frames a second; default: 10"
+    )
     add.add_argument("--overwrite", action="store_true")
     add.set_defaults(command=commands.plot)
     return top

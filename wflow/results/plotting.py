@@ -1,4 +1,4 @@
-"""Pictures of a Solution and of a validation report. Colours are those safe for colour-blind readers."""
+"""Pictures of a Solution: its risk and free energy over time, and beside them its states, which their view draws."""
 
 from __future__ import annotations
 
@@ -12,55 +12,114 @@ from wflow.tools.pictures import BLUE, GREY, ORANGE, new_figure, save_figure
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
 
+DECADES = 100.0
+"""Ratio of the largest to the least value from which an axis is logarithmic."""
+GEOMETRIC = 0.2
+"""Median of the saved times relative to the last below which they are taken to be geometric; even ones have a half."""
+
 
 def plot_solution(solution: Solution, path: str | None = None) -> Any:
-    """Risk, free energy and the evolution of the law, side by side.
+    """The risk, the free energy where it says more, and the states, side by side.
 
     Raises
     ------
     InputError
         when no frame was saved
     """
-    if solution.t.size == 0:
-        raise InputError("no frame was saved, so there is nothing to draw: carry the run on first")
-    figure, (left, middle, right) = new_figure(3)
-    a = solution.attributes
-    name = a.get("system") or "user flow"
-    figure.suptitle(f"{name} · {a.get('method', '')}", fontsize=11)
-    _curve(left, solution, "risk", BLUE, "risk R [loss]")
-    others = [k for k in solution.series if k.endswith("_risk")]
-    for name, colour in zip(others, (ORANGE, GREY) * len(others), strict=False):
-        left.plot(solution.t, solution.series[name], "s--", ms=4, lw=1.2, color=colour, label=name)
-    if others:
-        left.legend(fontsize=7, frameon=False)
+    refuse_empty(solution)
     free = solution.series.get("free_energy", np.array([np.nan]))
-    if np.isfinite(free).any():
-        _curve(middle, solution, "free_energy", ORANGE, "free energy F [loss]")
-    elif "loss" in solution.steps:
-        middle.plot(solution.steps["t"], solution.steps["loss"], color=GREY, lw=0.8)
-        middle.set(xlabel="time t", ylabel="training loss of recent samples [loss]")
-    else:
-        middle.text(0.5, 0.5, "particles with noise\nhave no entropy:\nF is undefined", ha="center")
-        middle.set_axis_off()
-    solution.view.draw(right, solution)
+    known = bool(np.isfinite(free).any())
+    # Without noise and ridge F = ½R, which is no second picture.
+    energetic = known and not np.allclose(free, 0.5 * solution.series["risk"], rtol=1e-9, atol=0.0)
+    noisy = "loss" in solution.steps and not energetic
+    figure, panels = new_figure(2 + (energetic or noisy))
+    figure.suptitle(headline(solution), fontsize=11)
+    draw_risks(panels[0], solution)
+    if energetic:
+        draw_series(panels[1], solution, "free_energy", ORANGE)
+        panels[1].set_ylabel("free energy F [loss]")
+    elif noisy:
+        few = solution.steps["t"].size <= 60
+        panels[1].plot(
+            solution.steps["t"],
+            solution.steps["loss"],
+            "o-" if few else "-",
+            ms=3,
+            color=GREY,
+            lw=0.8,
+        )
+        panels[1].set(xlabel="time t", ylabel="training loss of recent samples [loss]")
+        panels[1].set_xlim(panels[0].get_xlim())
+        panels[1].grid(alpha=0.3)
+        time_axis(panels[1], solution.t)
+    if not known:
+        why, corner = "F is undefined: particles\nwith noise have no entropy", panels[0].transAxes
+        panels[0].text(
+            0.97, 0.95, why, fontsize=8, color=GREY, ha="right", va="top", transform=corner
+        )
+    solution.view.draw(panels[-1], solution)
     if path is not None:
         save_figure(figure, path)
     return figure
 
 
-def _curve(axis: Any, solution: Solution, name: str, colour: str, label: str) -> None:
+def refuse_empty(solution: Solution) -> None:
+    """Refuse a solution without frames."""
+    if solution.t.size == 0:
+        raise InputError("no frame was saved, so there is nothing to draw: carry the run on first")
+
+
+def headline(solution: Solution) -> str:
+    """What ran, and how."""
+    about = solution.attributes
+    return f"{about.get('system') or 'user flow'} · {about.get('method', '')}"
+
+
+def draw_risks(axes: Any, solution: Solution) -> None:
+    """The risk and the risks that are observed beside it."""
+    draw_series(axes, solution, "risk", BLUE, label="risk")
+    others = [name for name in solution.series if name.endswith("_risk")]
+    for name, colour in zip(others, (ORANGE, GREY) * len(others), strict=False):
+        draw_series(axes, solution, name, colour, label=name)
+    axes.set_ylabel("risk R [loss]")
+    if others:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def draw_series(axes: Any, solution: Solution, name: str, colour: str, **style: Any) -> None:
+    """One series over time: a dot a frame, and a line through the steps where they have it."""
+    t, values = solution.t, solution.series[name]
     if name in solution.steps and solution.steps[name].size:
         # Saved frames lie between steps: the curve runs through both.
-        t = np.concatenate([solution.t, solution.steps["t"]])
-        values = np.concatenate([solution.series[name], solution.steps[name]])
+        t = np.concatenate([t, solution.steps["t"]])
+        values = np.concatenate([values, solution.steps[name]])
         order = np.argsort(t, kind="stable")
-        axis.plot(t[order], values[order], color=colour, lw=1.4)
+        t, values = t[order], values[order]
+    axes.plot(t, values, color=colour, lw=1.4, **style)
     marks = "o" if solution.t.size <= 60 else ","
-    line = "-" if name not in solution.steps else ""
-    axis.plot(solution.t, solution.series[name], marks, ls=line or "none", ms=4, color=colour)
-    axis.set(xlabel="time t", ylabel=label)
-    values = solution.series[name]
-    good = values[np.isfinite(values)]
-    if good.size and good.min() > 0 and good.max() > 100 * good.min():
-        axis.set_yscale("log")
-    axis.grid(alpha=0.3)
+    axes.plot(solution.t, solution.series[name], marks, ms=4, color=colour)
+    axes.set_xlabel("time t")
+    axes.grid(alpha=0.3)
+    value_axis(axes)
+    time_axis(axes, solution.t)
+
+
+def value_axis(axes: Any) -> None:
+    """A logarithmic axis of values where those of all curves are positive and span two decades."""
+    seen = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
+    seen = seen[np.isfinite(seen)]
+    spread = seen.size > 0 and seen.min() > 0 and seen.max() > DECADES * seen.min()
+    axes.set_yscale("log" if spread else "linear")
+
+
+def time_axis(axes: Any, t: np.ndarray) -> None:
+    """A logarithmic axis of time where the saved times are geometric; linear up to the first of them after 0."""
+    after = t[t > 0]
+    if (
+        t[0] >= 0
+        and after.size > 3
+        and after[-1] > DECADES * after[0]
+        and np.median(after) < GEOMETRIC * after[-1]
+    ):
+        axes.set_xscale("symlog", linthresh=float(after[0]), linscale=0.3)
+        axes.set_xlim(left=-0.2 * float(after[0]))

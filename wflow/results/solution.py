@@ -198,6 +198,44 @@ class Solution:
 
         return plot_solution(self, path)
 
+    def animate(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fps: float = 10.0,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> None:
+        """Write a movie of the saved frames, the risk beside the state.
+
+        Parameters
+        ----------
+        path : ends in .gif or .mp4; mp4 needs ffmpeg, which the extra ``wflow[movies]`` brings
+        fps : frames a second; each saved frame is shown once, so save more for a smoother movie (``t_eval``)
+        overwrite : whether a file that is there is replaced
+        progress : a bar on a terminal
+
+        Raises
+        ------
+        InputError
+            for another ending, a file that exists, and mp4 without ffmpeg
+        StorageError
+            when the file cannot be written
+
+        >>> import os, tempfile
+        >>> from wflow import GradientFlow, GridDensity, solve
+        >>> from wflow.energies import PairEnergy
+        >>> rho = GridDensity.from_function(lambda x: np.exp(-x[..., 0] ** 2), [(-3, 3)], n=30)
+        >>> sol = solve(GradientFlow(PairEnergy(lambda x: x[..., 0] ** 4)), rho, (0, 1), t_eval=[0, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sol.animate(folder + "/run.gif", fps=2)
+        ...     os.listdir(folder)
+        ['run.gif']
+        """
+        from wflow.results.movies import animate
+
+        animate(self, path, fps=fps, overwrite=overwrite, progress=progress)
+
     def summary(self) -> str:
         """One screen: what ran, how it ended, the series at the saved times."""
         a, s = self.attributes, self.stats

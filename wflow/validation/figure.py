@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wflow.results.plotting import time_axis, value_axis
 from wflow.tools.pictures import BLUE, GREEN, GREY, new_figure, save_figure
+from wflow.views.drawing import ceiling, mark_cut, widened
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -62,10 +64,8 @@ def _risk(axis: Any, report: Report) -> None:
             color=shades[i],
             label=f"SGD, N = {n}, mean ± 3 s.e.",
         )
-    positive = report.t[report.t > 0]
-    if positive.size and positive[-1] > 30 * positive[0]:
-        axis.set_xscale("symlog", linthresh=float(positive[0]), linscale=0.4)
-        axis.set_xlim(-0.15 * positive[0], 1.2 * positive[-1])
+    value_axis(axis)
+    time_axis(axis, report.t)
     axis.set(xlabel="time t = steps × step size", ylabel="risk R [loss]")
     title = f"step size {report.step_sizes[j]:g}"
     axis.legend(fontsize=7, frameon=False, title=title, title_fontsize=7)
@@ -78,13 +78,13 @@ def _laws(axis: Any, report: Report) -> None:
     reference = report.limits.get("grid") or report.limits["particles"]
     picks = sorted({int(i) for i in np.linspace(0, report.t.size - 1, 4)})
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(picks)))
-    low, high, top, label = np.inf, -np.inf, 0.0, ""
-    for k, colour in zip(picks, colours, strict=True):
-        x, density, label = reference.view.curve(reference.measures[k])
+    curves = [reference.view.curve(reference.measures[k]) for k in picks]
+    heights = [density for _, density, _ in curves]
+    low, high = np.inf, -np.inf
+    for k, colour, (x, density, _) in zip(picks, colours, curves, strict=True):
         axis.plot(x, density, color=colour, lw=1.5, label=f"t = {report.t[k]:.3g}")
         seen = x[density > 1e-3 * density.max()]
         spans = [seen]
-        heights = [np.quantile(density, 0.99)]
         if report.laws.size:
             # Of several coordinates the first is shown on a grid's marginal, |θ| on particles, as by the views.
             laws = report.laws[:, k]
@@ -93,12 +93,15 @@ def _laws(axis: Any, report: Report) -> None:
             height, edges = np.histogram(neurons.ravel(), bins=40, density=True)
             axis.stairs(height, edges, fill=True, color=colour, alpha=0.3)
             spans.append(edges)
-            heights.append(np.sort(height)[-3])
+            heights.append(height)
         low = min(low, *(float(s.min()) for s in spans))
         high = max(high, *(float(s.max()) for s in spans))
-        top = max(top, float(max(heights)))
-    margin = 0.04 * (high - low) or 0.05
-    axis.set(xlim=(low - margin, high + margin), ylim=(0, 1.3 * top or None))
+    top = 1.3 * ceiling(heights)[0]
+    for (x, density, _), colour in zip(curves, colours, strict=True):
+        if density.max() > top:
+            mark_cut(axis, x, density, top, colour)
+    label = curves[0][2]
+    axis.set(xlim=widened(low, high), ylim=(0, top))
     axis.set(xlabel=label, ylabel=f"density [1/{_unit(label)}]")
     shown = f"line: limit, bars: SGD, N = {report.neurons.max()}"
     axis.legend(fontsize=7, frameon=False, title=shown, title_fontsize=7)

@@ -9,7 +9,7 @@ ensemble of layers, say) is one more file here, and ``show`` may answer with wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -117,6 +117,11 @@ class View(ABC):
         """The states of a solution that has frames, in matplotlib axes."""
         axes.text(0.5, 0.5, f"{self.name}:\nno picture", ha="center")
         axes.set_axis_off()
+
+    def scene(self, axes: Any, solution: Solution) -> Callable[[int], None]:
+        """Axes with room for every frame of a solution, and what shows frame i in them."""
+        self.draw(axes, solution)
+        return lambda i: None
 
 
 VIEWS: Register[type[View]] = Register("kind of state", "wflow.views")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wflow.measures import GridDensity
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
-from wflow.views.drawing import axis_label, draw_curves
+from wflow.views.drawing import VISIBLE, axis_label, ceiling, curve_scene, draw_curves, widened
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -74,9 +74,42 @@ class GridView(View):
         if self._grid.dimension == 1:
             draw_curves(axes, solution)
             return
-        last, (first, second, *_) = solution.measures[-1], self.coordinates
-        density = last.density @ last.widths[2] if last.dimension == 3 else last.density
-        image = axes.pcolormesh(*last.edges[:2], density.T, cmap="viridis", rasterized=True)
-        axes.figure.colorbar(image, ax=axes, label=f"density [1/({first}·{second})]")
-        axes.set(xlabel=axis_label(first), ylabel=axis_label(second))
+        density = self._plane(solution.measures[-1])
+        self._image(axes, [density]).set_array(density.T)
         axes.set_title(f"law at t = {solution.t[-1]:.3g}", fontsize=9)
+
+    def scene(self, axes: Any, solution: Solution) -> Callable[[int], None]:
+        if self._grid.dimension == 1:
+            return curve_scene(axes, solution)
+        image = self._image(axes, map(self._plane, solution.measures))
+
+        def show(i: int) -> None:
+            image.set_array(self._plane(solution.measures[i]).T)
+            axes.set_title(f"law at t = {solution.t[i]:.3g}", fontsize=9)
+
+        return show
+
+    def _plane(self, shown: GridDensity) -> np.ndarray:
+        """The density over the first two axes."""
+        return shown.density @ shown.widths[2] if shown.dimension == 3 else shown.density
+
+    def _image(self, axes: Any, planes: Iterable[np.ndarray]) -> Any:
+        """An empty image with room for some densities over the first two axes, and no more."""
+        planes = list(planes)
+        top, cut = ceiling(planes)
+        first, second = self.coordinates[:2]
+        edges = self._grid.edges[:2]
+        image = axes.pcolormesh(
+            *edges, np.zeros_like(planes[0].T), vmin=0.0, vmax=top, rasterized=True
+        )
+        peak = max(float(plane.max()) for plane in planes)
+        label = f"density [1/({first}·{second})]" + (f", peak {peak:.3g}" if cut else "")
+        axes.figure.colorbar(image, ax=axes, label=label, extend="max" if cut else "neither")
+        axes.set(xlabel=axis_label(first), ylabel=axis_label(second))
+        # Cells along each axis where some density is seen.
+        seen = np.logical_or.reduce([plane >= VISIBLE * plane.max() for plane in planes])
+        for k, limit in enumerate((axes.set_xlim, axes.set_ylim)):
+            held = np.flatnonzero(seen.any(axis=1 - k))
+            low, high = widened(edges[k][held[0]], edges[k][held[-1] + 1])
+            limit(max(low, edges[k][0]), min(high, edges[k][-1]))
+        return image

@@ -6,7 +6,7 @@ frame need not be particle i of the next: after births and deaths, or a resampli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.tools.pictures import BLUE, GREY
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
-from wflow.views.drawing import axis_label, draw_curves
+from wflow.views.drawing import axis_label, curve_scene, draw_curves, widened
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -113,7 +113,7 @@ class ParticleView(View):
         return {"coordinate": list(self.coordinates)}
 
     def curve(self, shown: Particles) -> Curve:
-        """A histogram of the one coordinate, or of |θ|."""
+        """A histogram of the one coordinate, or of |θ|, as its outline."""
         points, weights = shown.points(), shown.weights()
         if points.shape[1] == 1:
             x, label = points[:, 0], axis_label(self.coordinates[0])
@@ -124,7 +124,8 @@ class ParticleView(View):
             low, high = low - 0.05, high + 0.05
         bins = int(np.clip(np.sqrt(x.size), 12, 60))
         height, edges = np.histogram(x, bins=bins, range=(low, high), weights=weights)
-        return 0.5 * (edges[1:] + edges[:-1]), height / np.diff(edges), label
+        outline = np.concatenate([[0.0], np.repeat(height / np.diff(edges), 2), [0.0]])
+        return np.repeat(edges, 2), outline, label
 
     def draw(self, axes: Any, solution: Solution) -> None:
         """Histograms of one coordinate at saved times; of several the last particles beside where they began.
@@ -134,15 +135,40 @@ class ParticleView(View):
         if len(self.coordinates) == 1:
             draw_curves(axes, solution)
             return
-        first, second, *more = self.coordinates
-        rest = f"|({second}, …, {more[-1]})|" if more else second
         for i, colour in ((0, GREY), (-1, BLUE)):
-            points, mass = solution.measures[i].points(), solution.measures[i].weights()
-            up = np.linalg.norm(points[:, 1:], axis=1) if more else points[:, 1]
-            area = np.clip(12 * mass * mass.size, 1.0, 200.0)
+            at, area = self._plane(solution.measures[i])
             when = f"t = {solution.t[i]:.3g}"
-            axes.scatter(points[:, 0], up, s=area, color=colour, alpha=0.5, lw=0, label=when)
-        axes.set(xlabel=axis_label(first), ylabel=f"{rest}  [parameter]")
+            axes.scatter(*at.T, s=area, color=colour, alpha=0.5, lw=0, label=when)
+        self._label(axes)
         axes.set_title(f"law at t = {solution.t[-1]:.3g}", fontsize=9)
         axes.legend(fontsize=7, frameon=False)
+
+    def scene(self, axes: Any, solution: Solution) -> Callable[[int], None]:
+        if len(self.coordinates) == 1:
+            return curve_scene(axes, solution)
+        planes = [self._plane(shown) for shown in solution.measures]
+        everywhere = np.concatenate([at for at, _ in planes])
+        low, high = everywhere.min(axis=0), everywhere.max(axis=0)
+        axes.set(xlim=widened(low[0], high[0]), ylim=widened(low[1], high[1]))
+        self._label(axes)
+        dots = axes.scatter([], [], color=BLUE, alpha=0.5, lw=0)
+
+        def show(i: int) -> None:
+            at, area = planes[i]
+            dots.set_offsets(at)
+            dots.set_sizes(area)
+            axes.set_title(f"law at t = {solution.t[i]:.3g}", fontsize=9)
+
+        return show
+
+    def _plane(self, shown: Particles) -> tuple[np.ndarray, np.ndarray]:
+        """Where particles stand in the picture, (n, 2), and the area of their dots, in proportion to their mass."""
+        points, mass = shown.points(), shown.weights()
+        up = np.linalg.norm(points[:, 1:], axis=1) if points.shape[1] > 2 else points[:, 1]
+        return np.column_stack([points[:, 0], up]), np.clip(12 * mass * mass.size, 1.0, 200.0)
+
+    def _label(self, axes: Any) -> None:
+        first, second, *more = self.coordinates
+        rest = f"|({second}, …, {more[-1]})|" if more else second
+        axes.set(xlabel=axis_label(first), ylabel=f"{rest}  [parameter]")
         axes.grid(alpha=0.3)
