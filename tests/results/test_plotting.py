@@ -86,6 +86,9 @@ def test_values_over_two_decades_are_on_a_logarithmic_axis(risk: list[float], sc
     "t, scale",
     [
         ([0.0, *np.geomspace(1e-3, 10, 9)], "symlog"),
+        ([0, 0.1, 0.3, 1, 2, 3, 5, 10], "symlog"),
+        (np.linspace(0, 10, 1001), "linear"),
+        ([0.0, 0.01, *np.linspace(1, 10, 10)], "linear"),
         (np.geomspace(1e-3, 10, 9), "symlog"),
         (np.linspace(0, 10, 11), "linear"),
         (np.geomspace(1.0, 10, 9), "linear"),
@@ -149,6 +152,14 @@ def test_a_plane_is_as_wide_as_its_law_and_tells_a_peak_that_is_cut() -> None:
     axes, bar = drawn([density], edges)[1:]
     assert bar.get_ylabel() == "density [1/(x·y)], peak 20"
     assert axes.collections[0].norm.vmax < 1.0
+
+
+def test_the_line_of_a_law_in_few_cells_has_its_mass() -> None:
+    rho = GridDensity([8.0, 0.0, 0.0, 0.5], [np.array([0.0, 0.1, 0.2, 0.3, 0.7])])
+    x, height, _ = view_of(rho).curve(rho)
+    assert np.trapezoid(height, x) == pytest.approx(1.0, rel=1e-12)
+    axes = drawn([rho.density], rho.edges)[1]
+    assert axes.lines[0].get_xdata().min() == 0.0
 
 
 def test_the_outline_of_a_histogram_has_the_mass_of_its_particles() -> None:

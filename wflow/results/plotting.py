@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 DECADES = 100.0
 """Ratio of the largest to the least value from which an axis is logarithmic."""
-GEOMETRIC = 0.2
-"""Median of the saved times relative to the last below which they are taken to be geometric; even ones have a half."""
 
 
 def plot_solution(solution: Solution, path: str | None = None) -> Any:
@@ -49,9 +47,10 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
             lw=0.8,
         )
         panels[1].set(xlabel="time t", ylabel="training loss of recent samples [loss]")
-        panels[1].set_xlim(panels[0].get_xlim())
         panels[1].grid(alpha=0.3)
+        value_axis(panels[1])
         time_axis(panels[1], solution.t)
+        panels[1].set_xlim(panels[0].get_xlim())
     if not known:
         why, corner = "F is undefined: particles\nwith noise have no entropy", panels[0].transAxes
         panels[0].text(
@@ -108,18 +107,27 @@ def value_axis(axes: Any) -> None:
     """A logarithmic axis of values where those of all curves are positive and span two decades."""
     seen = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
     seen = seen[np.isfinite(seen)]
-    spread = seen.size > 0 and seen.min() > 0 and seen.max() > DECADES * seen.min()
+    spread = seen.size > 0 and seen.min() > 0 and seen.max() >= DECADES * seen.min()
     axes.set_yscale("log" if spread else "linear")
 
 
 def time_axis(axes: Any, t: np.ndarray) -> None:
-    """A logarithmic axis of time where the saved times are geometric; linear up to the first of them after 0."""
+    """A logarithmic axis of time where the saved times span two decades and are evener on it than on a linear one.
+
+    Up to the first time after 0 it is linear.
+    """
     after = t[t > 0]
     if (
         t[0] >= 0
         and after.size > 3
-        and after[-1] > DECADES * after[0]
-        and np.median(after) < GEOMETRIC * after[-1]
+        and after[-1] >= (1 - 1e-9) * DECADES * after[0]
+        and _unevenness(np.log(after)) < _unevenness(after)
     ):
         axes.set_xscale("symlog", linthresh=float(after[0]), linscale=0.3)
         axes.set_xlim(left=-0.2 * float(after[0]))
+
+
+def _unevenness(places: np.ndarray) -> float:
+    """The scatter of the gaps between places, relative to their mean."""
+    gaps = np.diff(places)
+    return float(gaps.std() / gaps.mean())

@@ -53,6 +53,15 @@ def ceiling(densities: Iterable[np.ndarray]) -> tuple[float, bool]:
     return top, True
 
 
+def outline(edges: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Averages over cells as a line of steps, under which lies their mass however few the cells are.
+
+    >>> outline(np.array([0.0, 1.0, 3.0]), np.array([0.4, 0.3]))
+    (array([0., 0., 1., 1., 3., 3.]), array([0. , 0.4, 0.4, 0.3, 0.3, 0. ]))
+    """
+    return np.repeat(edges, 2), np.concatenate([[0.0], np.repeat(heights, 2), [0.0]])
+
+
 def extent(x: np.ndarray, density: np.ndarray) -> tuple[float, float]:
     """From where to where a density over one axis is seen."""
     seen = x[density >= VISIBLE * density.max()]
@@ -101,7 +110,7 @@ def curve_scene(axes: Any, solution: Solution) -> Callable[[int], None]:
         x, density, _ = curves[i]
         peak = float(density.max())
         line.set_data(x, density)
-        triangle.set_data([x[int(density.argmax())]], [top])
+        triangle.set_data([summit(x, density)], [top])
         triangle.set_visible(peak > top)
         beyond = f", peak {peak:.3g}" if peak > top else ""
         axes.set_title(f"law at t = {solution.t[i]:.3g}{beyond}", fontsize=9)
@@ -118,7 +127,14 @@ def frame_curves(axes: Any, curves: list[Any], top: float) -> None:
     axes.grid(alpha=0.3)
 
 
+def summit(x: np.ndarray, density: np.ndarray) -> float:
+    """Where an outline is highest: the middle of that cell."""
+    at = int(density.argmax())
+    return float(x[at : at + 2].mean())
+
+
 def mark_cut(axes: Any, x: np.ndarray, density: np.ndarray, top: float, colour: Any) -> Any:
     """A triangle at the upper edge, where a curve goes on."""
-    at = float(x[int(density.argmax())])
-    return axes.plot([at], [top], "^", color=colour, ms=6, clip_on=False, zorder=5)[0]
+    return axes.plot([summit(x, density)], [top], "^", color=colour, ms=6, clip_on=False, zorder=5)[
+        0
+    ]

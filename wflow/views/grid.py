@@ -9,7 +9,15 @@ import numpy as np
 
 from wflow.measures import GridDensity
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
-from wflow.views.drawing import VISIBLE, axis_label, ceiling, curve_scene, draw_curves, widened
+from wflow.views.drawing import (
+    VISIBLE,
+    axis_label,
+    ceiling,
+    curve_scene,
+    draw_curves,
+    outline,
+    widened,
+)
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -60,11 +68,11 @@ class GridView(View):
         return {"density": super().stack(frames)["density"].reshape(-1, *self._grid.shape)}
 
     def curve(self, shown: GridDensity) -> Curve:
-        """The marginal on the first axis."""
+        """The marginal on the first axis, as its outline."""
         density = shown.density
         for k in range(shown.dimension - 1, 0, -1):
             density = density @ shown.widths[k]
-        return shown.centers[0], density, axis_label(self.coordinates[0])
+        return *outline(shown.edges[0], density), axis_label(self.coordinates[0])
 
     def draw(self, axes: Any, solution: Solution) -> None:
         """Densities on one axis at saved times; of several axes the last density over the first two.

@@ -15,7 +15,7 @@ from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.tools.pictures import BLUE, GREY
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
-from wflow.views.drawing import axis_label, curve_scene, draw_curves, widened
+from wflow.views.drawing import axis_label, curve_scene, draw_curves, outline, widened
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -124,8 +124,7 @@ class ParticleView(View):
             low, high = low - 0.05, high + 0.05
         bins = int(np.clip(np.sqrt(x.size), 12, 60))
         height, edges = np.histogram(x, bins=bins, range=(low, high), weights=weights)
-        outline = np.concatenate([[0.0], np.repeat(height / np.diff(edges), 2), [0.0]])
-        return np.repeat(edges, 2), outline, label
+        return *outline(edges, height / np.diff(edges)), label
 
     def draw(self, axes: Any, solution: Solution) -> None:
         """Histograms of one coordinate at saved times; of several the last particles beside where they began.
@@ -135,12 +134,12 @@ class ParticleView(View):
         if len(self.coordinates) == 1:
             draw_curves(axes, solution)
             return
-        for i, colour in ((0, GREY), (-1, BLUE)):
+        last = solution.t.size - 1
+        for i, colour in {0: GREY, last: BLUE}.items():
             at, area = self._plane(solution.measures[i])
             when = f"t = {solution.t[i]:.3g}"
             axes.scatter(*at.T, s=area, color=colour, alpha=0.5, lw=0, label=when)
         self._label(axes)
-        axes.set_title(f"law at t = {solution.t[-1]:.3g}", fontsize=9)
         axes.legend(fontsize=7, frameon=False)
 
     def scene(self, axes: Any, solution: Solution) -> Callable[[int], None]:
