@@ -100,7 +100,7 @@ def test_geometric_times_are_on_a_logarithmic_axis(t: Any, scale: str) -> None:
     axes = drawn([LEVEL] * len(t), EDGES, t=t)[0]
     assert axes.get_xscale() == scale
     low, high = axes.get_xlim()
-    assert low <= t[0] < t[-1] <= high
+    assert low <= t[0] < t[-1] < high
 
 
 def heaps(*heights: float) -> list[np.ndarray]:

@@ -124,7 +124,7 @@ def time_axis(axes: Any, t: np.ndarray) -> None:
         and _unevenness(np.log(after)) < _unevenness(after)
     ):
         axes.set_xscale("symlog", linthresh=float(after[0]), linscale=0.3)
-        axes.set_xlim(left=-0.2 * float(after[0]))
+        axes.set_xlim(-0.2 * float(after[0]), 1.3 * float(after[-1]))
 
 
 def _unevenness(places: np.ndarray) -> float:
