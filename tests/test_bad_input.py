@@ -338,13 +338,42 @@ def test_full_disk(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
             said = capfd.readouterr()
             if status == 0:
                 continue
-            assert status in (1, 2), said.err
+            assert status == 2, said.err  # a file that cannot even be begun is a wrong request
             assert said.err.count("\n") == 1, said.err
             assert "full" in said.err or "large" in said.err or "room" in said.err, said.err
-            if target.exists() and target.read_bytes() != kept:
-                # A run that got under way keeps what it has; with room again it goes on.
-                assert wflow.load(target).t.size <= 11
-                resumed = wflow.resume(target)
-                assert resumed.success
-                assert resumed.risk.tobytes() == wflow.load(path).risk.tobytes()
-    assert not [p for p in tmp_path.iterdir() if p.suffix == ".tmp"]
+            assert target.exists() == bool(more)
+            assert path.read_bytes() == kept
+    assert not [p for p in tmp_path.iterdir() if p.suffix in (".tmp", ".lock")]
+
+
+def test_a_disk_that_fills_under_way_is_status_1(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The request is right: the run has begun, keeps what it has, and goes on when there is room."""
+    run = ["run", "isotropic-gaussians", "-p", "measure=particles", "-p", "n=4", "--quiet"]
+    run += ["-p", "temperature=0.01", "--method", "langevin", "--option", "step_size=1e-5"]
+    run += [
+        "--t-end",
+        "0.05",
+        "--t-eval",
+        "0,0.02,0.05",
+        "-o",
+    ]  # 5000 steps: more than a file begins with
+    whole = tmp_path / "whole.h5"
+    assert main([*run, str(whole)]) == 0
+    statuses = []
+    for room in (100_000, 500_000, 600_000, 700_000, 2_000_000):
+        path = tmp_path / f"{room}.h5"
+        capfd.readouterr()
+        status = in_a_child_with_a_full_disk(room, lambda c=[*run, str(path)]: main(c))
+        said = capfd.readouterr().err
+        statuses.append(status)
+        assert path.exists() == (status != 2)
+        if status == 1:
+            assert said.count("\n") == 1, said
+            assert "the disk is full" in said
+            assert "make room, then resume" in said
+            assert wflow.load(path).t.tolist() == [0.0, 0.02]
+            assert wflow.resume(path).risk.tobytes() == wflow.load(whole).risk.tobytes()
+    assert statuses == sorted(statuses, key=[2, 1, 0].index)
+    assert set(statuses) == {0, 1, 2}

@@ -314,7 +314,9 @@ def test_broken_pipe_is_silent() -> None:
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_interrupted_run_leaves_a_file_to_resume(number: int, status: int) -> None:
+def test_interrupted_run_leaves_a_file_to_resume(
+    number: int, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = [sys.executable, "-m", "wflow", "run", "isotropic-gaussians", "--quiet"]
     command += ["-p", "n=2000", "--t-end", "4", "--t-eval", "0,0.001,4", "-o", "a.h5"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -326,6 +328,11 @@ def test_interrupted_run_leaves_a_file_to_resume(number: int, status: int) -> No
         except wflow.StorageError:
             assert process.poll() is None
         time.sleep(0.02)
+    capsys.readouterr()
+    assert main(["run", "isotropic-gaussians", "--resume", "-o", "a.h5", "--quiet"]) == 2
+    second = capsys.readouterr().err
+    assert second.count("\n") == 1
+    assert "a.h5 is being written by another run: wait for it or stop it first" in second
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == status, said

@@ -21,6 +21,14 @@ class BusyError(StorageError):
     """Another run is writing the file."""
 
 
+class DamageError(StorageError):
+    """A file is not as it was written: a part of it was lost, or its checksum is wrong."""
+
+
+class WriteError(StorageError):
+    """What was computed cannot be written, although the request was in order: the disk is full, or the file is gone."""
+
+
 class ComputationError(RuntimeError):
     """The computation could not be carried on, although the request was well posed."""
 

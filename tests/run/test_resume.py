@@ -195,7 +195,8 @@ def test_killed_anywhere_ends_in_the_same_bits(name: str, tmp_path: Path) -> Non
         assert_same_bits(wflow.resume(path, case.flow()), whole)
         assert_same_bits(wflow.load(path), whole)
     assert killed == KILLS, f"{killed} kills of {tries}: the run is over too soon"
-    assert not [p for p in tmp_path.iterdir() if p.suffix != ".h5" and not p.name.endswith(".tmp")]
+    # A run killed before it was there may leave what it began to write, and its lock.
+    assert {p.suffix for p in tmp_path.iterdir()} <= {".h5", ".tmp", ".lock"}
 
 
 @pytest.mark.parametrize("name", CASES)

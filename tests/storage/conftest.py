@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+collect_ignore = ["without_posix"]  # would take POSIX away from this very process
+
 
 @pytest.fixture(scope="session")
 def sample() -> SimpleNamespace:

@@ -6,10 +6,10 @@ import signal
 import pytest
 
 from wflow.storage import RunWriter
-from wflow.storage.raw_file import SteadyFile, uninterrupted
+from wflow.storage.raw_file import RawFile, uninterrupted
 
 
-class Impatient(SteadyFile):
+class Impatient(RawFile):
     """Someone presses Ctrl-C at every write."""
 
     pressed = False

@@ -1,4 +1,4 @@
-"""kill -9 at any moment costs nothing that was acknowledged."""
+"""kill -9 at any moment costs nothing that was acknowledged, and leaves every frame whole or absent."""
 
 import os
 import random
@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import wflow
-from wflow.storage import RunWriter
+import pytest
 
-KILLS = 50
+import wflow
+from wflow.storage import RunWriter, verify
+
+KILLS = 40
 SERVER = Path(__file__).with_name("writing_server.py")
 
 
@@ -24,7 +26,8 @@ def wait_for(lines: int, notes: Path) -> None:
         time.sleep(0.001)
 
 
-def test_killed_writers(tmp_path, sample):
+@pytest.mark.parametrize("at_risk", [0.0, 0.01])
+def test_killed_writers(tmp_path, sample, at_risk):
     moments = random.Random(20240613)
     environment = os.environ | {"PYTHONPATH": str(Path(wflow.__file__).parents[1])}
     survived = checkpoints = rewritten = 0
@@ -38,7 +41,7 @@ def test_killed_writers(tmp_path, sample):
         for k in range(KILLS):
             path = tmp_path / str(k) / "run.h5"
             path.parent.mkdir()
-            print(path, file=server.stdin, flush=True)
+            print(at_risk, path, file=server.stdin, flush=True)
             child = int(server.stdout.readline())
             notes = path.with_name(path.name + ".ack")
             wait_for(moments.randrange(18), notes)
@@ -54,6 +57,7 @@ def test_killed_writers(tmp_path, sample):
             checkpoints += sequence > 0
             rewritten += frames > 7
             before = sample.check_run(path, frames)
+            assert verify(path).damage == ()
 
             writer, found, stored = RunWriter.resume(path)
             i = sample.check_checkpoint(found, sequence)
@@ -65,6 +69,7 @@ def test_killed_writers(tmp_path, sample):
                     writer.write_steps(sample.steps(writer.n_steps, 10))
                     writer.write_frame(*sample.frame(j))
             after = sample.check_run(path, stored.n_frames + 3)
+            assert verify(path).damage == ()
             assert after.n_frames == stored.n_frames + 3
             assert found is None or before.n_frames >= stored.n_frames
             if found is not None:

@@ -140,6 +140,45 @@ def test_two_writers(path, writer, sample):
     sample.check_run(path, 1)
 
 
+CREATE = """
+import runpy, sys, time
+from wflow.errors import StorageError
+from wflow.storage import RunWriter
+layout = runpy.run_path(sys.argv[1])["layout"](4)
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    writer = RunWriter.create(sys.argv[2], layout, {}, overwrite=sys.argv[3] == "overwrite")
+except StorageError as e:
+    print(e, flush=True)
+else:
+    print("mine", flush=True)
+    sys.stdin.readline()
+    writer.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["new", "overwrite"])
+def test_two_that_start_together(path, how):
+    """One writes; the other one is told in one line."""
+    source = os.path.join(os.path.dirname(__file__), "sample_run.py")
+    command = [sys.executable, "-c", CREATE, source, os.fspath(path), how]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as two:
+        both = [one, two]
+        assert [p.stdout.readline() for p in both] == ["ready\n", "ready\n"]
+        for p in both:
+            print(file=p.stdin, flush=True)
+        said = [p.stdout.readline() for p in both]
+        for p, line in zip(both, said, strict=True):
+            assert p.communicate("\n" if line == "mine\n" else None)[0] == ""
+    assert [p.returncode for p in both] == [0, 0]
+    assert said.count("mine\n") == 1
+    (other,) = (line for line in said if line != "mine\n")
+    assert "is being written by another run" in other or (how == "new" and "exists" in other)
+    assert os.listdir(path.parent) == ["run.h5"]
+
+
 def test_a_plain_reader_may_open_a_live_file(path, writer, sample):
     writer.write_frame(*sample.frame(0))
     script = f"import h5py; print(h5py.File({os.fspath(path)!r})['n_frames'][()])"

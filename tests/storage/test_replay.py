@@ -1,21 +1,22 @@
 """A file cut off after any write, or inside it, or with its last writes in any order, keeps what was acknowledged."""
 
+import math
 import random
 import shutil
 
 import h5py
 import pytest
 
-from wflow.storage import RunWriter
+from wflow.storage import RunWriter, verify
 from wflow.storage.checkpoint import read_newest
-from wflow.storage.raw_file import SteadyFile
+from wflow.storage.raw_file import RawFile
 from wflow.storage.reader import stored_run
 
 FRAMES = 6
 POWER_CUTS = 120
 
 
-class RecordingFile(SteadyFile):
+class RecordingFile(RawFile):
     """Notes every change of the file's bytes."""
 
     def __init__(self, path, events):
@@ -46,8 +47,8 @@ def apply(file, event, share=1.0):
     file.flush()
 
 
-@pytest.fixture
-def recorded(tmp_path, sample):
+@pytest.fixture(params=[0.0, math.inf], ids=["single frames", "groups"])
+def recorded(request, tmp_path, sample):
     """A file as it was opened, all that was then done to it, and how much was acknowledged after each event."""
     path, before = tmp_path / "run.h5", tmp_path / "before.h5"
     with RunWriter.create(path, sample.layout(FRAMES), {"system": "sample"}) as writer:
@@ -56,22 +57,25 @@ def recorded(tmp_path, sample):
     events = []
     writer, found, _ = RunWriter.resume(path, raw=lambda path: RecordingFile(path, events))
     assert found.sequence == 1
+    writer.at_risk = request.param
     events.append(("promise", 0, 1))
     for i in range(FRAMES):
         writer.write_steps(sample.steps(writer.n_steps, 5))
         writer.write_frame(*sample.frame(i))
-        events.append(("promise", i + 1, found.sequence))
-        if i % 2 == 0:
+        events.append(("promise", writer.frames_safe, found.sequence))
+        if i % 3 == 0:
             writer.write_steps(sample.steps(writer.n_steps, 2))
             writer.write_checkpoint(*sample.checkpoint(i))
             found.sequence += 1
             events.append(("promise", i + 1, found.sequence))
     writer.close()
+    events.append(("promise", FRAMES, found.sequence))
     return before, events
 
 
 def check(sample, path, frames, sequence):
     sample.check_run(path, frames)
+    assert verify(path).damage == ()
     with h5py.File(path, "r") as file:
         run, layout = stored_run(file, path)
         found = read_newest(file, layout.checkpoint)

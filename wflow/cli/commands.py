@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from wflow.cli import options
-from wflow.errors import InputError
+from wflow.errors import DamageError, InputError
 
 
 def list_systems(arguments: Any) -> int:
@@ -105,11 +106,35 @@ def info(arguments: Any) -> int:
     """``wflow info FILE``."""
     from wflow.results.load import load
 
+    checked = ""
+    if arguments.verify:
+        damage, checked = _verified(arguments.file)
+        if damage:
+            print(f"wflow: {damage}", file=sys.stderr)
+            return 1
     solution = load(arguments.file)
     print(solution.summary())
     for key, value in sorted(solution.attributes.items()):
         print(f"{key:>16}: {value}")
+    if checked:
+        print(checked)
     return 0
+
+
+def _verified(path: str) -> tuple[str, str]:
+    """What came to harm in a file, in one line, or else what was found to be whole."""
+    from wflow.storage import verify
+
+    try:
+        found = verify(path)
+    except DamageError as e:
+        return str(e), ""
+    if found.damage:
+        return f"{path} is damaged: {', '.join(found.damage)}: restore a copy, or run anew", ""
+    if not found.checked:
+        return "", "not verified: the file is of format 1, which has no checksums"
+    counts = f"{found.n_frames} frames, {found.n_steps} steps"
+    return "", f"verified: {counts}, attributes, axes and checkpoint are whole"
 
 
 def plot(arguments: Any) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from wflow.cli import commands, options, run
-from wflow.errors import ComputationError, InputError, StorageError
+from wflow.errors import ComputationError, InputError, WriteError
 
 
 class Terminated(BaseException):
@@ -44,12 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = int(arguments.command(arguments))
         sys.stdout.flush()
         return status
-    except StorageError as e:
-        return _complain(e, 1 if getattr(e, "during_write", False) else 2)
+    except (ComputationError, FloatingPointError, WriteError) as e:
+        return _complain(e, 1)
     except InputError as e:
         return _complain(e, 2)
-    except (ComputationError, FloatingPointError) as e:
-        return _complain(e, 1)
     except MemoryError as e:
         return _complain(f"not enough memory ({e}): choose a smaller n", 1)
     except BrokenPipeError:
@@ -143,6 +141,7 @@ def parser() -> OneLineParser:
 
     add = adder.add_parser("info", help="what a file holds")
     add.add_argument("file")
+    add.add_argument("--verify", action="store_true", help="hold all of it against its checksums")
     add.set_defaults(command=commands.info)
 
     add = adder.add_parser("plot", help="draw a file")

@@ -21,6 +21,9 @@ from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter
 from wflow.tools.checks import check_count
 from wflow.views import Fields
 
+SECONDS_AT_RISK = 1.0
+"""Frames of so much time at most are lost to a kill: they wait for one another, since each commit costs two syncs."""
+
 QUANTITIES = {
     "risk": Quantity("loss", "risk R = E l(y, f)"),
     "free_energy": Quantity("loss", "free energy F = R/2 + ridge + temperature * entropy"),
@@ -72,6 +75,8 @@ class RunRecorder:
         self.frames: list[Fields] = []
         self.rows: list[dict[str, float]] = []
         self._writer = writer
+        if writer is not None:
+            writer.at_risk = SECONDS_AT_RISK
         self._every = settings.checkpoint_every
         self._flushed = 0
         self._last = time.perf_counter()
@@ -89,6 +94,8 @@ class RunRecorder:
 
     def step(self, row: dict[str, float]) -> None:
         self.rows.append(row)
+        if self._writer is not None:
+            self._writer.commit_if_due()
 
     def due(self) -> bool:
         return self._writer is not None and time.perf_counter() - self._last > self._every

@@ -6,6 +6,7 @@ This package knows numpy and h5py only, no flow and no method.
 from wflow.storage.checkpoint import Checkpoint
 from wflow.storage.layout import Axis, FieldSpec, Layout, Quantity
 from wflow.storage.reader import StoredRun, read_run
+from wflow.storage.verify import Verification, verify
 from wflow.storage.writer import RunWriter
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "Quantity",
     "RunWriter",
     "StoredRun",
+    "Verification",
     "read_run",
+    "verify",
 ]

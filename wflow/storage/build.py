@@ -6,8 +6,7 @@ Frame series and fields hang on the scale ``t``, step series on ``steps/step``: 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,24 @@ from typing import Any
 import h5py
 import numpy as np
 
+from wflow.storage import checksums
 from wflow.storage.attributes import write_attributes
-from wflow.storage.checkpoint import Checkpoint, create_slots, write_slot
+from wflow.storage.checkpoint import Checkpoint, allocate, create_slots, write_slot
 from wflow.storage.disk import HDF5_FORMAT
-from wflow.storage.layout import COORDINATE, START, FieldSpec, Layout, Quantity
-from wflow.storage.raw_file import SteadyFile
+from wflow.storage.layout import (
+    CHECKSUM,
+    CHECKSUM_OF,
+    COORDINATE,
+    START,
+    FieldSpec,
+    Layout,
+    Quantity,
+)
+from wflow.storage.raw_file import RawFile
 
 FORMAT = "wflow-run"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 added checksums; files of version 1 are read, unchecked."""
 BLOCK = 16 * 2**20
 CHUNK = 256 * 2**10
 TIME = Quantity("time", "time of the frame")
@@ -50,7 +59,7 @@ def build(
     compress: bool = False,
 ) -> None:
     """Write a file with room for so many frames and steps, and ``content`` in it."""
-    raw = SteadyFile(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    raw = RawFile(path, new=True)
     try:
         with h5py.File(raw, "w", libver=HDF5_FORMAT) as file:
             _fill(file, raw, layout, attributes, content, (frame_room, step_room), compress)
@@ -61,7 +70,7 @@ def build(
 
 def _fill(
     file: h5py.File,
-    raw: SteadyFile,
+    raw: RawFile,
     layout: Layout,
     attributes: Mapping[str, Any],
     content: Content,
@@ -89,16 +98,19 @@ def _fill(
         _attach(dataset, 0, "step", index)
         if name != "t" and "t" in layout.step_series:
             dataset.attrs["coordinates"] = "t"  # CF: the time of each step, beside its index
+    _create_checksums(file, steps, scales, index, layout)
     create_slots(file, layout.checkpoint)
     _count(file, "n_frames", content.n_frames, "frames written; later entries are NaN")
     _count(steps, "n_steps", content.n_steps, "steps written; later entries are NaN")
     _create_start(file, content)
     if content.file is not None:
-        names = ["t", *layout.series, *layout.fields]
-        _copy(content.file, file, names, content.n_frames, raw)
-        _copy(content.file["steps"], steps, layout.step_series, content.n_steps, raw)
+        columns = [["t", *layout.series], *([name] for name in layout.fields)]
+        _copy(content.file, file, columns, content.n_frames, raw)
+        rows = [list(layout.step_series)] if layout.step_series else []
+        _copy(content.file["steps"], steps, rows, content.n_steps, raw)
     if content.checkpoint is not None:
         write_slot(file, content.checkpoint)
+    checksums.write_description(file, layout)
 
 
 def _create_start(file: h5py.File, content: Content) -> None:
@@ -128,15 +140,30 @@ def _create_scales(file: h5py.File, layout: Layout, frame_room: int) -> dict[str
             scales[label] = scale
             file["grid"][label] = scale  # a hard link: the axes together
     if layout.coordinates:
-        text = h5py.string_dtype()
-        scale = file.create_dataset(COORDINATE, data=list(layout.coordinates), dtype=text)
-        scale.attrs["meaning"] = scale.attrs["long_name"] = "names of the particle coordinates"
-        scale.make_scale(COORDINATE)
-        scales[COORDINATE] = scale
+        meaning = "names of the particle coordinates"
+        scales[COORDINATE] = _texts(file, COORDINATE, layout.coordinates, meaning)
     for name, n in layout.dimensions().items():
         if name not in scales:
             scales[name] = _index(file, name, n, f"index of the {name}")
     return scales
+
+
+def _create_checksums(
+    file: h5py.File,
+    steps: h5py.Group,
+    scales: Mapping[str, h5py.Dataset],
+    index: h5py.Dataset,
+    layout: Layout,
+) -> None:
+    names = _texts(file, CHECKSUM_OF, checksums.parts(layout), "what a checksum is of")
+    shape = (scales["t"].size, names.size)
+    frames = allocate(file, CHECKSUM, shape, "<u4")
+    rows = allocate(steps, CHECKSUM, (index.size,), "<u4")
+    for dataset, what in ((frames, "part of the frame"), (rows, "step")):
+        _describe(dataset, "1", f"CRC-32 of this {what}'s numbers as little-endian float64")
+    _attach(frames, 0, "t", scales["t"])
+    _attach(frames, 1, CHECKSUM_OF, names)
+    _attach(rows, 0, "step", index)
 
 
 def _create(
@@ -182,6 +209,13 @@ def _index(group: h5py.Group, name: str, n: int, meaning: str) -> h5py.Dataset:
     return scale
 
 
+def _texts(group: h5py.Group, name: str, values: Sequence[str], meaning: str) -> h5py.Dataset:
+    scale = group.create_dataset(name, data=list(values), dtype=h5py.string_dtype())
+    scale.attrs["meaning"] = scale.attrs["long_name"] = meaning
+    scale.make_scale(name)
+    return scale
+
+
 def _count(group: h5py.Group, name: str, value: int, meaning: str) -> None:
     _describe(group.create_dataset(name, data=np.int64(value)), "1", meaning)
 
@@ -197,16 +231,22 @@ def _attach(dataset: h5py.Dataset, i: int, name: str, scale: h5py.Dataset) -> No
 
 
 def _copy(
-    source: h5py.Group, target: h5py.Group, names: Iterable[str], n: int, raw: SteadyFile
+    source: h5py.Group, target: h5py.Group, columns: Sequence[list[str]], n: int, raw: RawFile
 ) -> None:
-    for name in names:
-        old, new = source[name], target[name]
-        for block in _blocks(n, 8 * int(np.prod(old.shape[1:]))):
-            new[block] = old[block]
+    """The first ``n`` rows of all datasets with their checksums: those of the source, which tell what came to harm."""
+    for k, names in enumerate(columns):
+        for block in blocks(n, 8 * sum(int(np.prod(source[name].shape[1:])) for name in names)):
+            values = [source[name][block] for name in names]
+            for name, value in zip(names, values, strict=True):
+                target[name][block] = value
+            place = block if target[CHECKSUM].ndim == 1 else (block, k)
+            old = source.get(CHECKSUM)
+            target[CHECKSUM][place] = checksums.of_rows(values) if old is None else old[place]
             raw.check()
 
 
-def _blocks(n: int, row: int) -> Iterator[slice]:
+def blocks(n: int, row: int) -> Iterator[slice]:
+    """``n`` rows of so many bytes each, in pieces that fit into memory."""
     step = max(BLOCK // max(row, 1), 1)
     return (slice(i, min(i + step, n)) for i in range(0, n, step))
 

@@ -45,12 +45,12 @@ def create_slots(file: h5py.File, declared: Specification) -> None:
         group.attrs["meaning"] = (
             "state to resume the run from; header: sequence, frames, steps, length of meta"
         )
-        _allocate(group, "header", (4,), "<i8")
-        _allocate(group, "digest", (DIGEST_SIZE,), "u1")
-        _allocate(group, "meta", (META_ROOM,), "u1")
+        allocate(group, "header", (4,), "<i8")
+        allocate(group, "digest", (DIGEST_SIZE,), "u1")
+        allocate(group, "meta", (META_ROOM,), "u1")
         arrays = group.create_group("arrays")
         for name, (shape, kind) in declared.items():
-            _allocate(arrays, name, shape, kind)
+            allocate(arrays, name, shape, kind)
 
 
 def encode_meta(meta: Mapping[str, Any]) -> bytes:
@@ -86,7 +86,7 @@ def write_slot(file: h5py.File, checkpoint: Checkpoint) -> None:
 
 def read_newest(file: h5py.File, declared: Specification) -> Checkpoint | None:
     """The newest checkpoint whose digest is right; None if there is none."""
-    headers = [file[slot]["header"][()] for slot in SLOTS]
+    headers = _headers(file)
     for i in sorted((0, 1), key=lambda i: -int(headers[i][0])):
         sequence, n_frames, n_steps, length = map(int, headers[i])
         if sequence < 1 or not 0 <= length <= META_ROOM:
@@ -99,6 +99,15 @@ def read_newest(file: h5py.File, declared: Specification) -> Checkpoint | None:
     return None
 
 
+def sequences(file: h5py.File) -> list[int]:
+    """The number each slot claims; 0 for one that was never written."""
+    return [int(header[0]) for header in _headers(file)]
+
+
+def _headers(file: h5py.File) -> list[np.ndarray]:
+    return [file[slot]["header"][()] for slot in SLOTS]
+
+
 def _digest(header: np.ndarray, text: bytes, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Digest over all of a checkpoint: counts, meta, and name, type, shape and bytes of each array."""
     seal = hashlib.blake2b(header.astype("<i8").tobytes() + text, digest_size=DIGEST_SIZE)
@@ -109,7 +118,7 @@ def _digest(header: np.ndarray, text: bytes, arrays: Mapping[str, np.ndarray]) -
     return np.frombuffer(seal.digest(), dtype=np.uint8)
 
 
-def _allocate(group: h5py.Group, name: str, shape: tuple[int, ...], kind: str) -> None:
+def allocate(group: h5py.Group, name: str, shape: tuple[int, ...], kind: str) -> h5py.Dataset:
     """A contiguous dataset whose space is taken, and zeroed, now."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -117,3 +126,4 @@ def _allocate(group: h5py.Group, name: str, shape: tuple[int, ...], kind: str) -
     kind_id = h5py.h5t.py_create(np.dtype(kind), logical=True)
     space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
     h5py.h5d.create(group.id, name.encode(), kind_id, space, properties)
+    return group[name]

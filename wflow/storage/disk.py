@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import shutil
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
-
 from wflow.errors import BusyError, StorageError
-from wflow.storage.raw_file import SteadyFile
 
 HDF5_FORMAT = ("v108", "v108")
 """The oldest format whose metadata bear checksums, and the newest that every reader since 2008 opens."""
@@ -29,52 +24,45 @@ HDF5_ERRORS = (OSError, RuntimeError)
 """What h5py raises when libhdf5 or the system under it fails."""
 
 
-def open_locked(raw: SteadyFile, path: Path) -> h5py.File:
-    """The file, open for writing, locked against a second writer.
+class WriterLock:
+    """Held by the one process that writes a run's file, from its creation to its close.
 
     The lock is ours, not HDF5's: that one would keep plain readers out of a live file, which they may read, since its
-    metadata do not change.
+    metadata do not change. It lies on a file of its own, because some systems lock out readers too, and because a
+    rewrite puts another file under the run's name.
+
+    Raises
+    ------
+    BusyError
+        when another run holds it
     """
-    if not _lock(raw.fileno()):
-        raw.close()
-        raise BusyError(f"{path} is being written by another run: wait for it or stop it first")
-    try:
-        return h5py.File(raw, "r+", libver=HDF5_FORMAT)
-    except BaseException:
-        raw.close()
-        raise
 
+    def __init__(self, final: Path, shown: str | os.PathLike[str]) -> None:
+        from filelock import FileLock, Timeout
 
-def being_written(path: Path) -> bool:
-    """Whether a live run has the file open for writing."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return not _lock(descriptor)
-    finally:
-        os.close(descriptor)
+        self._lock = FileLock(final.with_name(f"{_stem(final)}.lock"), thread_local=False)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise BusyError(
+                f"{shown} is being written by another run: wait for it or stop it first"
+            ) from None
+        except OSError:
+            pass  # the file system has no locks, or the folder takes no file: then nothing can be written either
 
-
-def _lock(descriptor: int) -> bool:
-    """Take the writer's lock; True also where the file system has no locks."""
-    try:
-        if hasattr(fcntl, "F_OFD_SETLK"):
-            # Of the open file, not of the process: a reader that closes the file must not release it.
-            whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole)
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        return e.errno not in (errno.EAGAIN, errno.EACCES)
-    return True
+    def release(self) -> None:
+        """Let another run write."""
+        if self._lock.is_locked:
+            # Removed while it is held: who has opened it meanwhile sees that it is gone, and begins anew.
+            with contextlib.suppress(OSError):
+                os.unlink(self._lock.lock_file)
+            self._lock.release()
 
 
 @contextlib.contextmanager
 def replacement(final: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary path beside ``final``; what the block writes there takes its place, whole, or leaves no trace."""
-    temporary = final.with_name(f"{_stem(final)}{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = final.with_name(f"{_stem(final)}-{os.urandom(4).hex()}.tmp")
     try:
         yield temporary
         _sync_path(temporary)
@@ -91,26 +79,15 @@ def replacement(final: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Remove the temporary files that killed writers of ``final`` left behind."""
-    for path in final.parent.glob(f"{_stem(final)}*.tmp"):
-        if not _alive(int(path.name.removeprefix(_stem(final)).split("-")[0])):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Remove what killed writers of ``final`` left behind; the caller holds the lock, so none of them lives."""
+    for path in final.parent.glob(f"{_stem(final)}-*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _stem(final: Path) -> str:
     # A digest, since the name itself may already be as long as the file system allows.
-    return f".wflow-{hashlib.blake2b(os.fsencode(final.name), digest_size=6).hexdigest()}-"
+    return f".wflow-{hashlib.blake2b(os.fsencode(final.name), digest_size=6).hexdigest()}"
 
 
 def _rename_new(temporary: Path, final: Path) -> None:
@@ -125,7 +102,10 @@ def _rename_new(temporary: Path, final: Path) -> None:
 
 
 def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Bring a file home, or the names in a folder."""
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return  # where folders cannot be opened, the system itself brings names home
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -140,13 +120,8 @@ def check_place(path: Path, overwrite: bool) -> None:
         raise StorageError(f"{path} is a device or a pipe: give the name of a file, run.h5 say")
     if not path.parent.is_dir():
         raise StorageError(f"the folder {path.parent} does not exist: make it first (mkdir -p)")
-    if path.exists():
-        if not overwrite:
-            raise exists(path)
-        if being_written(path):
-            raise BusyError(
-                f"{path} is being written by another run: stop it first, or choose another name"
-            )
+    if path.exists() and not overwrite:
+        raise exists(path)
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise StorageError(f"the folder {path.parent} is not writable: choose another place")
 
@@ -160,14 +135,13 @@ def check_room(path: Path, needed: int, remedy: str) -> None:
         )
 
 
-def is_file(path: Path, descriptor: int) -> bool:
-    """Whether ``path`` names the very file that is open as ``descriptor``."""
-    ours = os.fstat(descriptor)
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file bears the name; None if none does."""
     try:
         there = path.stat()
     except FileNotFoundError:
-        return False
-    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        return None
+    return there.st_dev, there.st_ino
 
 
 def exists(path: Path) -> StorageError:

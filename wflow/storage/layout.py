@@ -15,9 +15,12 @@ import numpy as np
 from wflow.errors import StorageError
 
 START = "start"
-RESERVED = frozenset({"t", "n_frames", "steps", "grid", START, "checkpoint_a", "checkpoint_b"})
-RESERVED_STEPS = frozenset({"step", "n_steps"})
 COORDINATE = "coordinate"
+CHECKSUM, CHECKSUM_OF = "checksum", "checksum_of"
+RESERVED = frozenset(
+    {"t", "n_frames", "steps", "grid", START, "checkpoint_a", "checkpoint_b", CHECKSUM, CHECKSUM_OF}
+)
+RESERVED_STEPS = frozenset({"step", "n_steps", CHECKSUM})
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ class Layout:
             int(np.prod(shape)) * np.dtype(kind).itemsize
             for shape, kind in self.checkpoint.values()
         )
-        return 8 * numbers + 2 * slot
+        checksums = 4 * (n_frames * (1 + len(self.fields)) + n_steps)
+        return 8 * numbers + checksums + 2 * slot
 
     def to_json(self) -> dict[str, Any]:
         """All but the numbers of the axes, which are datasets of the file."""

@@ -10,12 +10,12 @@ from typing import Any
 
 import h5py
 
-from wflow.errors import StorageError
+from wflow.errors import StorageError, WriteError
 from wflow.storage import disk as disks
 from wflow.storage.build import Content, build
 from wflow.storage.checkpoint import Checkpoint, read_newest
-from wflow.storage.layout import Layout
-from wflow.storage.raw_file import SteadyFile, uninterrupted
+from wflow.storage.layout import CHECKSUM, Layout
+from wflow.storage.raw_file import RawFile, uninterrupted
 from wflow.storage.reader import check_format, reading, stored_run
 
 FIRST_STEP_ROOM = 4096
@@ -28,11 +28,14 @@ class OpenRun:
     ----------
     path : the file, as the user named it
     layout : what it holds
-    n_frames, n_steps : how much is written
+    frames_safe, steps_safe : how much is committed: on the disk, and counted
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], raw: Callable[[Path], SteadyFile] = SteadyFile
+        self,
+        path: str | os.PathLike[str],
+        raw: Callable[[Path], RawFile] = RawFile,
+        lock: disks.WriterLock | None = None,
     ) -> None:
         self.path = Path(path)
         # The working folder may change, and a link shall go on pointing to the run.
@@ -40,63 +43,81 @@ class OpenRun:
         self._open_raw = raw
         self._failure: str | None = None
         self._file: h5py.File | None = None
-        with reading(path):
-            self._raw = raw(self._target)
-            file = disks.open_locked(self._raw, self.path)
+        self._lock = lock or disks.WriterLock(self._target, path)
         try:
             with reading(path):
-                check_format(file, path)
-                stored, self.layout = stored_run(file, path)
+                self._open_file()
+                check_format(self._open(), path)
+                stored, self.layout = stored_run(self._open(), path)
         except BaseException:
-            self._let_go(file)
+            self._let_go()
             raise
         self._attributes = dict(stored.attributes)
-        self.n_frames, self.n_steps = stored.n_frames, stored.n_steps
+        self.frames_safe, self.steps_safe = stored.n_frames, stored.n_steps
         self._sequence = 0
-        self._unsynced_steps = False
-        self._take(file)
+        self._find_datasets()
 
-    def _take(self, file: h5py.File) -> None:
-        """Work on ``file``; looking a dataset up by name costs more than writing to it."""
-        self._file = file
+    def _open_file(self) -> None:
+        self._raw = self._open_raw(self._target)
+        try:
+            self._file = h5py.File(self._raw, "r+", libver=disks.HDF5_FORMAT)
+        except BaseException:
+            self._raw.close()
+            raise
+
+    def _find_datasets(self) -> None:
+        """Looking a dataset up by name costs more than writing to it."""
+        file = self._open()
         self._frame_data = {
             name: file[name] for name in ("t", *self.layout.series, *self.layout.fields)
         }
         self._step_data = {name: file["steps"][name] for name in self.layout.step_series}
+        self._checksums = file.get(CHECKSUM), file["steps"].get(CHECKSUM)
         self._counts = file["n_frames"], file["steps/n_steps"]
+        self._frame_room = int(file["t"].size)
         self._step_room = int(file["steps/step"].size)
 
     def _open(self) -> h5py.File:
         if self._file is None:
-            raise StorageError(self._failure or f"{self.path} is closed: resume it to write on")
+            if self._failure:
+                raise WriteError(self._failure)
+            raise StorageError(f"{self.path} is closed: resume it to write on")
         return self._file
 
-    def _let_go(self, file: h5py.File) -> None:
+    def _close_file(self) -> None:
         """Close, and report what could not be written even now."""
-        self._file = None
+        file, self._file = self._file, None
+        if file is None:
+            return
         try:
             file.close()
             self._raw.check()
         finally:
             self._raw.close()
 
+    def _let_go(self) -> None:
+        try:
+            self._close_file()
+        finally:
+            self._lock.release()
+
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:
         """After a failure the file is let go, and every later call repeats what happened."""
-        file = self._open()
+        self._open()
         with uninterrupted():
             try:
                 yield
                 self._raw.check()
             except disks.HDF5_ERRORS as e:
                 with contextlib.suppress(*disks.HDF5_ERRORS):
-                    self._let_go(file)  # fails likewise
-                safe = f"{self.n_frames} frames" if self.n_frames else "no frame yet"
+                    self._let_go()  # fails likewise
+                safe = f"{self.frames_safe} frames" if self.frames_safe else "no frame yet"
                 self._failure = (
                     f"{self.path}: {disks.explain(e)}: {what} could not be written; "
                     f"the file keeps {safe}: make room, then resume"
                 )
-                raise StorageError(self._failure) from e
+                raise WriteError(self._failure) from e
 
     def _sync(self) -> None:
         self._open().flush()
@@ -126,16 +147,16 @@ class OpenRun:
         with reading(self.path):
             checkpoint = checkpoint or read_newest(file, self.layout.checkpoint)
         if frame_room is None:
-            frame_room = max(layout.n_frames, self.n_frames)
+            frame_room = max(layout.n_frames, self.frames_safe)
         if step_room is None:
-            step_room = max(FIRST_STEP_ROOM, self.n_steps, self._step_room)
-        descriptor = self._raw.fileno()
-        if not disks.is_file(self._target, descriptor):
-            raise StorageError(
+            step_room = max(FIRST_STEP_ROOM, self.steps_safe, self._step_room)
+        ours = os.fstat(self._raw.fileno())
+        before = ours.st_dev, ours.st_ino
+        if disks.identity(self._target) != before:
+            raise WriteError(
                 f"{self.path} was moved, removed or replaced while it was written: put it back"
             )
-        content = Content(file, self.n_frames, self.n_steps, checkpoint)
-        self._file = None  # until it is settled which file bears the name
+        content = Content(file, self.frames_safe, self.steps_safe, checkpoint)
         try:
             with disks.replacement(self._target, overwrite=True) as new:
                 build(
@@ -147,21 +168,23 @@ class OpenRun:
                     step_room=step_room,
                     compress=compress,
                 )
+                with contextlib.suppress(*disks.HDF5_ERRORS):
+                    self._close_file()  # an open file cannot be replaced everywhere
         except BaseException as e:
-            if disks.is_file(self._target, descriptor):
-                self._file = file
+            if self._file is None and disks.identity(self._target) == before:
+                self._open_file()
+                self._find_datasets()
             if isinstance(e, disks.HDF5_ERRORS):
-                raise StorageError(
+                raise WriteError(
                     f"{self.path}: {disks.explain(e)}: no new copy with {what} could be written; "
-                    f"the file keeps {self.n_frames} frames: make room, then resume"
+                    f"the file keeps {self.frames_safe} frames: make room, then resume"
                 ) from e
             raise
-        with contextlib.suppress(*disks.HDF5_ERRORS):
-            self._let_go(file)  # it has no name any more
         self.layout, self._attributes = layout, attributes
         self._sequence = checkpoint.sequence if checkpoint else 0
-        self._unsynced_steps = False
         if reopen:
             with reading(self.path):
-                self._raw = self._open_raw(self._target)
-                self._take(disks.open_locked(self._raw, self.path))
+                self._open_file()
+                self._find_datasets()
+        else:
+            self._let_go()

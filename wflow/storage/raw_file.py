@@ -1,7 +1,7 @@
 """The bytes under libhdf5, and nothing that interrupts it.
 
 libhdf5 does not stand a write that fails: it prints, keeps the file open, and may crash the process when it closes. So
-it writes through a :class:`SteadyFile`, which keeps the first failure to itself until asked. For the same reason Ctrl-C
+it writes through a :class:`RawFile`, which keeps the first failure to itself until asked. For the same reason Ctrl-C
 waits until libhdf5 has finished, see :func:`uninterrupted`.
 """
 
@@ -13,20 +13,28 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Literal
 
 
-class SteadyFile:
-    """A file for h5py's ``fileobj`` driver, whose writes never fail; :meth:`check` tells what went wrong."""
+class RawFile:
+    """A file for h5py's ``fileobj`` driver, whose writes never fail; :meth:`check` tells what went wrong.
 
-    def __init__(self, path: str | os.PathLike[str], flags: int = os.O_RDWR) -> None:
-        self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    Parameters
+    ----------
+    path : where
+    new : create the file, which must not be there, instead of opening one
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, new: bool = False) -> None:
+        mode: Literal["x+b", "r+b"] = "x+b" if new else "r+b"
+        self._file = open(path, mode, buffering=0)  # noqa: SIM115  (closed by close)
         self._position = 0
-        self._end = os.fstat(self._descriptor).st_size
+        self._end = os.fstat(self.fileno()).st_size
         self._failure: OSError | None = None
 
     def fileno(self) -> int:
         """The descriptor."""
-        return self._descriptor
+        return self._file.fileno()
 
     def check(self) -> None:
         """Raise the first failure, if there was one."""
@@ -36,13 +44,11 @@ class SteadyFile:
     def sync(self) -> None:
         """Bring all that was written to the disk itself; raise what failed."""
         self.check()
-        os.fsync(self._descriptor)
+        os.fsync(self.fileno())
 
     def close(self) -> None:
-        """Close the descriptor."""
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+        """Close the file; a second time does nothing."""
+        self._file.close()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move, as in any file."""
@@ -57,13 +63,14 @@ class SteadyFile:
     def readinto(self, buffer: memoryview) -> int:
         """Fill the buffer; what was never written, for lack of room, is zero."""
         done, wanted = 0, len(buffer)
+        self._file.seek(self._position)
         while done < wanted:
-            part = os.preadv(self._descriptor, [buffer[done:]], self._position)
-            if part == 0:
+            part = self._file.readinto(buffer[done:])
+            if not part:
                 buffer[done:] = bytes(wanted - done)
                 part = wanted - done
             done += part
-            self._position += part
+        self._position += wanted
         return done
 
     def read(self, size: int) -> bytes:
@@ -76,8 +83,10 @@ class SteadyFile:
         """Write all of it, in as many calls as the system wants."""
         done, wanted = 0, len(data)
         try:
+            if self._failure is None:
+                self._file.seek(self._position)
             while done < wanted and self._failure is None:
-                done += os.pwrite(self._descriptor, data[done:], self._position + done)
+                done += self._file.write(data[done:])
         except OSError as e:
             self._failure = e
         self._position += wanted
@@ -88,7 +97,7 @@ class SteadyFile:
         """Cut or lengthen the file."""
         try:
             if self._failure is None:
-                os.ftruncate(self._descriptor, size)
+                self._file.truncate(size)
         except OSError as e:
             self._failure = e
         self._end = size

@@ -12,14 +12,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from wflow.errors import StorageError
+from wflow.errors import DamageError, StorageError
+from wflow.storage import checksums
 from wflow.storage.attributes import read_attributes
 from wflow.storage.build import FORMAT, FORMAT_VERSION, layout_of
 from wflow.storage.disk import explain
 from wflow.storage.layout import START, Axis, Layout
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-OUR_OWN = ("format", "format_version", "layout")
+OUR_OWN = ("format", "format_version", "layout", checksums.DESCRIPTION)
 
 
 @dataclass
@@ -59,15 +60,21 @@ class StoredRun:
         Raises
         ------
         StorageError
-            for an unknown field or frame, or a file that is gone
+            for an unknown field or frame, or a file that is gone; a :class:`DamageError` for a frame whose checksum is
+        wrong
         """
         if name not in self.field_names:
             known = ", ".join(self.field_names) or "none"
             raise StorageError(f"{self.path} has no field '{name}': it has {known}")
         if not -self.n_frames <= frame < self.n_frames:
             raise StorageError(f"frame {frame} of {self.path}: it has {self.n_frames}")
+        i = frame % self.n_frames
         with opened(self.path) as file:
-            return np.asarray(file[name][frame % self.n_frames])
+            column = 1 + self.field_names.index(name)
+            found, bad = checksums.checked(file, [name], slice(i, i + 1), column)
+        if bad.size:
+            raise damage(self.path, f"{name} of frame {i}")
+        return np.asarray(found[name][0])
 
     def read_start(self) -> dict[str, np.ndarray]:
         """The arrays of the state that the run started from.
@@ -82,6 +89,8 @@ class StoredRun:
                 raise StorageError(
                     f"{self.path} does not hold what the run started from: it can be read, not carried on; run it anew"
                 )
+            if bad := checksums.damaged_description(file, start=True):
+                raise damage(self.path, ", ".join(bad))
             return {name: np.asarray(value[()]) for name, value in file[START].items()}
 
 
@@ -91,7 +100,8 @@ def read_run(path: str | os.PathLike[str]) -> StoredRun:
     Raises
     ------
     StorageError
-        when the file is missing, not HDF5, torn, another program's, or of a newer wflow
+        when the file is missing, not HDF5, torn, another program's, or of a newer wflow; a :class:`DamageError` that
+        names the frame, step or attribute whose checksum is wrong (fields are checked when they are read)
     """
     with opened(path) as file:
         return stored_run(file, path)[0]
@@ -117,10 +127,15 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         if isinstance(e, PermissionError):
             raise StorageError(f"{path} may not be opened: check its permissions") from e
         if "truncated" in str(e):
-            raise StorageError(
+            raise DamageError(
                 f"{path} is cut short: copy it again from where it came, or run anew"
             ) from e
-        raise StorageError(f"{path} is damaged ({explain(e)}): run anew, or restore a copy") from e
+        raise DamageError(f"{path} is damaged ({explain(e)}): run anew, or restore a copy") from e
+
+
+def damage(path: str | os.PathLike[str], what: str) -> DamageError:
+    """The refusal to read numbers that are not those written."""
+    return DamageError(f"{path} is damaged: {what} (wrong checksum): restore a copy, or run anew")
 
 
 def check_signature(path: str | os.PathLike[str]) -> None:
@@ -155,17 +170,21 @@ def check_format(file: h5py.File, path: str | os.PathLike[str]) -> None:
 
 def stored_run(file: h5py.File, path: str | os.PathLike[str]) -> tuple[StoredRun, Layout]:
     """The content of an open file, and its layout."""
+    if bad := checksums.damaged_description(file):
+        raise damage(path, ", ".join(bad))
     attributes = read_attributes(file)
     layout = layout_of(file, attributes)
     n_frames, n_steps = int(file["n_frames"][()]), int(file["steps/n_steps"][()])
     if not (0 <= n_frames <= file["t"].size and 0 <= n_steps <= file["steps/step"].size):
-        raise StorageError(f"{path} is damaged (its counts are out of range): restore a copy")
+        raise DamageError(f"{path} is damaged (its counts are out of range): restore a copy")
+    frames = _rows(file, ["t", *layout.series], n_frames, 0, path, "frame")
+    steps = _rows(file["steps"], list(layout.step_series), n_steps, None, path, "step")
     run = StoredRun(
         path=os.fspath(path),
         attributes={k: v for k, v in attributes.items() if k not in OUR_OWN},
-        t=file["t"][:n_frames],
-        series={name: file[name][:n_frames] for name in layout.series},
-        steps={name: file["steps"][name][:n_steps] for name in layout.step_series},
+        t=frames.pop("t"),
+        series=frames,
+        steps=steps,
         n_frames=n_frames,
         n_steps=n_steps,
         axes=layout.axes,
@@ -173,3 +192,18 @@ def stored_run(file: h5py.File, path: str | os.PathLike[str]) -> tuple[StoredRun
         field_names=tuple(layout.fields),
     )
     return run, layout
+
+
+def _rows(
+    group: h5py.Group,
+    names: list[str],
+    n: int,
+    column: int | None,
+    path: str | os.PathLike[str],
+    what: str,
+) -> dict[str, np.ndarray]:
+    """The first ``n`` rows of some datasets, held against their checksums."""
+    values, bad = checksums.checked(group, names, slice(0, n), column)
+    if bad.size:
+        raise damage(path, checksums.spoken(what, bad))
+    return values

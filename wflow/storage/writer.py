@@ -1,23 +1,30 @@
 """Writing a run's file so that a kill, a power cut or a full disk never costs what was acknowledged.
 
-A frame: its numbers, sync; then the count, sync. A checkpoint: the older of two slots, with a digest, sync.
-Whatever changes the file's shape (more steps, more frames, the end) writes a new file and renames it into place.
+A commit: the numbers of the frames that wait, sync; then their count, sync. So a frame is whole or it is not there. As
+two syncs cost milliseconds, frames that come faster wait for one another, :attr:`RunWriter.at_risk` seconds at most; a
+checkpoint, the end of the run and an interruption commit whatever waits. A checkpoint: the older of two slots, with a
+digest, sync. Whatever changes the file's shape (more steps, more frames, the end) writes a new file and renames it
+into place.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import h5py
 import numpy as np
 
 from wflow.errors import StorageError
+from wflow.storage import checksums
 from wflow.storage import disk as disks
-from wflow.storage.build import Content, build
+from wflow.storage.build import BLOCK, Content, build
 from wflow.storage.checkpoint import (
     Checkpoint,
     encode_meta,
@@ -27,7 +34,7 @@ from wflow.storage.checkpoint import (
 )
 from wflow.storage.layout import Layout
 from wflow.storage.open_run import FIRST_STEP_ROOM, OpenRun
-from wflow.storage.raw_file import SteadyFile, uninterrupted
+from wflow.storage.raw_file import RawFile, uninterrupted
 from wflow.storage.reader import OUR_OWN, StoredRun, check_signature, reading, stored_run
 
 SET_BY_US = frozenset({*OUR_OWN, "status", "message", "stats", "json_attributes"})
@@ -38,6 +45,11 @@ class RunWriter(OpenRun):
     """A run's file, open for writing: made by :meth:`create` or :meth:`resume`.
 
     Used as a context manager, it closes the file in the end; it does not call :meth:`finish`.
+
+    Attributes
+    ----------
+    at_risk : seconds that a frame may wait in memory for others to be committed with it, where a kill costs it; 0
+        commits each frame before :meth:`write_frame` returns
 
     >>> import tempfile
     >>> from wflow.storage import Quantity, read_run
@@ -51,6 +63,21 @@ class RunWriter(OpenRun):
     >>> run.status, run.t.tolist(), run.series["risk"].tolist()
     ('done', [0.0, 0.5], [1.0, 0.25])
     """
+
+    at_risk = 0.0
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        raw: Callable[[Path], RawFile] = RawFile,
+        lock: disks.WriterLock | None = None,
+    ) -> None:
+        super().__init__(path, raw, lock)
+        self._frames: list[list[np.ndarray]] = []
+        self._rows: list[list[np.ndarray]] = []
+        self._committed = -math.inf  # the time of the last commit
+        # That many may wait, and a kill in the middle of a commit leaves no more of them begun.
+        self._most_frames = BLOCK // self.layout.bytes_needed(1, 0)
 
     @classmethod
     def create(
@@ -91,8 +118,10 @@ class RunWriter(OpenRun):
         if checkpoint is not None:
             arrays = {name: np.asarray(value) for name, value in checkpoint.items()}
             first = Checkpoint(arrays, {}, 0, 0, 1)
+        lock = None
         try:
             disks.check_place(target, overwrite)
+            lock = disks.WriterLock(target, path)
             disks.remove_leftovers(target)
             disks.check_room(target, room, "save fewer frames (t_eval), or write to another disk")
             with uninterrupted(), disks.replacement(target, overwrite=overwrite) as temporary:
@@ -104,17 +133,21 @@ class RunWriter(OpenRun):
                     frame_room=layout.n_frames,
                     step_room=FIRST_STEP_ROOM,
                 )
-        except disks.HDF5_ERRORS as e:
-            raise StorageError(
-                f"{path} cannot be created: {disks.explain(e)}: choose another place or make room"
-            ) from e
-        writer = cls(path)
+        except BaseException as e:
+            if lock is not None:
+                lock.release()
+            if isinstance(e, disks.HDF5_ERRORS):
+                raise StorageError(
+                    f"{path} cannot be created: {disks.explain(e)}: choose another place or make room"
+                ) from e
+            raise
+        writer = cls(path, lock=lock)
         writer._sequence = first.sequence if first else 0
         return writer
 
     @classmethod
     def resume(
-        cls, path: str | os.PathLike[str], *, raw: Callable[[Path], SteadyFile] = SteadyFile
+        cls, path: str | os.PathLike[str], *, raw: Callable[[Path], RawFile] = RawFile
     ) -> tuple[RunWriter, Checkpoint | None, StoredRun]:
         """Take a file up again from its newest valid checkpoint; frames and steps after that are dropped.
 
@@ -141,37 +174,54 @@ class RunWriter(OpenRun):
             raise
         return writer, checkpoint, stored
 
+    @property
+    def n_frames(self) -> int:
+        """Frames given, those that wait included."""
+        return self.frames_safe + len(self._frames)
+
+    @property
+    def n_steps(self) -> int:
+        """Step rows given, those that wait included."""
+        return self.steps_safe + sum(len(columns[0]) for columns in self._rows)
+
     def write_frame(
         self, t: float, series: Mapping[str, float], fields: Mapping[str, np.ndarray]
     ) -> None:
-        """Append a frame; on return it, and all step rows before it, are on the disk.
+        """Append a frame; it, and all step rows before it, are on the disk within :attr:`at_risk` seconds.
 
         Raises
         ------
         StorageError
-            for names or shapes that are not the layout's, and when the disk is full
+            for names or shapes that are not the layout's
+        WriteError
+            when the disk is full
         """
         self._open()
         self.layout.check_frame(series, fields)
         i = self.n_frames
-        if i == self._frame_data["t"].size:
+        if i == self._frame_room:
             self.extend(max(2 * i, 1))
-        with self._writing(f"frame {i}"):
-            for name, value in {"t": t, **series, **fields}.items():
-                self._frame_data[name][i] = value
-            self._sync()
-            self._set_counts(i + 1, self.n_steps)
-            self._sync()
-        self.n_frames = i + 1
-        self._unsynced_steps = False
+        given = {"t": t, **series, **fields}
+        frame = [np.asarray(given[name], dtype=np.float64) for name in self._frame_data]
+        self._frames.append(frame)
+        if not self._due():
+            self._frames[-1] = [value.copy() for value in frame]  # the caller goes on with its own
+            return
+        try:
+            self.commit()
+        except BaseException:
+            self._frames = self._frames[: i - self.frames_safe]  # as it was before the call
+            raise
 
     def write_steps(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Append step rows, arrays of one length; they count from the next frame, checkpoint or close on.
+        """Append step rows, arrays of one length; they count from the next commit on.
 
         Raises
         ------
         StorageError
-            for names that are not the layout's, unequal lengths, and when the disk is full
+            for names that are not the layout's, and unequal lengths
+        WriteError
+            when the disk is full
         """
         self._open()
         count = self.layout.check_steps(rows)
@@ -181,12 +231,52 @@ class RunWriter(OpenRun):
         while room < total:
             room *= 2
         if room > self._step_room:
+            self.commit()
             self._rewrite("more steps", step_room=room)
-        with self._writing(f"steps {self.n_steps} to {total - 1}"):
-            for name, values in rows.items():
-                self._step_data[name][self.n_steps : total] = values
-        self.n_steps = total
-        self._unsynced_steps = True
+        self._rows.append([np.array(rows[name], dtype=np.float64) for name in self._step_data])
+
+    def commit_if_due(self) -> None:
+        """Commit if frames have waited long enough."""
+        if self._frames and self._due():
+            self.commit()
+
+    def _due(self) -> bool:
+        late = time.monotonic() - self._committed >= self.at_risk
+        return late or len(self._frames) > self._most_frames
+
+    def commit(self) -> None:
+        """Bring all frames and step rows to the disk; on return they count.
+
+        Raises
+        ------
+        WriteError
+            when the disk is full
+        """
+        self._open()
+        if not self._frames and not self._rows:
+            return
+        if any(dataset is None for dataset in self._checksums):
+            self._rewrite("checksums")  # the file is of an older format
+        frames = [_stack(values) for values in zip(*self._frames, strict=True)]
+        rows = [np.concatenate(values) for values in zip(*self._rows, strict=True)]
+        new, new_rows = slice(self.frames_safe, self.n_frames), slice(self.steps_safe, self.n_steps)
+        what = checksums.spoken("frame", range(new.start, new.stop))
+        with self._writing(what if frames else "the last step rows"):
+            _fill(self._frame_data.values(), frames, new)
+            _fill(self._step_data.values(), rows, new_rows)
+            if frames:
+                series = 1 + len(self.layout.series)
+                parts = [frames[:series], *([field] for field in frames[series:])]
+                sums = np.stack([checksums.of_rows(part) for part in parts], axis=1)
+                self._checksums[0][new] = sums
+            if rows:
+                self._checksums[1][new_rows] = checksums.of_rows(rows)
+            self._sync()
+            self._set_counts(new.stop, new_rows.stop)
+            self._sync()
+        self.frames_safe, self.steps_safe = new.stop, new_rows.stop
+        self._frames, self._rows = [], []
+        self._committed = time.monotonic()
 
     def write_checkpoint(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         """Write a checkpoint of the run as it stands; on return it, and all step rows, are on the disk.
@@ -196,10 +286,13 @@ class RunWriter(OpenRun):
         Raises
         ------
         StorageError
-            for meta that are not JSON or longer than 64 KiB, and when the disk is full
+            for meta that are not JSON or longer than 64 KiB
+        WriteError
+            when the disk is full
         """
-        file = self._open()
         encode_meta(meta)
+        self.commit()  # before the checkpoint that counts it
+        file = self._open()
         checkpoint = Checkpoint(
             {name: np.asarray(value) for name, value in arrays.items()},
             dict(meta),
@@ -216,17 +309,14 @@ class RunWriter(OpenRun):
             )
             return
         with self._writing("a checkpoint"):
-            if self._unsynced_steps:
-                self._sync()  # before the checkpoint that counts them
-            self._set_counts(self.n_frames, self.n_steps)
             write_slot(file, checkpoint)
             self._sync()
         self._sequence = checkpoint.sequence
-        self._unsynced_steps = False
 
     def extend(self, n_frames: int, attributes: Mapping[str, Any] | None = None) -> None:
         """Make room for ``n_frames`` in all, and set the attributes that change with that."""
-        layout = replace(self.layout, n_frames=max(n_frames, self.n_frames))
+        self.commit()
+        layout = replace(self.layout, n_frames=max(n_frames, self.frames_safe))
         self._rewrite("more frames", layout=layout, attributes=attributes or {})
 
     def finish(
@@ -240,31 +330,30 @@ class RunWriter(OpenRun):
         Raises
         ------
         StorageError
-            for an unknown status, and when the disk is full
+            for an unknown status
+        WriteError
+            when the disk is full
         """
         if status not in STATUSES:
             raise StorageError(f"status '{status}': must be one of {', '.join(STATUSES)}")
+        self.commit()
         self._rewrite(
             "the finished file",
-            frame_room=self.n_frames,
-            step_room=self.n_steps,
+            frame_room=self.frames_safe,
+            step_room=self.steps_safe,
             attributes={"status": status, "message": message, "stats": dict(stats)},
             compress=compress,
             reopen=False,
         )
 
+    @uninterrupted()
     def close(self) -> None:
-        """Close the file; step rows not yet on the disk are brought there first."""
-        file = self._file
-        if file is None:
+        """Close the file; what waits is brought to the disk first."""
+        if self._file is None:
             return
-        with self._writing("the last step rows"):
-            if self._unsynced_steps:
-                self._sync()
-                self._set_counts(self.n_frames, self.n_steps)
-                self._sync()
-                self._unsynced_steps = False
-            self._let_go(file)
+        self.commit()
+        with self._writing("the end of the file"):
+            self._let_go()
 
     def __enter__(self) -> RunWriter:
         return self
@@ -280,19 +369,29 @@ class RunWriter(OpenRun):
     def _go_back_to(self, checkpoint: Checkpoint) -> None:
         """Drop what came after the checkpoint; a finished file becomes a running one."""
         self._open()
-        former, self.n_frames = self.n_frames, min(self.n_frames, checkpoint.n_frames)
+        begun = self.frames_safe + self._most_frames + 1
+        self.frames_safe = min(self.frames_safe, checkpoint.n_frames)
         # Rows were on the disk before the checkpoint that counts them; the count itself may have been cut off.
-        self.n_steps = min(checkpoint.n_steps, self._step_room)
+        self.steps_safe = min(checkpoint.n_steps, self._step_room)
         self._sequence = checkpoint.sequence
         if self._attributes["status"] != "running":
             running = {"status": "running", "message": "", "stats": {}}
             self._rewrite("a resumed run", attributes=running, checkpoint=checkpoint)
             return
         with self._writing("a resumed run"):
-            self._set_counts(self.n_frames, self.n_steps)
+            self._set_counts(self.frames_safe, self.steps_safe)
             self._sync()
             for dataset in self._frame_data.values():
-                dataset[self.n_frames : former + 1] = np.nan  # one more may have been begun
+                dataset[self.frames_safe : begun] = np.nan
             for dataset in self._step_data.values():
-                dataset[self.n_steps :] = np.nan
+                dataset[self.steps_safe :] = np.nan
             self._sync()
+
+
+def _stack(values: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(values) if len(values) > 1 else values[0][None]  # one, however large, as it is
+
+
+def _fill(datasets: Iterable[h5py.Dataset], values: list[np.ndarray], rows: slice) -> None:
+    for dataset, value in zip(datasets, values, strict=False):  # no values: nothing waited
+        dataset[rows] = value
