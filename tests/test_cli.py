@@ -318,7 +318,7 @@ def test_interrupted_run_leaves_a_file_to_resume(
     number: int, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [sys.executable, "-m", "wflow", "run", "isotropic-gaussians", "--quiet"]
-    command += ["-p", "n=2000", "--t-end", "4", "--t-eval", "0,0.001,4", "-o", "a.h5"]
+    command += ["-p", "n=6000", "--t-end", "4", "--t-eval", "0,0.001,4", "-o", "a.h5"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:  # until the first frame inside the run is written

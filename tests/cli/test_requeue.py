@@ -84,7 +84,7 @@ def test_it_draws_the_picture_that_a_kill_left_out() -> None:
 
 @pytest.mark.parametrize("number, status", [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_it_goes_on_where_it_was_stopped(number: int, status: int) -> None:
-    long = [word.replace("n=400", "n=4000") for word in LINE]
+    long = [word.replace("n=400", "n=6000") for word in LINE]
     process = begin(*long)
     until_first_frame(process)
     process.send_signal(number)
@@ -113,7 +113,7 @@ def test_of_three_that_begin_together_one_writes_and_all_end_well() -> None:
 
 
 def test_who_waits_takes_over_from_one_that_is_killed() -> None:
-    long = [word.replace("n=400", "n=4000") for word in LINE]
+    long = [word.replace("n=400", "n=6000") for word in LINE]
     first = begin(*long)
     until_first_frame(first)
     second = begin(*long)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from wflow.cli import options
 from wflow.cli.request import Request
-from wflow.errors import BusyError, ComputationError, InputError, StorageError
+from wflow.errors import BusyError, ComputationError, InputError, StorageError, WriteError
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -97,6 +97,8 @@ def _requeue(request: Request) -> Solution | None:
                 request.say(f"waiting: {e}")
             waiting = True
             time.sleep(POLL)
+        except WriteError:
+            raise
         except StorageError:
             # Another one may have made or changed the file between two of these lines: look again, once.
             if late or not request.output.exists():

@@ -59,6 +59,15 @@ class WriterLock:
             self._lock.release()
 
 
+def being_written(path: Path) -> bool:
+    """Whether a live run has the file open for writing."""
+    try:
+        WriterLock(Path(os.path.realpath(path)), path).release()
+    except BusyError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def replacement(final: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary path beside ``final``; what the block writes there takes its place, whole, or leaves no trace."""
