@@ -352,13 +352,8 @@ def test_a_disk_that_fills_under_way_is_status_1(
     """The request is right: the run has begun, keeps what it has, and goes on when there is room."""
     run = ["run", "isotropic-gaussians", "-p", "measure=particles", "-p", "n=4", "--quiet"]
     run += ["-p", "temperature=0.01", "--method", "langevin", "--option", "step_size=1e-5"]
-    run += [
-        "--t-end",
-        "0.05",
-        "--t-eval",
-        "0,0.02,0.05",
-        "-o",
-    ]  # 5000 steps: more than a file begins with
+    # 5000 steps: more than a file begins with
+    run += ["--t-end", "0.05", "--t-eval", "0,0.02,0.05", "-o"]
     whole = tmp_path / "whole.h5"
     assert main([*run, str(whole)]) == 0
     statuses = []
