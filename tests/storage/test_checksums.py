@@ -130,6 +130,18 @@ def test_a_damaged_checkpoint(path):
     read_run(path)  # reading needs none
 
 
+def test_a_first_checkpoint_cut_off_by_a_kill_is_no_damage(tmp_path, sample):
+    path = tmp_path / "run.h5"
+    with RunWriter.create(path, sample.layout(4), {}) as writer:
+        writer.write_frame(*sample.frame(0))
+    with h5py.File(path, "r+") as file:
+        file["checkpoint_b/header"][()] = [1, 1, 0, 2]  # what is written before the digest
+    assert verify(path).damage == ()
+    writer, found, _ = RunWriter.resume(path)
+    writer.close()
+    assert found is None
+
+
 def test_damaged_counts(tmp_path, sample):
     path = write(tmp_path / "run.h5", sample)
     with h5py.File(path, "r+") as file:

@@ -99,9 +99,9 @@ def read_newest(file: h5py.File, declared: Specification) -> Checkpoint | None:
     return None
 
 
-def sequences(file: h5py.File) -> list[int]:
-    """The number each slot claims; 0 for one that was never written."""
-    return [int(header[0]) for header in _headers(file)]
+def any_sealed(file: h5py.File) -> bool:
+    """Whether a slot was ever filled: the digest comes last, so a kill within the first checkpoint leaves none."""
+    return any(file[slot]["digest"][()].any() for slot in SLOTS)
 
 
 def _headers(file: h5py.File) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 from wflow.storage import checksums
 from wflow.storage.attributes import read_attributes
 from wflow.storage.build import blocks, layout_of
-from wflow.storage.checkpoint import read_newest, sequences
+from wflow.storage.checkpoint import any_sealed, read_newest
 from wflow.storage.layout import CHECKSUM, Layout
 from wflow.storage.reader import opened
 
@@ -75,7 +75,7 @@ def _damage(
     if bad.size:
         yield checksums.spoken("step", bad)
     # While a run goes on, the older slot is the one that counts until the newer is whole.
-    if max(sequences(file)) > 0 and read_newest(file, layout.checkpoint) is None:
+    if any_sealed(file) and read_newest(file, layout.checkpoint) is None:
         yield "the checkpoint"
 
 
