@@ -73,6 +73,13 @@ def test_benchmark_peers_stay_out_of_the_test_extra() -> None:
     assert not any("bench" in need for need in extras["test"])
 
 
+def test_what_judges_the_code_is_pinned_and_is_what_runs() -> None:
+    needs = PYPROJECT["project"]["optional-dependencies"]["test"]
+    for tool in ("mypy", "ruff", "scipy-stubs"):
+        (need,) = (need for need in needs if need.startswith(tool))
+        assert need == f"{tool}=={importlib.metadata.version(tool)}", need
+
+
 def test_a_users_own_solvers_module_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "solvers.py").write_text("mine = True\n", encoding="utf-8")
     (tmp_path / "script.py").write_text(

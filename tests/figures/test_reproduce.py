@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import wflow
 from wflow.cli.main import main
 from wflow.errors import InputError, StorageError
 from wflow.figures import figures, get_figure, reproduce
+from wflow.measures import Particles, wasserstein_2
 
 NAMES = sorted(figures())
 
@@ -55,8 +57,21 @@ def test_numbers_and_picture(name: str, made) -> None:
 
 
 def test_radial_laws_agree_with_sgd(made) -> None:
-    """W2 between 200 neurons and the limit: sampling alone leaves about 0.02."""
-    assert made[1]["mmn-1"]["distance"][:, :3].max() < 0.05
+    """W2 of 200 neurons to the limit, at every time, against that of 200 draws from the limit itself.
+
+    The draws at the start also move the drift, and steps are noisy: four times as much is allowed (three are seen).
+    """
+    results = made[1]["mmn-1"]
+    grid = wflow.systems.get("isotropic-gaussians").initial("grid", results["r"].size)
+    laws = [grid.with_density(density) for density in results["density"]]
+    n = results["radii"].shape[-1]
+    for k, law in enumerate(laws):
+        draws = [Particles(law.sample(n, seed)) for seed in range(40)]
+        alone = np.sqrt(np.mean([wasserstein_2(drawn, law) ** 2 for drawn in draws]))
+        assert results["distance"][:, k].max() < 4 * alone, results["t"][k]
+        if k:  # and no other law would do: that of the time before lies far outside
+            for radii in results["radii"][:, k]:
+                assert wasserstein_2(Particles(radii[:, None]), laws[k - 1]) > 10 * alone
 
 
 def test_least_risk_over_laws_shells_and_networks(made) -> None:
@@ -74,9 +89,17 @@ def test_least_risk_over_laws_shells_and_networks(made) -> None:
 def test_reduced_parameters_follow_sgd(made) -> None:
     results = made[1]["mmn-3"]
     finest = np.argmin(results["step_size"])
-    off = np.abs(results["risk_sgd"][0, finest].mean(axis=0) - results["risk"][0, 0])
-    # 100 neurons in 40 dimensions: their own sampling moves the risk by about 0.05.
-    assert off.max() < 0.15
+    sgd = results["risk_sgd"][0, finest]
+    off = np.abs(sgd.mean(axis=0) - results["risk"][0, 0])
+    # Three standard errors of the mean over the seeds, where they are largest. The clock is seen: the risk goes
+    # through its fall of 1 in this window, so that t wrong by a factor of 2 moves it by three times as much.
+    error = sgd.std(axis=0, ddof=1).max() / np.sqrt(len(sgd))
+    assert 3 * error < 0.05
+    assert off.max() < 3 * error
+    halved = np.interp(results["t"] / 2, results["t"], results["risk"][0, 0])
+    assert np.abs(sgd.mean(axis=0) - halved).max() > 6 * error
+    means = np.abs(results["mean_sgd"][0, finest].mean(axis=0) - results["mean"][0, 0])
+    assert (means.max(axis=0) < 0.05 * np.ptp(results["mean"][0, 0], axis=0)).all()
 
 
 def test_failure_is_predicted(made) -> None:
@@ -149,7 +172,11 @@ def test_birth_and_death_need_full_support(made) -> None:
     t, (full, compact, full_alone, compact_alone) = results["t"], results["excess"]
     late = t > 1.0
     assert np.polyfit(np.log(t[late]), np.log(full[late]), 1)[0] < -1.5
-    assert (full[late] <= results["constant"] / t[late] * (1 + 1e-12)).all()
+    # What C is after one decade, it is after two; without births, or from compact support, there is none.
+    decade = late & (t < 10)
+    constant = (t * full)[decade].max()
+    assert (full[t >= 10] <= constant / t[t >= 10]).all()
+    assert min(x[-1] * t[-1] for x in (compact, full_alone, compact_alone)) > 5 * constant
     assert full[-1] < 1e-4
     assert full_alone[-1] > 5e-3
     assert min(compact[-1], compact_alone[-1]) > 0.0135

@@ -327,14 +327,9 @@ def test_broken_idx_files_get_one_line(idx_folder, case):
     assert "\n" not in str(caught.value)
 
 
-def test_the_real_mnist(invariants):
-    if not REAL_MNIST.is_dir():
-        pytest.skip("MNIST's IDX files are not beside the repository (../shared/data/mnist)")
-    system = wflow.systems.get("mnist", path=str(REAL_MNIST), samples=500)
-    x, y = system.data()
-    assert x.shape == (500, 784)
-    # The first labels of the test half are 7, 2, 1, 0, 4, 1, 4, 9.
-    np.testing.assert_array_equal(y[:8], [-1, 1, -1, 1, 1, -1, 1, -1])
+def trained_on(path, invariants):
+    """Flow and SGD on images in IDX files: the risk falls, and both ways to the same value."""
+    system = wflow.systems.get("mnist", path=str(path), samples=500)
     start = system.initial("particles", 40)
     flow = wflow.solve(system.flow(), start, (0, 0.5), t_eval=[0.0, 0.5], rtol=1e-4)
     invariants(flow)
@@ -343,3 +338,25 @@ def test_the_real_mnist(invariants):
         system, initial=start, step_size=1e-4, n_steps=5000, t_eval=[0.0, 0.5]
     )
     assert network.risk[-1] == pytest.approx(flow.risk[-1], rel=0.05)
+    return system.data()
+
+
+def test_hand_written_digits_in_idx_files(tmp_path, invariants):
+    """MNIST itself is not everywhere; scikit-learn's digits, in its format, are real ones too."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(bunch.images))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(bunch.target))
+    x, y = trained_on(tmp_path, invariants)
+    assert x.shape == (500, 64)
+    np.testing.assert_array_equal(y, 1 - 2 * (bunch.target[:500] % 2))
+
+
+def test_the_real_mnist(invariants):
+    if not REAL_MNIST.is_dir():
+        pytest.skip("MNIST's IDX files are not beside the repository (../shared/data/mnist)")
+    x, y = trained_on(REAL_MNIST, invariants)
+    assert x.shape == (500, 784)
+    # The first labels of the test half are 7, 2, 1, 0, 4, 1, 4, 9.
+    np.testing.assert_array_equal(y[:8], [-1, 1, -1, 1, 1, -1, 1, -1])

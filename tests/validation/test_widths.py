@@ -1,11 +1,13 @@
 """The 3-spin error over widths: free charges fall faster than 1/n, fixed ones stall, random centres lie between."""
 
+import math
+
 import numpy as np
 import pytest
 
 import wflow
 from wflow.errors import InputError
-from wflow.validation.widths import descend, error_against_n, optimal_charges
+from wflow.validation.widths import ErrorAgainstN, descend, error_against_n, optimal_charges
 
 
 @pytest.fixture(scope="module")
@@ -16,18 +18,30 @@ def small():
 
 
 def test_free_charges_fall_faster_than_one_over_n_and_fixed_ones_stall(small):
-    fit, low, high = small.slope("free")
-    assert low <= fit <= high
     # Two seeds leave Student's t wide: the claim is about both of them.
     each = small.errors["free"]
     assert (each[1] < each[0] * small.neurons[0] / small.neurons[1]).all()
     assert (small.mean("fixed") > 0.9).all()
     assert (small.mean("free") < small.mean("random centres")).all()
     assert (small.mean("random centres") < small.mean("fixed")).all()
-    lowest, highest = small.band("free")
-    assert (lowest <= small.mean("free")).all()
-    assert (small.mean("free") <= highest).all()
-    assert small.envelope("free") == pytest.approx((small.neurons * small.mean("free")).max())
+
+
+def test_slope_band_and_envelope_of_known_errors():
+    """Errors 6/n and 6/n³ at n = 2, 4, 8, ‖f‖² = 3: slopes −1 and −3, means (1 + 1/n²)/n."""
+    n = np.array([2, 4, 8])
+    errors = {"free": np.stack([6.0 / n, 6.0 / n**3], axis=1)}
+    known = ErrorAgainstN(5, 1.0, 3.0, 50.0, 200, n, errors)
+    fit, low, high = known.slope("free")
+    assert fit == pytest.approx(-2.0)
+    # Two fits, one degree of freedom: Student's t is tan(0.475π), the standard error of −1 and −3 is 1.
+    assert (low, high) == pytest.approx(
+        (-2 - math.tan(0.475 * math.pi), -2 + math.tan(0.475 * math.pi))
+    )
+    lowest, highest = known.band("free")
+    np.testing.assert_allclose(lowest, [1 / 4, 1 / 32, 1 / 256])
+    np.testing.assert_allclose(highest, [1.0, 1 / 2, 1 / 4])
+    assert known.envelope("free") == pytest.approx(1.25)  # at n = 2
+    assert known.envelope("free") == pytest.approx(2 * known.mean("free")[0])
 
 
 def test_at_the_horizon_the_error_is_the_limits_whatever_n(small):

@@ -40,10 +40,10 @@ class MeanParameters(Figure):
         "s0": 10,
         "deltas": (0.5,),
         "neurons": 100,
-        "step_sizes": (2e-3, 1e-3),
+        "step_sizes": (1e-3, 1e-4),
         "times": (0.0, *np.geomspace(2e-2, 1.0, 10).tolist()),
         "particles": 200,
-        "seeds": 2,
+        "seeds": 4,
     }
 
     def compute(
