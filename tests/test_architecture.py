@@ -1,6 +1,6 @@
 """The rules of the house that a reader relies on, read from the source itself.
 
-Imports go one way, kernels <- energies, measures <- flow <- solvers <- solve <- systems <-
+Imports go one way, kernels <- energies, measures <- flow <- solvers <- run <- systems <-
 validation <- cli; files stay short; nothing runs text or bytes as code.
 """
 

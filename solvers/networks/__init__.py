@@ -1,0 +1,1 @@
+"""SGD of finite networks, as a method like any other."""

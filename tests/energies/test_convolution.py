@@ -1,4 +1,4 @@
-"""The Fourier evaluator against sums over pairs, gradients against differentiation, and what it refuses."""
+"""Energies by Fourier transform against sums over pairs, gradients against differentiation, and what it refuses."""
 
 import threading
 
