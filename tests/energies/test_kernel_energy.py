@@ -109,10 +109,21 @@ def test_students_learn_their_teacher():
     assert sol.risk[-1] < 0.02 * sol.risk[0]
 
 
+class LooksLikeOne:
+    """Sums, but neither a matrix, which grids keep, nor units."""
+
+    dimension, coordinates = 1, ("y",)
+    sums = sums_and_gradients = diagonal = fingerprint = GaussianKernel(1.0).sums
+
+
 @pytest.mark.parametrize(
     "make,message",
     [
         (lambda: KernelEnergy("rbf", None), "kernel 'rbf' has no sums"),
+        (
+            lambda: KernelEnergy(LooksLikeOne(), (lambda y: y[:, 0], np.ones_like)),
+            "a subclass of it",
+        ),
         (lambda: KernelEnergy(GaussianKernel(1.0), 3), "target 3 has no values"),
         (
             lambda: KernelEnergy(GaussianKernel(1.0), (lambda y: y, lambda y: y)),

@@ -56,7 +56,7 @@ class KernelEnergy(Energy):
 
     Parameters
     ----------
-    kernel : a :class:`wflow.energies.Kernel` on R^D, or any object with its methods
+    kernel : a :class:`wflow.energies.Kernel` on R^D
     target : F, as :class:`wflow.energies.KernelSum`, an object with its methods, or a pair of functions (F, ∇F) of
         points (m, D) returning (m,) and (m, D)
     charges : whether θ = (c, y) has an output weight c, or is y alone
@@ -66,7 +66,7 @@ class KernelEnergy(Energy):
     Raises
     ------
     InputError
-        for a kernel or target without the methods above, or a target that returns a wrong shape
+        for a kernel that is none, a target without the methods above, or one that returns a wrong shape
 
     >>> from wflow.energies import GaussianKernel, KernelSum
     >>> teacher = KernelSum(GaussianKernel(1.0), [[0.5]], [2.0])
@@ -86,11 +86,10 @@ class KernelEnergy(Energy):
         constant: float = 0.0,
         charge_name: str = "c",
     ) -> None:
-        needed = ("sums", "sums_and_gradients", "diagonal", "fingerprint", "dimension")
-        missing = [name for name in needed if not hasattr(kernel, name)]
-        if missing:
+        if not isinstance(kernel, Kernel):
             raise InputError(
-                f"kernel {kernel!r} has no {missing[0]}: give a kernel of wflow.energies, as GaussianKernel(0.5)"
+                f"kernel {kernel!r} has no sums over pairs: give a wflow.energies.Kernel, as GaussianKernel(0.5), or "
+                "a subclass of it"
             )
         self.kernel = kernel
         self.target = as_target(target)
@@ -98,12 +97,11 @@ class KernelEnergy(Energy):
         self.constant = float(constant)
         if not np.isfinite(self.constant):
             raise InputError(f"constant {self.constant}: the risk of the zero network is finite")
-        self.coordinates = ((charge_name,) if charges else ()) + tuple(kernel.coordinates)
+        self.coordinates = ((charge_name,) if charges else ()) + kernel.coordinates
         self.dimension = len(self.coordinates)
-        own = np.tile([-np.inf, np.inf], (int(kernel.dimension), 1))
-        inner = np.array(getattr(kernel, "bounds", own), dtype=np.float64)
+        inner = kernel.bounds
         self.bounds = np.vstack([[[-np.inf, np.inf]], inner]) if charges else inner
-        probe = np.full((2, int(kernel.dimension)), 0.5)
+        probe = np.full((2, kernel.dimension), 0.5)
         value, slope = self.target.values_and_gradients(probe)
         if np.shape(value) != (2,) or np.shape(slope) != probe.shape:
             raise InputError(
