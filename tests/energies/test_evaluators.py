@@ -139,6 +139,18 @@ def test_a_run_records_its_evaluator(tmp_path):
     assert on.risk[-1] == pytest.approx(whole.risk[-1], rel=1e-8)
 
 
+def test_predictions_are_formed_by_the_evaluator_chosen(monkeypatch):
+    energies = [FeatureEnergy("tanh", X, np.ones(23), evaluator=name) for name in ("auto", "numpy")]
+    law = Particles(np.linspace(-1, 1, 5 * X.shape[1]).reshape(5, -1))
+    own = energies[0].predict(law, X[:3])
+    asked, prepare = [], type(evaluators["numpy"]).prepare
+    monkeypatch.setattr(
+        type(evaluators["numpy"]), "prepare", lambda *given: asked.append(given) or prepare(*given)
+    )
+    assert energies[1].predict(law, X[:3]) == pytest.approx(own, rel=1e-13)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     "system", ["isotropic-gaussians", "predicted-failure", "digits", "bump", "spherical-3-spin"]
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +18,7 @@ BLOCK_ENTRIES = 1 << 18
 """Values of features, or of their gradients, that are formed at a time."""
 
 
-class ReferenceFeatures:
+class ReferenceFeatures(ABC):
     """Features of fixed points as an array a block of points; nothing is kept."""
 
     def __init__(self, features: Any, points: np.ndarray) -> None:

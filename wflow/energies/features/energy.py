@@ -174,7 +174,7 @@ class FeatureEnergy(SameSpace, Energy):
         [1.0, 0.0]
         """
         points, weights = self.law(measure)
-        return self.features.at(x).prepare(points).predict(weights)
+        return contractions(self.evaluator, self.features.at(x))(points).predict(weights)
 
     def fingerprint(self) -> str:
         h = hashlib.sha256(self.features.fingerprint().encode())
