@@ -20,6 +20,7 @@ import numpy as np
 
 from wflow.energies.base import Energy
 from wflow.errors import InputError
+from wflow.measures import Measure
 from wflow.tools.checks import non_negative
 from wflow.tools.fingerprint import of_function
 from wflow.tools.portable import Portable
@@ -140,7 +141,7 @@ class GradientFlow(Portable):
         """λθ on the decaying coordinates."""
         return self.ridge * self.ridge_mask * points if self.ridge else 0.0
 
-    def free_energy(self, measure: object) -> float:
+    def free_energy(self, measure: Measure) -> float:
         """F(ρ) of a measure; NaN for particles at τ > 0, which have no entropy.
 
         Raises
@@ -148,17 +149,15 @@ class GradientFlow(Portable):
         InputError
             when the measure's dimension is not the energy's
         """
-        points, weights = measure.points(), measure.weights()  # type: ignore[attr-defined]
+        points, weights = measure.points(), measure.weights()
         risk = self.energy.prepare(points).field(weights).risk
         value = 0.5 * risk + float(weights @ self.ridge_potential(points))
         if self.temperature == 0.0:
             return value
-        density = getattr(measure, "density", None)
-        if density is None:
+        if measure.density is None:
             return math.nan
-        return value + self.temperature * entropy(
-            weights, density.ravel(), self.energy.reference_log_volume(points)
-        )
+        volume = self.energy.reference_log_volume(points)
+        return value + self.temperature * entropy(weights, measure.density.ravel(), volume)
 
     def observe(self, points: np.ndarray, weights: np.ndarray) -> dict[str, float]:
         """The risk of every observation at a measure given by points (n, D) and weights (n,)."""

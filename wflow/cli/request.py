@@ -147,13 +147,14 @@ class Request:
         ]
 
     def _method(self, about: dict[str, Any], whole: bool) -> list[tuple[str, Any, Any]]:
+        from wflow.run.solve import ASKED_FOR
         from wflow.solvers import choose_method, get_method
 
         if not (whole or self.arguments.method):
             return []
         held, method = about["method"], self.method
         if method == "auto":
-            if about["method_reason"] != "asked for":
+            if about["method_reason"] != ASKED_FOR:
                 return []  # the same flow, the same choice
             method = choose_method(self.flow, about["measure"]["kind"])[0]
         found = [("--method", method, held)]

@@ -28,6 +28,8 @@ class Measure(ABC):
 
     kind: ClassVar[str]
     """Which methods act on it, and which view shows it."""
+    density: FloatArray | None = None
+    """Its values at the points, where it has one: point masses have none."""
 
     @property
     @abstractmethod

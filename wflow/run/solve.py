@@ -24,6 +24,9 @@ from wflow.solvers.method import AnyMethod, Tolerance, choose_method, get_method
 from wflow.tools.checks import positive
 from wflow.views import view_of
 
+ASKED_FOR = "asked for"
+"""Why a method was chosen that the request named."""
+
 
 def solve(
     flow: GradientFlow,
@@ -141,7 +144,7 @@ def flow_run(
             f"rho0 is a {type(rho0).__name__}: pass a wflow.GridDensity or wflow.Particles"
         )
     span = check_span(t_span)
-    why = "asked for"
+    why = ASKED_FOR
     if method == "auto":
         method, why = choose_method(flow, rho0.kind)
     chosen = get_method(method, method_options)

@@ -22,6 +22,8 @@ class Exact(Protocol):
     """A flow with its solution."""
 
     dimension: int
+    transport: bool
+    """False for birth–death alone."""
 
     def flow(self) -> GradientFlow:
         """The equation."""
@@ -163,6 +165,8 @@ class Barenblatt:
     >>> round(Barenblatt().law(0.0, 400).mass, 12)
     1.0
     """
+
+    transport = True
 
     def __init__(
         self, *, dimension: int = 1, begin: float = 1.0, half_width: float | None = None

@@ -91,7 +91,7 @@ def observed_orders(
             f"method '{chosen.name}' acts on {chosen.acts_on}: orders are measured on grids"
         )
     flow = exact.flow()
-    alone = not getattr(exact, "transport", True)
+    alone = not exact.transport
     if (flow.reaction_rate > 0 and not chosen.reacts) or alone != (chosen.name == "reaction"):
         raise InputError(
             f"method '{chosen.name}' solves another equation than this flow's, reaction_rate = "
@@ -129,7 +129,7 @@ def march(
     method: AnyMethod, flow: GradientFlow, start: GridDensity, t_end: float, steps: int
 ) -> GridDensity:
     """``steps`` equal steps from 0 to ``t_end`` without error control."""
-    problem: Any = method.prepare(flow, start, Tolerance(1e12, 1.0), 0)
+    problem = method.prepare(flow, start, Tolerance(1e12, 1.0), 0)
     y, h = problem.initial, t_end / steps
     carry = method.init(problem, 0.0, y)
     for j in range(steps):
