@@ -55,7 +55,7 @@ class Quantiles(EmbeddedPair[GridDensity]):
     acts_on = "grid"
     order, error_order = RungeKutta.order, RungeKutta.error_order
     order_in_space = 1
-    nodes, stages, estimate = RungeKutta.nodes, RungeKutta.stages, RungeKutta.estimate
+    abscissae, stages, estimate = RungeKutta.abscissae, RungeKutta.stages, RungeKutta.estimate
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", check_count("cells", self.cells, 2))

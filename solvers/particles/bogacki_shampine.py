@@ -21,6 +21,6 @@ class BogackiShampine(EmbeddedPair[Particles]):
     order = 3
     error_order = 3
 
-    nodes = (1 / 2, 3 / 4, 1)
+    abscissae = (1 / 2, 3 / 4, 1)
     stages = ((1 / 2,), (0, 3 / 4), (2 / 9, 1 / 3, 4 / 9))
     estimate = (-5 / 72, 1 / 12, 1 / 9, -1 / 8)

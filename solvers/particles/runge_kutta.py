@@ -21,7 +21,7 @@ class RungeKutta(EmbeddedPair[Particles]):
     order = 5
     error_order = 5
 
-    nodes = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1)
+    abscissae = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1)
     stages = (
         (1 / 5,),
         (3 / 40, 9 / 40),

@@ -26,7 +26,7 @@ from wflow.solvers.method import Tolerance
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.tools.pictures import new_figure, save_figure
 
-NODES = 5
+VALUES = 5
 """Values of F that a derivative is taken from: dF/dt to the fourth power of the step."""
 
 
@@ -142,14 +142,14 @@ def ledger(solution: Solution, flow: GradientFlow) -> Ledger:
             f"temperature = {flow.temperature:g} with particles: they have no entropy, so F is undefined; "
             "solve on a grid"
         )
-    nodes, values = _series(solution)
+    times, values = _series(solution)
     balance = _SHARES[kind](flow, solution.measures[0])
     rows = [balance(measure) for measure in solution.measures]
     free, transport, variance = (np.array(column) for column in zip(*rows, strict=True))
     return Ledger(
         t=t,
         free_energy=free,
-        rate=np.array([slope(nodes, values, float(at)) for at in t]),
+        rate=np.array([slope(times, values, float(at)) for at in t]),
         transport=transport,
         reaction=flow.reaction_rate * variance,
         schedule=np.array([flow.schedule(float(at)) for at in t]),
@@ -161,29 +161,29 @@ def _series(solution: Solution) -> tuple[np.ndarray, np.ndarray]:
     t, free = np.asarray(solution.t), np.asarray(solution.series.get("free_energy", []))
     steps = solution.steps
     if "free_energy" in steps and np.size(steps["t"]) >= 2:
-        nodes, values = np.asarray(steps["t"]), np.asarray(steps["free_energy"])
-        if t[0] < nodes[0] and free.size:
-            nodes, values = np.append(t[0], nodes), np.append(free[0], values)
+        times, values = np.asarray(steps["t"]), np.asarray(steps["free_energy"])
+        if t[0] < times[0] and free.size:
+            times, values = np.append(t[0], times), np.append(free[0], values)
     else:
-        nodes, values = t[: free.size], free
-    nodes, kept = np.unique(nodes, return_index=True)
-    if nodes.size < 3 or not np.isfinite(values[kept]).all():
+        times, values = t[: free.size], free
+    times, kept = np.unique(times, return_index=True)
+    if times.size < 3 or not np.isfinite(values[kept]).all():
         raise InputError(
-            f"F is known at {nodes.size} times, or not finite: dF/dt needs 3 steps or more; set max_step"
+            f"F is known at {times.size} times, or not finite: dF/dt needs 3 steps or more; set max_step"
         )
-    return nodes, values[kept]
+    return times, values[kept]
 
 
-def slope(nodes: np.ndarray, values: np.ndarray, at: float) -> float:
-    """The derivative at ``at`` of the polynomial through the nearest nodes.
+def slope(times: np.ndarray, values: np.ndarray, at: float) -> float:
+    """The derivative at ``at`` of the polynomial through the nearest values.
 
     >>> float(slope(np.array([0.0, 1.0, 2.0, 4.0]), np.array([0.0, 1.0, 4.0, 16.0]), 1.5))
     3.0
     """
-    count = min(NODES, nodes.size)
-    middle = int(np.searchsorted(nodes, at))
-    low = min(max(middle - count // 2, 0), nodes.size - count)
-    x, f = nodes[low : low + count] - at, values[low : low + count]
+    count = min(VALUES, times.size)
+    middle = int(np.searchsorted(times, at))
+    low = min(max(middle - count // 2, 0), times.size - count)
+    x, f = times[low : low + count] - at, values[low : low + count]
     scale = float(np.abs(x).max())
     # Differences to one value: F is large where its changes are small.
     powers = np.vander(x / scale, count, increasing=True)

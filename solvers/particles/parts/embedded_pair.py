@@ -32,7 +32,7 @@ M = TypeVar("M", bound=Measure)
 class EmbeddedPair(Method[M, ParticleProblem]):
     """Positions and weights together, the step by the distance of the pair."""
 
-    nodes: ClassVar[Row]
+    abscissae: ClassVar[Row]
     """c of the stages after the first, and 1 for the new state."""
     stages: ClassVar[Sequence[Row]]
     """a of the stages after the first, a row each, and b as the last row."""
@@ -67,7 +67,7 @@ class EmbeddedPair(Method[M, ParticleProblem]):
         moves, grows, risk = [carry["velocity"]], [carry["growth"]], 0.0
         react = problem.flow.reaction_rate > 0
         xs, ws = x, w
-        for c, row in zip(self.nodes, self.stages, strict=True):
+        for c, row in zip(self.abscissae, self.stages, strict=True):
             xs = x + h * _combine(row, moves)
             ws = w + h * _combine(row, grows) if react else w
             v, g, risk = problem.rates(t + c * h, xs, ws)
