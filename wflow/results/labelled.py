@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import StorageError
+from wflow.storage.disk import replacement
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,12 @@ def write_labelled(
 
     check_free(path, overwrite)
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     scales = dict(_scales(arrays))
     try:
-        with h5py.File(temporary, "x") as f:
+        with (
+            replacement(target, overwrite=overwrite) as temporary,
+            h5py.File(temporary, "x") as f,
+        ):
             for key, value in attributes.items():
                 f.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)
             for name, scale in scales.items():
@@ -75,14 +78,8 @@ def write_labelled(
                 for k, dim in enumerate(array.dims):
                     f[name].dims[k].attach_scale(f[dim])
                     f[name].dims[k].label = dim
-        with open(temporary, "rb") as done:
-            os.fsync(done.fileno())
-        os.replace(temporary, target)
     except OSError as e:
         raise StorageError(f"{target} could not be written: {e}") from None
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def _scales(arrays: Mapping[str, Labelled]) -> list[tuple[str, Labelled]]:

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Recorder(Protocol):
 
     def step(self, row: dict[str, float]) -> None: ...
 
-    def checkpoint(self, arrays: Arrays, meta: dict[str, Any]) -> None: ...
+    def checkpoint(self, arrays: Arrays) -> None: ...
 
     def due(self) -> bool: ...
 
@@ -158,12 +158,12 @@ def advance(
             outcome = _judge(state, row)
             state.seconds = time.perf_counter() - began
             if recorder.due():
-                recorder.checkpoint(state.arrays(), {})
+                recorder.checkpoint(state.arrays())
     except Ended as e:
         outcome = Outcome(False, str(e))
     finally:
         state.seconds = time.perf_counter() - began
-        recorder.checkpoint(state.arrays(), {})
+        recorder.checkpoint(state.arrays())
     # A steady state stands for all later times, an event for itself: their one frame is the time they were found. It
     # comes after the checkpoint and takes no slot of t_eval, so a resumed run drops it and goes on without.
     if final is not None:

@@ -100,10 +100,10 @@ class RunRecorder:
     def due(self) -> bool:
         return self._writer is not None and time.perf_counter() - self._last > self._every
 
-    def checkpoint(self, arrays: Arrays, meta: dict[str, Any]) -> None:
+    def checkpoint(self, arrays: Arrays) -> None:
         if self._writer is not None:
             self._flush_rows()
-            self._writer.write_checkpoint(arrays, meta)
+            self._writer.write_checkpoint(arrays, {})
             self._last = time.perf_counter()
 
     def progress(self, t: float, row: dict[str, float]) -> None:

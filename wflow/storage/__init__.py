@@ -1,6 +1,6 @@
 """The HDF5 file of a run: laid out before it starts, safe at every moment, readable without wflow.
 
-This package knows numpy and h5py only, no flow and no method.
+This package knows numpy, h5py and the house's tools, no flow and no method.
 """
 
 from wflow.storage.checkpoint import Checkpoint

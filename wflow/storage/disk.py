@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wflow.errors import BusyError, StorageError
+from wflow.tools.memory import size
 
 HDF5_FORMAT = ("v108", "v108")
 """The oldest format whose metadata bear checksums, and the newest that every reader since 2008 opens."""
@@ -140,7 +141,7 @@ def check_room(path: Path, needed: int, remedy: str) -> None:
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise StorageError(
-            f"{path} needs {_size(needed)} and its disk has {_size(free)} free: {remedy}"
+            f"{path} needs {size(needed)} and its disk has {size(free)} free: {remedy}"
         )
 
 
@@ -170,8 +171,3 @@ def explain(error: BaseException) -> str:
     if code is not None:
         return os.strerror(code).lower()
     return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _size(n: int) -> str:
-    power = min((len(str(n)) - 1) // 3, 4)
-    return f"{n / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
