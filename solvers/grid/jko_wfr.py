@@ -11,7 +11,6 @@ Source: Gallouët & Monsaingeon, SIAM J. Math. Anal. 49 (2017) 1100.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -55,7 +54,7 @@ class JkoWfr(JkoLinearised):
         return Step.refused(y, carry, why, 0.5 * h)
 
 
-def _reacted(problem: Any, t: float, h: float, start: Step, parts: int) -> Step | None:
+def _reacted(problem: JkoProblem, t: float, h: float, start: Step, parts: int) -> Step | None:
     """Birth–death over h in equal parts; None where the free energy rises in one of them."""
     now, part = start, h / parts
     for k in range(parts):

@@ -12,6 +12,7 @@ import numpy as np
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.network import DenseNetwork, FeatureNetwork, NetworkModel
 from wflow.errors import InputError
+from wflow.flow import Schedule
 from wflow.kernels.sgd.blocked import sgd, sgd_plain
 from wflow.solvers.method import Arrays
 from wflow.views import ParticleView, View
@@ -32,7 +33,7 @@ class NetworkProblem(ABC):
         self,
         model: NetworkModel,
         neurons: np.ndarray,
-        schedule: Any,
+        schedule: Schedule,
         *,
         temperature: float,
         ridge: float,

@@ -72,7 +72,7 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
         if callable(problem.schedule):
             s = np.array([epsilon * problem.schedule(j * epsilon) for j in range(k, k + count)])
         else:
-            s = np.full(count, epsilon * float(problem.schedule))
+            s = np.full(count, epsilon * problem.schedule)
         noise = None
         if problem.temperature > 0:
             shape = (count, *problem.neurons(y).shape)
