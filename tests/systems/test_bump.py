@@ -1,4 +1,4 @@
-"""Bumps on a concave target: displacement convexity, steady states, exact paraboloids, and three energies that agree."""
+"""Bumps on a concave target: displacement convexity, steady states, exact paraboloids, three energies that agree."""
 
 import numpy as np
 import pytest
