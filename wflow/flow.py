@@ -74,6 +74,7 @@ class GradientFlow(Portable):
                 f"energy is a {type(energy).__name__}: pass a wflow.energies.FeatureEnergy or PairEnergy, or a "
                 "subclass of wflow.energies.Energy"
             )
+        energy.refuse_without_names()
         self.energy = energy
         self.temperature = non_negative("temperature", temperature)
         self.ridge = non_negative("ridge", ridge)
@@ -168,7 +169,7 @@ class GradientFlow(Portable):
 
     def fingerprint(self) -> str:
         """A digest of the whole equation and of what is observed."""
-        h = hashlib.sha256(self.energy.fingerprint().encode())
+        h = hashlib.sha256(_digest(self.energy).encode())
         constants = (self.temperature, self.ridge, tuple(self.ridge_mask), self.reaction_rate)
         h.update(repr(constants).encode())
         if not self.mobile.all():
@@ -176,7 +177,7 @@ class GradientFlow(Portable):
         s = self._schedule
         h.update((of_function(s) if callable(s) else repr(s)).encode())
         for name, energy in sorted(self.observations.items()):
-            h.update(f"{name} {energy.fingerprint()}".encode())
+            h.update(f"{name} {_digest(energy)}".encode())
         return h.hexdigest()[:24]
 
     def __repr__(self) -> str:
@@ -197,6 +198,13 @@ def _mask(what: str, names: Sequence[str], coordinates: Sequence[str]) -> np.nda
     if wrong:
         raise InputError(f"{what} names '{wrong[0]}': the coordinates are {', '.join(coordinates)}")
     return np.array([float(c in names) for c in coordinates])
+
+
+def _digest(energy: Energy) -> str:
+    digest: object = energy.fingerprint()
+    if not isinstance(digest, str):
+        raise InputError(f"fingerprint of {type(energy).__name__} is {digest!r}: return a text")
+    return digest
 
 
 def entropy(masses: np.ndarray, density: np.ndarray, log_volume: np.ndarray) -> float:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from wflow.energies.arrays import answered
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -61,15 +62,17 @@ class ParticleProblem:
         positions = self.project(positions)
         field = flow.energy.prepare(positions).field(weights)
         speed = flow.schedule(t)
-        velocity = -speed * flow.mobile * (field.gradient() + flow.ridge_gradient(positions))
+        slope = answered("the energy's gradient", field.gradient(), positions.shape)
+        velocity = -speed * flow.mobile * (slope + flow.ridge_gradient(positions))
         growth = np.zeros_like(weights)
         if flow.reaction_rate > 0:
-            psi = field.first_variation() + flow.ridge_potential(positions)
+            psi = answered("the energy's first_variation", field.first_variation(), weights.shape)
+            psi = psi + flow.ridge_potential(positions)
             total = float(weights.sum())
             # All weights gone: a stage that leapt too far, which the driver refuses.
             mean = float(weights @ psi) / total if total != 0 else math.nan
             growth = -flow.reaction_rate * speed * (psi - mean) * weights
-        return velocity, growth, field.risk
+        return velocity, growth, float(answered("the energy's risk", field.risk, ()))
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         risk = float(carry["risk"])
@@ -99,10 +102,13 @@ class ParticleProblem:
         """∫|∇Ψ_λ|²dρ and Var_ρ Ψ_λ; a wall takes up the part of ∇Ψ_λ that points at it."""
         flow = self.flow
         field = flow.energy.prepare(x).field(w)
-        pull = -flow.mobile * (field.gradient() + flow.ridge_gradient(x))
+        slope = answered("the energy's gradient", field.gradient(), x.shape)
+        pull = -flow.mobile * (slope + flow.ridge_gradient(x))
         blocked = ((x <= self.low) & (pull < 0)) | ((x >= self.high) & (pull > 0))
         pull = np.where(blocked, 0.0, pull)
-        psi = field.first_variation() + flow.ridge_potential(x)
+        psi = answered(
+            "the energy's first_variation", field.first_variation(), w.shape
+        ) + flow.ridge_potential(x)
         mean = float(w @ psi) / float(w.sum())
         return float(w @ (pull**2).sum(axis=1)), float(w @ (psi - mean) ** 2)
 

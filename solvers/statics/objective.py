@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from wflow.energies.arrays import answered
 from wflow.energies.base import Energy, Field
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
@@ -66,11 +67,15 @@ class Landscape:
 
     def potential(self, at: np.ndarray) -> np.ndarray:
         """Ψ_λ, shape (m,)."""
-        return np.asarray(self._field.first_variation(at) + self._flow.ridge_potential(at))
+        psi = answered(
+            "the energy's first_variation", self._field.first_variation(at), at.shape[:1]
+        )
+        return np.asarray(psi + self._flow.ridge_potential(at))
 
     def gradient(self, at: np.ndarray) -> np.ndarray:
         """∇Ψ_λ, shape (m, D)."""
-        return np.asarray(self._field.gradient(at) + self._flow.ridge_gradient(at))
+        slope = answered("the energy's gradient", self._field.gradient(at), at.shape)
+        return np.asarray(slope + self._flow.ridge_gradient(at))
 
 
 class ObjectiveAtPoints:
@@ -89,12 +94,14 @@ class ObjectiveAtPoints:
         """R, 2F and Ψ_λ at the points."""
         field = self._prepared.field(weights)
         risk = float(field.risk)
-        psi = np.asarray(field.first_variation()) + self._ridge
+        psi = answered("the energy's first_variation", field.first_variation(), weights.shape)
+        psi = psi + self._ridge
         return risk, risk + 2.0 * float(weights @ self._ridge), psi
 
     def gradient(self, weights: np.ndarray) -> np.ndarray:
         """∇Ψ at the points, without the ridge."""
-        return np.asarray(self._prepared.field(weights).gradient())
+        slope = self._prepared.field(weights).gradient()
+        return answered("the energy's gradient", slope, self.points.shape)
 
     def diagonal(self) -> np.ndarray:
         """U(θ_i, θ_i)."""

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -166,6 +167,26 @@ def test_a_later_end_goes_on() -> None:
     assert run(*longer) == (0, "", "")
     assert wflow.load("a.h5").t.tolist() == [0.0, 0.01, 1.0, 2.0]
     assert run(*longer) == (0, "", "")
+
+
+def test_a_later_end_saves_what_the_line_names_alone() -> None:
+    line = ["run", "isotropic-gaussians", "-p", "n=50", "--quiet", "-o", "b.h5", "--requeue"]
+    assert run(*line, "--t-end", "0.1", "--t-eval", "0.05")[0] == 0
+    assert run(*line, "--t-end", "0.2", "--t-eval", "0.05") == (0, "", "")
+    assert run(*line, "--t-end", "0.3", "--t-eval", "0.05,0.25") == (0, "", "")
+    assert wflow.load("b.h5").t.tolist() == [0.05, 0.25]
+
+
+def test_a_finished_file_from_before_starts_were_kept_is_known() -> None:
+    assert run(*LINE, "--quiet")[0] == 0
+    with h5py.File("a.h5", "r+") as file:
+        del file["start"]
+    assert run(*LINE, "--quiet") == (0, "", "")
+    other = [*LINE, "--quiet"]
+    other[other.index("n=400")] = "n=300"
+    status, _, err = run(*other)
+    assert status == 2
+    assert "-p n=300: a.h5 was started with n = 400" in err
 
 
 @pytest.mark.parametrize("other", ["--resume", "--overwrite"])

@@ -159,5 +159,8 @@ def test_the_command_line(
     assert "a.gif exists" in capsys.readouterr().err
     assert main(["plot", "a.h5", "--movie", "a.gif", "--overwrite", "-o", "a.svg"]) == 0
     assert capsys.readouterr().out == "written: a.gif\nwritten: a.svg\n"
+    assert main(["plot", "a.h5", "--movie", "b.gif", "-o", "b.gif"]) == 2
+    assert "give the picture another name" in capsys.readouterr().err
+    assert not (tmp_path / "b.gif").exists()
     assert main(["plot", "a.h5", "--movie", "a.mkv"]) == 2
     assert "unknown movie format '.mkv'" in capsys.readouterr().err

@@ -150,6 +150,14 @@ def test_between_frames(kind: str) -> None:
             sol(t)
 
 
+@pytest.mark.parametrize("t", [[0.1], np.array([0.1, 0.2]), "0.1", None])
+def test_one_time_at_once(t: Any) -> None:
+    sol = wflow.solve(well(), cloud(), (0, 1))
+    with pytest.raises(InputError, match="give one time"):
+        sol(t)
+    assert sol(np.float64(0.0)) == sol(np.array(0)) == sol(0)
+
+
 def test_between_frames_is_second_order() -> None:
     gaps = []
     for frames in (11, 21):

@@ -185,6 +185,7 @@ def test_what_only_touches_or_begins_at_zero():
     assert [found.size for found in sol.t_events] == [0, 1, 0, 0]
     assert sol.t_events[1] == pytest.approx([0.5], abs=0.05)
     assert wflow.solve(flow, Particles([1.0]), (0, 1)).t_events is None
+    assert wflow.solve(flow, Particles([1.0]), (0, 1), events=None).t_events is None
 
 
 @pytest.mark.parametrize(
@@ -198,6 +199,8 @@ def test_what_only_touches_or_begins_at_zero():
         (Event, "event"),
         (lambda t, rho: math.nan, "must be one finite number"),
         (lambda t, rho: rho.points(), "must be one finite number"),
+        (lambda t, rho: "low", "must be one finite number"),
+        (lambda t, rho: None, "must be one finite number"),
     ],
 )
 def test_what_it_refuses(events, says, tmp_path):

@@ -164,6 +164,26 @@ def test_what_has_no_name_is_refused_in_one_line(make, message):
         pickle.dumps(flow)
 
 
+def test_a_class_without_a_name_is_refused():
+    class Own(PairEnergy):
+        def slope(self, x):
+            return grad_v(x)
+
+    with pytest.raises(
+        InputError, match=r"Own is of class '.*Own', .*write it with class at the top"
+    ):
+        pickle.dumps(Own(v))
+    with pytest.raises(InputError, match=r"GradientFlow holds '.*Own', .* at the top of a module$"):
+        pickle.dumps(wflow.GradientFlow(Own(v)))
+
+    class Functions:
+        def v(self, x):
+            return v(x)
+
+    with pytest.raises(InputError, match=r"PairEnergy holds '.*Functions'"):
+        pickle.dumps(wflow.GradientFlow(PairEnergy(Functions().v)))
+
+
 def test_a_schedule_without_a_name_is_refused():
     flow = wflow.GradientFlow(PairEnergy(v), schedule=lambda t: 1.0)
     with pytest.raises(InputError, match=r"GradientFlow holds '.*<lambda>'"):

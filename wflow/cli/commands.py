@@ -143,6 +143,8 @@ def plot(arguments: Any) -> int:
 
     solution = load(arguments.file)
     movie, picture = (Path(p) if p else None for p in (arguments.movie, arguments.output))
+    if movie is not None and movie == picture:
+        raise InputError(f"--movie {movie} and -o {picture}: give the picture another name")
     options.free_places([place for place in (movie, picture) if place], arguments.overwrite)
     if movie is not None:
         solution.animate(movie, fps=arguments.fps, overwrite=arguments.overwrite, progress=True)

@@ -184,7 +184,7 @@ class Request:
         kind = stored.attributes["measure"]["kind"]
         if self.measure != kind:
             raise self._differs("-p measure", self.measure, stored, kind)
-        asked, held = view_of(self.start).store(self.start), stored.read_start()
+        asked, held = view_of(self.start).store(self.start), stored.known_start()
         for key, value in sorted(held.items(), key=lambda field: field[1].ndim):
             if asked[key].shape != value.shape:
                 number = " x ".join(map(str, value.shape))

@@ -109,11 +109,14 @@ def _requeue(request: Request) -> Solution | None:
 def _carry_on(request: Request, stored: StoredRun, t_end: float | None) -> Solution:
     from wflow.run.resume import resume
 
-    later = request.later_times(stored)
+    later: list[float] | None = request.later_times(stored)
     if later and t_end is None:
         raise InputError("--resume with --t-eval: only a longer run saves more; add --t-end")
+    longer = t_end is not None and t_end > float(stored.attributes["t_span"][1])
+    if not (later or (longer and request.t_eval)):
+        later = None  # its own end alone
     quiet = request.arguments.quiet
-    return resume(request.output, t_end=t_end, t_eval=later or None, progress=not quiet)
+    return resume(request.output, t_end=t_end, t_eval=later, progress=not quiet)
 
 
 def _dry_run(request: Request) -> int:

@@ -63,6 +63,27 @@ def as_vector(name: str, values: Any, n: int) -> np.ndarray:
     return v
 
 
+def answered(what: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What an energy or a user's function answers, as floats of the shape that was asked for.
+
+    Numpy would stretch (n, 1) beside (n,) to (n, n), and a kernel would take integers for floats, without a word.
+
+    >>> answered("V", [1, 2], (2,))
+    array([1., 2.])
+    """
+    if np.iscomplexobj(values):
+        raise InputError(f"{what} returned complex numbers: return real ones")
+    try:
+        v = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{what} returned {type(values).__name__}, no numbers: return an array of shape {shape}"
+        ) from None
+    if v.shape != shape:
+        raise InputError(f"{what} returned shape {v.shape} where {shape} was asked for")
+    return v
+
+
 def numbered(letter: str, count: int) -> tuple[str, ...]:
     """Names of coordinates: y, or y1, y2, …"""
     return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))

@@ -21,6 +21,7 @@ import numpy as np
 
 from wflow.energies.arrays import as_points, numbered
 from wflow.errors import InputError
+from wflow.tools.checks import check_count
 from wflow.tools.portable import Portable
 
 
@@ -86,7 +87,8 @@ class ParameterSpace(Portable, ABC):
         """A digest of all that the answers depend on."""
 
     def refuse_without_names(self) -> None:
-        """Refuse names and bounds that are not one a coordinate."""
+        """Refuse a dimension that is none, and names and bounds that are not one a coordinate."""
+        check_count(f"dimension of {type(self).__name__}", getattr(self, "dimension", None))
         if len(self.coordinates) != self.dimension:
             raise InputError(
                 f"{len(self.coordinates)} coordinate names for dimension {self.dimension}: give one a coordinate"

@@ -88,6 +88,6 @@ class KeptPairs:
                 self._values(self._at[rows], self._points), dtype=np.float64
             )
             if worth_keeping and k == len(self._kept) and block.size <= self._room:
-                self._kept.append(block)
+                self._kept.append(np.array(block))  # not a buffer that is filled anew
                 self._room -= block.size
             yield rows, block

@@ -127,6 +127,8 @@ class Solution:
         InputError
             outside the saved times, and between frames whose particles are not followed
         """
+        if np.ndim(t) != 0 or not isinstance(t, int | float | np.number | np.ndarray):
+            raise InputError(f"t = {t!r}: give one time")
         if self.t.size == 0 or not self.t[0] <= t <= self.t[-1]:
             span = f"[{self.t[0]:g}, {self.t[-1]:g}]" if self.t.size else "(none)"
             raise InputError(f"t = {t:g} is outside the saved times {span}: save more with t_eval")

@@ -94,6 +94,8 @@ def as_events(given: Any) -> list[Event]:
     >>> as_events(("risk", 0.1))[0].name
     'risk = 0.1'
     """
+    if given is None:
+        return []
     pair = isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str)
     several = given if isinstance(given, list | tuple) and not pair else [given]
     events = []
@@ -132,6 +134,7 @@ class Watch:
         self.events = tuple(events)
         self.met = np.zeros(len(self.events), dtype=np.int64)
         self._values = self._next = np.zeros(len(self.events))
+        self._levels = np.array([event.level for event in self.events])
 
     def begin(self, problem: Problem, t: float, y: Arrays, carry: Arrays) -> None:
         """Look at the state that the run stands at."""
@@ -190,11 +193,15 @@ class Watch:
             else:
                 shown = problem.view.show(problem.fields(y)) if shown is None else shown
                 value = event.of(t, shown)
-            if np.ndim(value) != 0 or not math.isfinite(value):
+            try:
+                values[i] = float(value) if np.ndim(value) == 0 else math.nan
+            except (TypeError, ValueError):
+                values[i] = math.nan
+            if not math.isfinite(values[i]):
                 raise InputError(
                     f"event '{event.name}' is {value!r} at t = {t:g}: it must be one finite number"
                 )
-            values[i] = float(value) - event.level
+        values -= self._levels
         return values
 
     def _locate(

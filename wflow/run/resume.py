@@ -46,7 +46,7 @@ def resume(
     path : the run's HDF5 file
     flow : the user's own flow, checked by its fingerprint; a system's flow is rebuilt from the file
     t_end : new end of the run
-    t_eval : further times to save at, after the old end; by default ``t_end`` alone
+    t_eval : further times to save at, after the old end; by default ``t_end`` alone, and none where it is empty
     trackers : the run's own watchers once more, in their order: they go on from what they remembered
     events : the run's own events once more, where some are functions; those of series are in the file
     method_options : the method's own options once more, where some are functions; all others are in the file
@@ -77,7 +77,8 @@ def resume(
     control = task.method.control(task.problem)
     times, longer = np.array(about["t_eval"], dtype=np.float64), {}
     if t_end is not None and t_end > end:
-        asked = check_times([t_end] if t_eval is None else t_eval, (end, t_end))
+        further = [t_end] if t_eval is None else t_eval
+        asked = check_times(further, (end, t_end)) if np.size(further) else np.array([])
         later = control.times(asked, (float(about["t_span"][0]), t_end))
         times = np.concatenate([times, later[later > times[-1]]])
         end = t_end

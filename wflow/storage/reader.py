@@ -93,6 +93,16 @@ class StoredRun:
                 raise damage(self.path, ", ".join(bad))
             return {name: np.asarray(value[()]) for name, value in file[START].items()}
 
+    def known_start(self) -> dict[str, np.ndarray]:
+        """The start; of a file from before starts were kept its first frame if that is the start, and else nothing."""
+        with opened(self.path) as file:
+            kept = START in file
+        if kept:
+            return self.read_start()
+        if self.n_frames and self.t[0] == self.attributes["t_span"][0]:
+            return {name: self.read_field(name, 0) for name in self.field_names}
+        return {}
+
 
 def read_run(path: str | os.PathLike[str]) -> StoredRun:
     """Read a run's file, whatever its state.

@@ -1,13 +1,14 @@
 """What goes to other processes: objects that say in one line which of their functions cannot follow.
 
-A pickle holds a function by its module and name, so a lambda, or a function made inside another, has no address there.
+A pickle holds functions and classes by module and name, so a lambda, or what is made inside a function, has no address
+there.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from wflow.errors import InputError
@@ -29,13 +30,18 @@ class Portable:
     """
 
     def __getstate__(self) -> Any:
+        if (name := _nameless(self)) and not _carries_code():
+            raise InputError(
+                f"{type(self).__name__} is of class '{name}', which another process cannot find by name: "
+                "write it with class at the top of a module"
+            )
         # The functions in tuples too: a pair (value, derivative).
         for value in self.__dict__.values():
             for one in value if isinstance(value, tuple) else (value,):
                 if (name := _nameless(one)) and not _carries_code():
                     raise InputError(
                         f"{type(self).__name__} holds '{name}', which another process cannot find by name: "
-                        "write it with def at the top of a module"
+                        f"write it with {_keyword(one)} at the top of a module"
                     )
         return self.__dict__
 
@@ -57,15 +63,22 @@ def travels(value: Any) -> bool:
 
 
 def _nameless(value: Any) -> str:
-    """The name of a function that no module has under this name; else nothing."""
+    """The name of a function, or of the class of anything else, that no module has under this name; else nothing."""
     while isinstance(value, functools.partial):
         value = value.func
+    if isinstance(value, MethodType):
+        value = value.__self__
     if not isinstance(value, FunctionType):
-        return ""
+        name: str = type(value).__qualname__
+        return name if "<locals>" in name else ""
     found: Any = sys.modules.get(value.__module__)
     for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
     return "" if found is value else value.__qualname__
+
+
+def _keyword(value: Any) -> str:
+    return "def" if isinstance(value, FunctionType | functools.partial) else "class"
 
 
 def _carries_code() -> bool:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from wflow.energies.arrays import answered
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.grid.axes import Axes
@@ -72,10 +73,11 @@ class GridProblem:
     def potential(self, density: np.ndarray) -> tuple[np.ndarray, float]:
         """Ψ_λ − τ log vol at the centres, and the risk."""
         field = self._prepared.field(self._masses(density.ravel()))
-        psi = field.first_variation()
+        psi = answered("the energy's first_variation", field.first_variation(), (density.size,))
         if self._linear is not None:
             psi = psi + self._fixed
-        return psi.reshape(density.shape), field.risk
+        risk = float(answered("the energy's risk", field.risk, ()))
+        return psi.reshape(density.shape), risk
 
     def _masses(self, density: np.ndarray) -> np.ndarray:
         masses = recycled_empty(density.shape)

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from wflow.energies.arrays import answered
 from wflow.energies.base import Field
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
@@ -129,7 +130,7 @@ class QuantileEnergy:
             up, down = (field.first_variation(at + s * step) for s in (1.0, -1.0))
             slope = (up - down) / (2 * step)
         else:
-            slope = np.asarray(field.gradient(at))[:, 0]
+            slope = answered("the energy's gradient", field.gradient(at), at.shape)[:, 0]
         slope = slope + np.broadcast_to(self.flow.ridge_gradient(at), at.shape)[:, 0]
         if self.flow.temperature > 0:
             drift = self.flow.energy.reference_drift(at)[:, 0]

@@ -15,10 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
-from wflow.energies.arrays import as_points
+from wflow.energies.arrays import answered, as_points
 from wflow.energies.base import Energy
 from wflow.energies.kept import KeptPairs
 from wflow.errors import InputError
+from wflow.tools.checks import check_count
 from wflow.tools.fingerprint import of_function
 
 Potential = Callable[[np.ndarray], np.ndarray]
@@ -129,7 +130,9 @@ class PairEnergy(Energy):
         bounds: Sequence[tuple[float, float]] | None = None,
     ) -> None:
         self._v, self._u, self._grad_v, self._grad_u = V, U, grad_V, grad_U
-        self.dimension = int(dimension)
+        if not callable(V):
+            raise InputError(f"V = {V!r}: give a function of points (n, D)")
+        self.dimension = check_count("dimension", dimension)
         self.constant = float(constant)
         self.interacts = U is not None
         if coordinates:
@@ -150,7 +153,9 @@ class PairEnergy(Energy):
 
     def diagonal(self, points: np.ndarray) -> np.ndarray:
         at = as_points(points, self.dimension)
-        return np.zeros(at.shape[0]) if self._u is None else np.asarray(self._u(at, at))
+        if self._u is None:
+            return np.zeros(at.shape[0])
+        return answered("U", self._u(np.array(at), np.array(at)), at.shape[:1])
 
     def columns(self, points: np.ndarray) -> Callable[[int], np.ndarray]:
         at = as_points(points, self.dimension)
@@ -158,24 +163,28 @@ class PairEnergy(Energy):
 
     def potential(self, points: np.ndarray) -> np.ndarray:
         """V, shape (n,)."""
-        return np.asarray(self._v(points), dtype=np.float64)
+        # Copies: a function may work in place on what it is given, and fill the same array at every call.
+        return np.array(answered("V", self._v(np.array(points)), points.shape[:1]))
 
     def potential_slope(self, points: np.ndarray) -> np.ndarray:
         """∇V, shape (n, D)."""
         if self._grad_v is not None:
-            return np.asarray(self._grad_v(points), dtype=np.float64)
+            return np.array(answered("grad_V", self._grad_v(np.array(points)), points.shape))
         return np.stack(list(self._differences(self.potential, points)), axis=1)
 
     def pairs(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
         """U between points, shape (m, n)."""
         if self._u is None:
             return np.zeros((at.shape[0], points.shape[0]))
-        return np.asarray(self._u(at[:, None], points[None]))
+        shape = (at.shape[0], points.shape[0])
+        return answered("U", self._u(np.array(at)[:, None], np.array(points)[None]), shape)
 
     def pair_slopes(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
         """∇₁U between points, shape (D, m, n)."""
         if self._grad_u is not None:
-            return np.moveaxis(np.asarray(self._grad_u(at[:, None], points[None])), -1, 0)
+            shape = (at.shape[0], *points.shape)
+            found = self._grad_u(np.array(at)[:, None], np.array(points)[None])
+            return np.moveaxis(answered("grad_U", found, shape), -1, 0)
         return np.stack(list(self._differences(lambda x: self.pairs(x, points), at)))
 
     def _differences(self, f: Potential, at: np.ndarray) -> Iterator[np.ndarray]:
@@ -185,7 +194,8 @@ class PairEnergy(Energy):
             up, down = at.copy(), at.copy()
             up[:, k] += step
             down[:, k] -= step
-            rise = f(up) - f(down)
+            rise = np.array(f(up))  # before f is asked again
+            rise -= f(down)
             yield rise / (up[:, k] - down[:, k]).reshape(-1, *(1,) * (rise.ndim - 1))
 
     def fingerprint(self) -> str:
