@@ -1,14 +1,16 @@
 """`wflow run … --requeue`, one line for a cluster's queue: start, go on, or end at once; several together do no harm.
 
-And `--dry-run`, which says what the line would cost. Every command is a process of its own, with its exact status.
+And `--dry-run`, which says what the line would cost. What is killed, or runs beside others, is a process of its own.
 """
 
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import h5py
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 import wflow
+from wflow.cli.main import main
 
 LINE = ["run", "isotropic-gaussians", "-p", "n=400", "--t-end", "1", "--t-eval", "0,0.01,1"]
 LINE += ["-o", "a.h5", "--requeue"]
@@ -32,9 +35,18 @@ def begin(*line: str) -> subprocess.Popen[str]:
 
 
 def run(*line: str) -> tuple[int, str, str]:
-    process = begin(*line)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    """The command's exact status, and what it says."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            status = main(list(line))
+        except SystemExit as end:  # argparse leaves this way
+            status = int(end.code or 0)
+    return status, out.getvalue(), err.getvalue()
+
+
+def long_line() -> list[str]:
+    """A run of some seconds."""
+    return [word.replace("n=400", "n=6000") for word in LINE]
 
 
 def whole() -> wflow.Solution:
@@ -85,7 +97,7 @@ def test_it_draws_the_picture_that_a_kill_left_out() -> None:
 
 @pytest.mark.parametrize("number, status", [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_it_goes_on_where_it_was_stopped(number: int, status: int) -> None:
-    long = [word.replace("n=400", "n=6000") for word in LINE]
+    long = long_line()
     process = begin(*long)
     until_first_frame(process)
     process.send_signal(number)
@@ -114,10 +126,10 @@ def test_of_three_that_begin_together_one_writes_and_all_end_well() -> None:
 
 
 def test_who_waits_takes_over_from_one_that_is_killed() -> None:
-    long = [word.replace("n=400", "n=6000") for word in LINE]
-    first = begin(*long)
+    first = begin(*long_line())
     until_first_frame(first)
-    second = begin(*long)
+    first.send_signal(signal.SIGSTOP)  # it writes still, however slow the other one is to start
+    second = begin(*long_line())
     assert second.stdout is not None
     assert second.stdout.readline() == "waiting: a.h5 is being written by another run\n"
     first.kill()

@@ -19,7 +19,6 @@ import pytest
 import wflow
 from wflow.energies import PairEnergy
 
-KILLS = 9
 """A run; six kinds of run make 54."""
 
 
@@ -153,8 +152,9 @@ def run_and_kill(work: Callable[[], Any], after: float) -> bool:
     return False
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(9, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
-def test_killed_anywhere_ends_in_the_same_bits(name: str, tmp_path: Path) -> None:
+def test_killed_anywhere_ends_in_the_same_bits(name: str, kills: int, tmp_path: Path) -> None:
     case = CASES[name]
     whole = case.start(output=tmp_path / "whole.h5")  # compiles, too
     seconds = {}
@@ -165,7 +165,7 @@ def test_killed_anywhere_ends_in_the_same_bits(name: str, tmp_path: Path) -> Non
         assert_same_bits(again, whole)
     rng = np.random.default_rng()
     killed = tries = 0
-    while killed < KILLS and tries < 4 * KILLS:
+    while killed < kills and tries < 4 * kills:
         tries += 1
         path = tmp_path / f"{tries}.h5"
         every = 0.01 * (tries % 2)
@@ -194,7 +194,7 @@ def test_killed_anywhere_ends_in_the_same_bits(name: str, tmp_path: Path) -> Non
             )
         assert_same_bits(wflow.resume(path, case.flow()), whole)
         assert_same_bits(wflow.load(path), whole)
-    assert killed == KILLS, f"{killed} kills of {tries}: the run is over too soon"
+    assert killed == kills, f"{killed} kills of {tries}: the run is over too soon"
     # A run killed before it was there may leave what it began to write, and its lock.
     assert {p.suffix for p in tmp_path.iterdir()} <= {".h5", ".tmp", ".lock"}
 

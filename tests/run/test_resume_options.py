@@ -76,7 +76,7 @@ def requests(draw, name):
 
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data())
-@settings(max_examples=4)
+@settings(max_examples=3)
 def test_cut_and_resumed_it_is_the_whole_run(name, data):
     flow, start, asked = data.draw(requests(name))
     trackers = asked.pop("trackers", list)
@@ -97,7 +97,7 @@ def test_cut_and_resumed_it_is_the_whole_run(name, data):
 
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data())
-@settings(max_examples=2)
+@settings(max_examples=1)
 def test_carried_on_it_is_the_longer_run(name, data):
     """The end asked for first does not bend the path either."""
     flow, start, asked = data.draw(requests(name))
@@ -134,7 +134,7 @@ class Stopper:
 
 
 @given(data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_cut_networks(data):
     """SGD under every option of ``wflow.networks.sgd``, a start of one's own among them."""
     draw, size = data.draw, 2.0**-12

@@ -13,7 +13,6 @@ import pytest
 import wflow
 from wflow.storage import RunWriter, verify
 
-KILLS = 40
 SERVER = Path(__file__).with_name("writing_server.py")
 
 
@@ -26,8 +25,9 @@ def wait_for(lines: int, notes: Path) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.parametrize("kills", [15, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("at_risk", [0.0, 0.01])
-def test_killed_writers(tmp_path, sample, at_risk):
+def test_killed_writers(tmp_path, sample, at_risk, kills):
     moments = random.Random(20240613)
     environment = os.environ | {"PYTHONPATH": str(Path(wflow.__file__).parents[1])}
     survived = checkpoints = rewritten = 0
@@ -38,7 +38,7 @@ def test_killed_writers(tmp_path, sample, at_risk):
         text=True,
         env=environment,
     ) as server:
-        for k in range(KILLS):
+        for k in range(kills):
             path = tmp_path / str(k) / "run.h5"
             path.parent.mkdir()
             print(at_risk, path, file=server.stdin, flush=True)
@@ -76,6 +76,6 @@ def test_killed_writers(tmp_path, sample, at_risk):
                 assert not list(path.parent.glob(".*"))  # what a killed rewrite left is gone
         server.stdin.close()
     # The moments must have hit all phases of a writer's life, or the test shows nothing.
-    assert survived > KILLS // 2
-    assert checkpoints > KILLS // 3
-    assert rewritten > KILLS // 5
+    assert survived > kills // 2
+    assert checkpoints > kills // 3
+    assert rewritten > kills // 5

@@ -13,7 +13,6 @@ from wflow.storage.raw_file import RawFile
 from wflow.storage.reader import stored_run
 
 FRAMES = 6
-POWER_CUTS = 120
 
 
 class RecordingFile(RawFile):
@@ -112,13 +111,14 @@ def test_every_prefix(tmp_path, sample, recorded):
     assert writes > 80
 
 
-def test_power_cuts(tmp_path, sample, recorded):
+@pytest.mark.parametrize("cuts", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_power_cuts(tmp_path, sample, recorded, cuts):
     """Between two syncs a disk may bring writes home in any order, or not at all."""
     before, events = recorded
     chance = random.Random(7)
     syncs = [i for i, event in enumerate(events) if event[0] == "sync"]
     path = tmp_path / "cut.h5"
-    for _ in range(POWER_CUTS):
+    for _ in range(cuts):
         k = chance.randrange(len(syncs) - 1)
         safe, until = syncs[k], syncs[k + 1]
         loose = [e for e in events[safe:until] if e[0] in ("write", "truncate")]

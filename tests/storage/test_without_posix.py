@@ -18,7 +18,9 @@ TESTS = ["test_run_file", "test_refusals", "test_other_readers", "test_checksums
 @pytest.fixture(scope="module")
 def environment():
     path = [HERE / "without_posix", ROOT]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
+    # What is asked of the tests around (coverage, durations) is not asked of those within.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return kept | {"PYTHONPATH": os.pathsep.join(map(str, path))}
 
 
 def test_what_is_missing(environment):
@@ -44,12 +46,13 @@ def test_all_of_wflow_is_imported(environment):
     assert done.stdout == "all\n", done.stderr
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_storage(environment, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += [f"--basetemp={tmp_path / 'base'}", "--override-ini=addopts=--import-mode=importlib"]
     command += [str(HERE / f"{name}.py") for name in TESTS]
     # An open file cannot vanish there.
-    command += ["-k", "not test_a_file_replaced_under_the_writer"]
+    command += ["-k", "not test_a_file_replaced_under_the_writer", "-rs"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    assert "skipped" not in done.stdout
+    assert "SKIPPED" not in done.stdout
