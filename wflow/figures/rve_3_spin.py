@@ -11,7 +11,7 @@ from wflow.figures.catalogue import Figure, Results, figure, side_by_side
 from wflow.measures import Particles
 from wflow.results.labelled import Labelled
 from wflow.run.solve import solve
-from wflow.systems import get
+from wflow.systems.spherical_3_spin import RbfNetwork, SphericalThreeSpin
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 from wflow.validation.widths import descend, error_against_n
 
@@ -62,14 +62,14 @@ class ThreeSpin(Figure):
         x = np.zeros((angle.size, slice_d))
         x[:, 0], x[:, 1] = np.sin(angle), np.cos(angle)
         x *= np.sqrt(slice_d)
-        system: Any = get("spherical-3-spin", d=slice_d)
+        system = SphericalThreeSpin(d=slice_d)
 
         def learn(n: int) -> np.ndarray:
             start = Particles(system.draw(n, 0), names=system.coordinates())
             span = (0.0, horizon)
             flow = solve(system.flow(), start, span, t_eval=span, rtol=1e-3, atol=1e-6)
             units = descend(system.energy(), flow.measures[-1].points(), evaluations)[1]
-            features = system.network().features(x)
+            features = RbfNetwork(system).features(x)
             return np.asarray(features.prepare(units).predict(np.full(n, 1.0 / n)))
 
         slices = side_by_side([partial(learn, n) for n in slice_units])

@@ -15,11 +15,11 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from wflow.energies import Energy
+from wflow.energies import Energy, KernelEnergy
 from wflow.errors import ComputationError, InputError
 from wflow.measures import Particles
 from wflow.networks import sgd
@@ -157,6 +157,7 @@ def error_against_n(
     common = {"d": d, "kappa": kappa, "target_seed": target_seed}
     systems = {c: get("spherical-3-spin", charges=c, **common) for c in ("free", "fixed")}
     energy, form = systems["free"].energy(), systems["free"].form()
+    bumps = cast("KernelEnergy", energy)
     errors = {k: np.full((len(sizes), seeds), np.nan) for k in KINDS}
     halt = Halt()
 
@@ -164,7 +165,7 @@ def error_against_n(
         kind, n, s = job
         where = (sizes.index(n), s)
         if kind == "random centres":
-            errors[kind][where] = optimal_charges(energy, systems["free"].draw(n, s)[:, 1:])
+            errors[kind][where] = optimal_charges(bumps, systems["free"].draw(n, s)[:, 1:])
         elif kind == "SGD at T":
             errors[kind][where] = trained(systems["free"], n, s, horizon, halt)
         else:
@@ -246,7 +247,7 @@ def descend(
     return risk, theta
 
 
-def optimal_charges(energy: Any, centres: np.ndarray) -> float:
+def optimal_charges(energy: KernelEnergy, centres: np.ndarray) -> float:
     """Squared error of bumps at given centres with the charges that are best for them."""
     pull = energy.target.values(centres)
     size, vectors = np.linalg.eigh(energy.kernel.matrix(centres, centres))
