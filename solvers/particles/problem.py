@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from wflow.energies.arrays import answered
+from wflow.energies.arrays import answered, answered_number
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -72,7 +72,7 @@ class ParticleProblem:
             # All weights gone: a stage that leapt too far, which the driver refuses.
             mean = float(weights @ psi) / total if total != 0 else math.nan
             growth = -flow.reaction_rate * speed * (psi - mean) * weights
-        return velocity, growth, float(answered("the energy's risk", field.risk, ()))
+        return velocity, growth, answered_number("the energy's risk", field.risk)
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         risk = float(carry["risk"])

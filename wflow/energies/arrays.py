@@ -71,6 +71,8 @@ def answered(what: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     >>> answered("V", [1, 2], (2,))
     array([1., 2.])
     """
+    if type(values) is np.ndarray and values.dtype == np.float64 and values.shape == shape:
+        return values  # in every step
     if np.iscomplexobj(values):
         raise InputError(f"{what} returned complex numbers: return real ones")
     try:
@@ -82,6 +84,15 @@ def answered(what: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     if v.shape != shape:
         raise InputError(f"{what} returned shape {v.shape} where {shape} was asked for")
     return v
+
+
+def answered_number(what: str, value: Any) -> float:
+    """The same for one number.
+
+    >>> answered_number("the energy's risk", np.array(2))
+    2.0
+    """
+    return value if type(value) is float else float(answered(what, value, ()))
 
 
 def numbered(letter: str, count: int) -> tuple[str, ...]:

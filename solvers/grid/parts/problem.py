@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from wflow.energies.arrays import answered
+from wflow.energies.arrays import answered, answered_number
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.grid.axes import Axes
@@ -76,7 +76,7 @@ class GridProblem:
         psi = answered("the energy's first_variation", field.first_variation(), (density.size,))
         if self._linear is not None:
             psi = psi + self._fixed
-        risk = float(answered("the energy's risk", field.risk, ()))
+        risk = answered_number("the energy's risk", field.risk)
         return psi.reshape(density.shape), risk
 
     def _masses(self, density: np.ndarray) -> np.ndarray:
