@@ -248,16 +248,18 @@ class _Path:
 
 def _finite(step: Step) -> bool:
     """Whether a step's arrays are numbers; its carry, too: the energy at its end."""
-    return all(_numbers(v) for v in (*step.y.values(), *step.carry.values()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return all(_numbers(v) for v in (*step.y.values(), *step.carry.values()))
 
 
 def _numbers(v: np.ndarray) -> bool:
     """A finite sum of squares proves it in one pass that writes nothing; squares that overflow need the second look."""
-    if v.dtype == np.float64 and v.size > 1 and v.flags.c_contiguous:
-        with np.errstate(over="ignore", invalid="ignore"):
-            flat = v.reshape(-1)
-            if math.isfinite(flat @ flat):
-                return True
+    if v.size == 1:
+        return math.isfinite(v.item())
+    if v.dtype == np.float64 and v.flags.c_contiguous:
+        flat = v.reshape(-1)
+        if math.isfinite(flat @ flat):
+            return True
     return bool(np.isfinite(v).all())
 
 

@@ -13,7 +13,7 @@ from wflow.flow import GradientFlow
 from wflow.kernels.grid.axes import Axes
 from wflow.kernels.grid.sums import Integrals, density_sums
 from wflow.kernels.memory import recycled_empty
-from wflow.kernels.parallel import over_slabs
+from wflow.kernels.parallel import CELLS_PER_SLAB, over_slabs
 from wflow.kernels.vectors import dot
 from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.dissipation import shares
@@ -80,6 +80,8 @@ class GridProblem:
         return psi.reshape(density.shape), risk
 
     def _masses(self, density: np.ndarray) -> np.ndarray:
+        if density.size < CELLS_PER_SLAB:
+            return density * self.flat_volumes
         masses = recycled_empty(density.shape)
 
         def run(first: int, last: int) -> None:
