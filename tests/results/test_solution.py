@@ -258,6 +258,8 @@ def test_summary_and_repr() -> None:
     assert "isotropic-gaussians" in lines[0]
     assert "done: reached t = 1" in lines[1]
     assert "Solution(muscl, 40 frames" in repr(sol)
+    sol.stats["steps"] = 10791
+    assert "steps 10791," in sol.summary()
 
 
 # ---- why it stopped -------------------------------------------------------------------------------------------------

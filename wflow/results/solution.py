@@ -243,7 +243,7 @@ class Solution:
         a, s = self.attributes, self.stats
         head = f"{a.get('system') or 'user flow'} · {a.get('method', '?')}"
         cost = ", ".join(
-            f"{label} {s[key]:.3g}"
+            f"{label} {s[key] if isinstance(s[key], int) else format(s[key], '.3g')}"
             for label, key in [
                 ("steps", "steps"),
                 ("rejected", "rejections"),
