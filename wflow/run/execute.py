@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.kernels.parallel import one_blas_thread
 from wflow.results.kinds import Task
 from wflow.results.load import load
 from wflow.results.solution import Solution
@@ -105,9 +106,12 @@ def execute(run: Underway) -> Solution:
     state, settings, writer = run.state, run.settings, run.writer
     recorder = RunRecorder(writer, settings, (state.start, run.t_end))
     try:
-        outcome = advance(
-            problem, method, state, run.t_end, run.t_eval, recorder, settings.max_steps
-        )
+        # A step's products are short: a second thread of BLAS spins longer than they take, and two runs side by side
+        # would wait for each other's. Long ones are shared out by our own pool.
+        with one_blas_thread():
+            outcome = advance(
+                problem, method, state, run.t_end, run.t_eval, recorder, settings.max_steps
+            )
     except BaseException:
         if writer is not None:
             writer.close()
