@@ -65,7 +65,7 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
     def fail(start, stop):
         raise ValueError(f"block {start}")
 
-    with pytest.raises(ValueError, match="block [05]"):  # whichever thread took which
+    with pytest.raises(ValueError, match=r"block [05]"):  # whichever thread took which
         parallel.over_blocks(fail, 10, 5, 1 << 20)
 
 
