@@ -56,6 +56,8 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     # names
     "system": (lambda: wflow.systems.get("isotropic"), "unknown system 'isotropic'"),
     "system attribute": (lambda: gaussians(delt=1), "did you mean 'delta'"),
+    "flow's constant": (lambda: gaussians(temperature=0.1), "it belongs to the flow, system.flow("),
+    "start's size": (lambda: gaussians(n=100), "it belongs to the start, system.initial("),
     "method": (lambda: solve(method="runge"), "unknown method 'runge': did you mean 'runge-kutta'"),
     "method of a type": (lambda: solve(method=3), "method 3: give a name"),
     "method option": (lambda: solve(method="langevin", method_options={"step": 1}), "'step_size'"),

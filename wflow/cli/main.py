@@ -7,6 +7,7 @@ checkpoint is written first).
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import signal
 import sys
@@ -16,6 +17,29 @@ from typing import Any, NoReturn
 
 from wflow.cli import commands, options, run
 from wflow.errors import ComputationError, InputError, WriteError
+
+PLAIN = {
+    "·": "-",
+    "…": "...",
+    "–": "-",
+    "—": "-",
+    "±": "+-",
+    "²": "^2",
+    "³": "^3",
+    "×": "x",
+    "→": "->",
+}
+PLAIN |= {
+    "≤": "<=",
+    "≥": ">=",
+    "−": "-",
+    "τ": "tau",
+    "λ": "lambda",
+    "ρ": "rho",
+    "Ψ": "Psi",
+    "∫": "int ",
+}
+"""Signs in words of ASCII."""
 
 
 class Terminated(BaseException):
@@ -32,6 +56,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
+    _speak_anywhere()
     arguments = parser().parse_args(argv)
 
     def terminate(number: int, frame: Any) -> None:
@@ -63,6 +88,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if main_thread:
             signal.signal(signal.SIGTERM, former or signal.SIG_DFL)
+
+
+def _speak_anywhere() -> None:
+    """Nothing that is printed may fail: closed streams swallow it, and poorer alphabets get the nearest signs."""
+    codecs.register_error("nearest", _nearest)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  open for as long as the process lives
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="nearest")
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c) or ascii(c)[1:-1] for c in bad), error.end
 
 
 def _complain(what: object, status: int) -> int:

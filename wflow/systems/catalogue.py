@@ -61,6 +61,11 @@ class System(ABC):
     """SGD by default, published where the source says so: n_neurons, step_size, batch_size."""
 
     def __init__(self, **given: Any) -> None:
+        for name, place in ELSEWHERE.items():
+            if name in given and name not in {p.name for p in self.parameters}:
+                raise InputError(
+                    f"{name} is no parameter of system '{self.name}': it belongs to {place}"
+                )
         self.values = read_parameters(f"system '{self.name}'", self.parameters, given)
         self.check()
 
@@ -163,6 +168,11 @@ class System(ABC):
         inside = ", ".join(f"{k}={v!r}" for k, v in self.values.items())
         return f"<system {self.name}: {inside}>"
 
+
+ELSEWHERE = dict.fromkeys(
+    ("temperature", "ridge", "reaction_rate", "decay"), "the flow, system.flow(temperature=0.1) say"
+) | dict.fromkeys(("n", "measure"), "the start, system.initial('grid', n=512) say")
+"""What the command line takes beside a system's parameters, and where it goes in Python."""
 
 SYSTEMS: Register[type[System]] = Register("system", "wflow.systems", remedy="See 'wflow list'.")
 system = SYSTEMS.enter

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from wflow.energies.features.activations import (
     BUILT_IN,
@@ -108,6 +109,16 @@ def test_users_pair_equals_the_built_in() -> None:
     assert get_activation((lambda z: z, lambda z: 1.0)).name != (
         get_activation((lambda z: 2 * z, lambda z: 2.0)).name
     )
+
+
+@JIT
+def test_a_pair_of_ufuncs() -> None:
+    z = np.linspace(-5, 5, 101)
+    value, slope = get_activation((np.sin, np.cos)).value_and_derivative(z)
+    np.testing.assert_allclose(value, np.sin(z), rtol=1e-14)
+    np.testing.assert_allclose(slope, np.cos(z), rtol=1e-14)
+    with pytest.raises(InputError, match="does not compile"):
+        get_activation((expit, expit))
 
 
 @pytest.mark.parametrize(

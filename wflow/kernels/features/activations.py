@@ -66,12 +66,23 @@ def activation_map(kernel: Callable[..., None]) -> ActivationMap:
     return ActivationMap(jit(kernel, fastmath=FUSED))
 
 
+def _compiled(scalar: Callable[[float], float]) -> Callable[[float], float]:
+    if isinstance(scalar, np.ufunc):
+        # numba calls ufuncs, and compiles only what is written in Python.
+        ufunc = scalar
+
+        def called(z: float) -> float:
+            return float(ufunc(z))
+
+        scalar = called
+    return scalar if hasattr(scalar, "py_func") else jit(scalar, cache=False)
+
+
 def map_from_scalars(
     value: Callable[[float], float], derivative: Callable[[float], float]
 ) -> ActivationMap:
     """A map from two scalar functions, plain or compiled; compiled once a process, never cached on disk."""
-    sigma = value if hasattr(value, "py_func") else jit(value, cache=False)
-    slope = derivative if hasattr(derivative, "py_func") else jit(derivative, cache=False)
+    sigma, slope = _compiled(value), _compiled(derivative)
 
     def both(z: np.ndarray, params: np.ndarray, out: np.ndarray, out_slope: np.ndarray) -> None:
         for i in range(z.size):
