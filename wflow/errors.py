@@ -9,8 +9,20 @@ LISTED = 230
 """Most characters of names in one message."""
 
 
+def printable(text: object) -> str:
+    r"""Text whose control characters are escaped: what a file says moves no cursor and colours no terminal.
+
+    >>> print(printable("a\x1b[31m\tb"))
+    a\x1b[31m\tb
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
 class InputError(ValueError):
     """The request is wrong: a value outside its range, a wrong shape, an unknown name."""
+
+    def __str__(self) -> str:
+        return printable(" ".join(Exception.__str__(self).splitlines()))
 
 
 class StorageError(InputError):
@@ -31,6 +43,8 @@ class WriteError(StorageError):
 
 class ComputationError(RuntimeError):
     """The computation could not be carried on, although the request was well posed."""
+
+    __str__ = InputError.__str__
 
 
 def unknown(kind: str, name: object, known: object, remedy: str = "") -> InputError:

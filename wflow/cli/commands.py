@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wflow.cli import options
-from wflow.errors import DamageError, InputError
+from wflow.errors import DamageError, InputError, printable
 
 
 def list_systems(arguments: Any) -> int:
@@ -115,7 +115,7 @@ def info(arguments: Any) -> int:
     solution = load(arguments.file)
     print(solution.summary())
     for key, value in sorted(solution.attributes.items()):
-        print(f"{key:>16}: {value}")
+        print(f"{printable(key):>16}: {printable(value)}")
     if checked:
         print(checked)
     return 0
@@ -130,7 +130,8 @@ def _verified(path: str) -> tuple[str, str]:
     except DamageError as e:
         return str(e), ""
     if found.damage:
-        return f"{path} is damaged: {', '.join(found.damage)}: restore a copy, or run anew", ""
+        damage = printable(", ".join(found.damage))
+        return f"{path} is damaged: {damage}: restore a copy, or run anew", ""
     if not found.checked:
         return "", "not verified: the file is of format 1, which has no checksums"
     counts = f"{found.n_frames} frames, {found.n_steps} steps"

@@ -19,9 +19,10 @@ from wflow.results.solution import Solution
 from wflow.run.execute import begin, execute
 from wflow.run.record import Settings
 from wflow.run.trackers import Tracker
+from wflow.solvers.method import AnyMethod, get_method
 from wflow.solvers.networks.problem import network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
-from wflow.storage import StoredRun
+from wflow.storage import StoredRun, demand
 from wflow.systems import System, get
 from wflow.systems.catalogue import MANY
 from wflow.systems.runs import stored_system
@@ -143,7 +144,7 @@ def _task(
     system: System,
     model: NetworkModel,
     neurons: np.ndarray,
-    method: StochasticGradient,
+    method: AnyMethod,
     about: Mapping[str, Any],
 ) -> Task:
     """The problem of an SGD run under its method."""
@@ -175,12 +176,13 @@ class NetworkRun(RunKind):
             raise InputError(
                 f"{stored.path} is a run of a network, which takes no flow: leave it out"
             )
+        demand(about, "replayed", "temperature", "ridge", "seed")
         if about["replayed"]:
             raise InputError(
                 f"{stored.path} replays an order of samples, which is not stored: run it anew"
             )
         system = stored_system(about)
-        method = StochasticGradient(**about["method_options"])
+        method = get_method(StochasticGradient.name, about["method_options"])
         return _task(system, system.network(), np.array(start.points()), method, about)
 
     def energy(self, about: Mapping[str, Any]) -> Energy:

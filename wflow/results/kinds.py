@@ -73,4 +73,5 @@ KINDS: Register[RunKind] = Register("kind of run", "wflow.systems", "wflow.netwo
 def kind_of(about: Mapping[str, Any]) -> RunKind:
     """The kind of run with these attributes."""
     # Files written before networks were called so.
-    return KINDS[{"sgd": "network"}.get(about["run"], about["run"])]
+    name = about.get("run", "")
+    return KINDS[{"sgd": "network"}.get(name, name)]

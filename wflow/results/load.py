@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from wflow.errors import DamageError
 from wflow.results.kinds import Predicts
 from wflow.results.solution import Solution
-from wflow.storage import StoredRun, read_run
+from wflow.storage import StoredRun, demand, read_run
+from wflow.storage.disk import being_written
+from wflow.storage.reader import reading
 from wflow.views import VIEWS, Fields, View
 
 
@@ -46,11 +51,10 @@ def load(path: str | os.PathLike[str], energy: Predicts | None = None) -> Soluti
     """
     stored = read_run(path)
     attributes = dict(stored.attributes)
-    stats = attributes.pop("stats", {}) or {}
-    status = str(attributes.pop("status", "unknown"))
-    message = str(attributes.pop("message", "")) or {
-        "running": "the run did not end: wflow.resume goes on from its checkpoint",
-    }.get(status, status)
+    stats = attributes.pop("stats", {})
+    status, message = attributes.pop("status", "running"), attributes.pop("message", "")
+    if status == "running":
+        status, message = _under_way(stored)
     return Solution(
         t=stored.t,
         series=stored.series,
@@ -58,7 +62,8 @@ def load(path: str | os.PathLike[str], energy: Predicts | None = None) -> Soluti
         frames=StoredFrames(stored),
         view=stored_view(stored),
         success=status == "done",
-        message=message,
+        message=message or status,
+        status=status,
         stats=stats,
         attributes=attributes,
         path=str(path),
@@ -66,8 +71,26 @@ def load(path: str | os.PathLike[str], energy: Predicts | None = None) -> Soluti
     )
 
 
+def _under_way(stored: StoredRun) -> tuple[str, str]:
+    """Status and message of a run that has not said how it ended: it goes on, or was cut off."""
+    reached = max([*stored.t[-1:], *stored.steps.get("t", [])[-1:]], default=math.nan)
+    _, end = stored.attributes.get("t_span", (math.nan, math.nan))
+    if being_written(Path(stored.path)):
+        return "running", f"running: at t = {reached:g} of {end:g}"
+    return "stopped", f"stopped at t = {reached:g} of {end:g}: wflow.resume goes on from there"
+
+
 def stored_view(stored: StoredRun) -> View:
     """The view of the states in a file."""
+    demand(stored.attributes, "measure")
     about = stored.attributes["measure"]
     edges = {name: axis.edges for name, axis in stored.axes.items()}
-    return VIEWS[about["kind"]].rebuild(about, edges)
+    with reading(stored.path):
+        view = VIEWS[about["kind"]].rebuild(about, edges)
+        known = {name: tuple(field.dims) for name, field in view.fields.items()}
+    own = () if view.axes else view.coordinates
+    if known != stored.fields or tuple(own) != stored.coordinates:
+        raise DamageError(
+            f"{stored.path} is damaged: its arrays are not those of {about['kind']}: restore a copy"
+        )
+    return view

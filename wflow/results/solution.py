@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, printable
 from wflow.results.kinds import Predicts, kind_of
 from wflow.tools.portable import travels
 from wflow.views import Fields, View
@@ -43,6 +43,7 @@ class Solution:
     measures : what the view shows of each frame, read lazily: a GridDensity or Particles of a flow or a network
     view : what the states are: their arrays, dimensions and units
     t_events : as in scipy, a list of arrays
+    status : ``done``, ``failed``, ``running`` while another process writes the file, or ``stopped`` before the end
     success, message, stats : as in scipy; ``stats`` has steps, rejections, seconds, compile_seconds
     attributes : system, parameters, method, seed, versions
     path : the HDF5 file behind it, or None
@@ -62,11 +63,13 @@ class Solution:
         attributes: dict[str, Any],
         path: str | None = None,
         energy: Predicts | None = None,
+        status: str = "",
     ) -> None:
         self.t, self.series, self.steps = t, series, steps
         self.view, self._frames = view, frames
         self.measures = LazyMeasures(frames, view)
         self.success, self.message, self.stats = success, message, stats
+        self.status = status or ("done" if success else "failed")
         self.attributes, self.path = attributes, path
         self._energy = energy
 
@@ -241,7 +244,7 @@ class Solution:
     def summary(self) -> str:
         """One screen: what ran, how it ended, the series at the saved times."""
         a, s = self.attributes, self.stats
-        head = f"{a.get('system') or 'user flow'} · {a.get('method', '?')}"
+        head = printable(f"{a.get('system') or 'user flow'} · {a.get('method', '?')}")
         cost = ", ".join(
             f"{label} {s[key] if isinstance(s[key], int) else format(s[key], '.3g')}"
             for label, key in [
@@ -255,8 +258,10 @@ class Solution:
         others = [n for n in self.series if n.endswith("_risk")]
         known = ("risk", *others, "free_energy", "mass", "second_moment")
         names = [n for n in known if n in self.series]
-        lines = [head, f"{'done' if self.success else 'FAILED'}: {self.message} ({cost})"]
-        lines.append("".join(f"{n:>15}" for n in ["t", *names]))
+        # A run that has not ended says so itself.
+        word = {"done": "done: ", "failed": "FAILED: "}.get(self.status, "")
+        lines = [head, printable(word + self.message) + (f" ({cost})" if cost else "")]
+        lines.append("".join(f"{printable(n):>15}" for n in ["t", *names]))
         shown = range(self.t.size)
         if self.t.size > 16:
             shown = sorted({int(i) for i in np.linspace(0, self.t.size - 1, 16)})  # type: ignore[assignment]
@@ -267,7 +272,5 @@ class Solution:
 
     def __repr__(self) -> str:
         end = f"t = {self.t[-1]:g}" if self.t.size else "no frame"
-        state = "done" if self.success else "failed"
-        return (
-            f"Solution({self.attributes.get('method', '?')}, {self.t.size} frames, {end}, {state})"
-        )
+        method = printable(self.attributes.get("method", "?"))
+        return f"Solution({method}, {self.t.size} frames, {end}, {self.status})"

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from wflow.errors import InputError
 from wflow.run.events import Found, Watch
 from wflow.run.trackers import Fail, Stop, Tracker
 from wflow.solvers.method import AnyMethod, Arrays, Problem, Step
@@ -67,7 +68,22 @@ class State:
         return packed
 
     def restore(self, arrays: Arrays) -> None:
-        """Back to what ``arrays`` packed."""
+        """Back to what ``arrays`` packed, from a state at the run's start.
+
+        Raises
+        ------
+        InputError
+            for arrays of another run
+        """
+        own = self.arrays()
+        fits = arrays.keys() == own.keys() and all(
+            (found.dtype, found.ndim) == (own[name].dtype, own[name].ndim)
+            # A carry may grow, and trackers may have been more.
+            and (found.shape == own[name].shape or name.startswith(("carry.", "trackers")))
+            for name, found in arrays.items()
+        )
+        if not (fits and np.isfinite(arrays["clock"]).all() and arrays["counts"].min() >= 0):
+            raise InputError("the checkpoint is of another run than the file says: run it anew")
         self.y = {k[2:]: v for k, v in arrays.items() if k.startswith("y.")}
         self.carry = {k[6:]: v for k, v in arrays.items() if k.startswith("carry.")}
         self.control.restore(arrays["step_size"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ from wflow.run.record import Settings
 from wflow.run.times import check_times
 from wflow.run.trackers import Tracker, default_trackers
 from wflow.solvers.options import stored_options
-from wflow.storage import RunWriter, read_run
+from wflow.storage import RunWriter, demand, read_run
+from wflow.storage.reader import reading
 
 
 def resume(
@@ -60,6 +62,7 @@ def resume(
     """
     stored = read_run(path)
     about = stored.attributes
+    demand(about, "measure", "t_span", "t_eval", "method_options")
     end = float(about["t_span"][1])
     if t_end is not None and not (math.isfinite(t_end) and t_end >= end):
         raise InputError(
@@ -69,18 +72,22 @@ def resume(
         raise InputError(f"t_eval without a later t_end: {path} keeps its own times up to {end:g}")
     if stored.status == "done" and (t_end is None or t_end == end):
         return load(path)
-    watch = Watch(stored_events(about.get("events", ()), events, str(path)))
     view = stored_view(stored)
-    options = stored_options(about["method_options"], method_options, str(path))
+    with reading(path):
+        watch = Watch(stored_events(about.get("events", ()), events, str(path)))
+        options = stored_options(about["method_options"], method_options, str(path))
+        start = view.show(stored.read_start())
     stored = replace(stored, attributes=about | {"method_options": options})
-    task = kind_of(about).rebuild(stored, view.show(stored.read_start()), flow)
+    # What a flow of the user's own raises is the user's to see.
+    with reading(path) if flow is None else contextlib.nullcontext():
+        task = kind_of(about).rebuild(stored, start, flow)
     control = task.method.control(task.problem)
     times, longer = np.array(about["t_eval"], dtype=np.float64), {}
     if t_end is not None and t_end > end:
         further = [t_end] if t_eval is None else t_eval
         asked = check_times(further, (end, t_end)) if np.size(further) else np.array([])
         later = control.times(asked, (float(about["t_span"][0]), t_end))
-        times = np.concatenate([times, later[later > times[-1]]])
+        times = np.concatenate([times, later[later > times.max(initial=-math.inf)]])
         end = t_end
         longer = {"t_eval": times.tolist(), "t_span": [about["t_span"][0], end]}
         if "t_eval_asked" in about or not np.array_equal(asked, later):
@@ -96,7 +103,13 @@ def resume(
     if longer:
         writer.extend(times.size, longer)
     watchers = [*default_trackers(task.method.preserves), *trackers]
-    state = State(0.0, {}, {}, control, trackers=watchers, watch=watch)
-    state.restore(checkpoint.arrays)
+    problem = task.problem
+    carry = task.method.init(problem, float(about["t_span"][0]), problem.initial)
+    state = State(0.0, problem.initial, carry, control, trackers=watchers, watch=watch)
+    try:
+        state.restore(checkpoint.arrays)
+    except BaseException:
+        writer.close()
+        raise
     settings = Settings(path, False, progress, checkpoint_every)
     return execute(Underway(task, state, end, times, about, settings, writer))

@@ -3,6 +3,7 @@
 This package knows numpy, h5py and the house's tools, no flow and no method.
 """
 
+from wflow.storage.attributes import demand
 from wflow.storage.checkpoint import Checkpoint
 from wflow.storage.layout import Axis, FieldSpec, Layout, Quantity
 from wflow.storage.reader import StoredRun, read_run
@@ -18,6 +19,7 @@ __all__ = [
     "RunWriter",
     "StoredRun",
     "Verification",
+    "demand",
     "read_run",
     "verify",
 ]

@@ -7,12 +7,14 @@ looks like JSON stays a string. No pickle.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from wflow.errors import StorageError
+from wflow.errors import DamageError, StorageError
+from wflow.storage.shapes import HEADER, misfit
 
 JSON_NAMES = "json_attributes"
 
@@ -39,8 +41,14 @@ def write_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
     target.attrs[JSON_NAMES] = json.dumps(as_json)
 
 
-def read_attributes(source: Any) -> dict[str, Any]:
-    """All attributes, as they were given."""
+def read_attributes(source: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """All attributes of the file at ``path``, as they were given.
+
+    Raises
+    ------
+    DamageError
+        for a known one that is not of its shape
+    """
     as_json = set(json.loads(source.attrs[JSON_NAMES]))
     result: dict[str, Any] = {}
     for name in source.attrs:
@@ -51,7 +59,21 @@ def read_attributes(source: Any) -> dict[str, Any]:
             value = value.item()
         if name != JSON_NAMES:
             result[name] = value
+    for name in HEADER.keys() & result.keys():
+        if (place := misfit(result[name], HEADER[name])) is not None:
+            raise DamageError(
+                f"{path} is damaged: attribute '{name}{place}' is not of its kind: restore a copy"
+            )
     return result
+
+
+def demand(attributes: Mapping[str, Any], *names: str) -> None:
+    """Refuse to go on from a file that does not say all of these."""
+    for name in names:
+        if name not in attributes:
+            raise StorageError(
+                f"the run's file does not say its '{name}', so it cannot be carried on: run it anew"
+            )
 
 
 def _native(value: Any) -> Any:

@@ -59,7 +59,7 @@ def build(
     compress: bool = False,
 ) -> None:
     """Write a file with room for so many frames and steps, and ``content`` in it."""
-    raw = RawFile(path, new=True)
+    raw = RawFile(path, "x+b")
     try:
         with h5py.File(raw, "w", libver=HDF5_FORMAT) as file:
             _fill(file, raw, layout, attributes, content, (frame_room, step_room), compress)
@@ -116,7 +116,7 @@ def _fill(
 def _create_start(file: h5py.File, content: Content) -> None:
     """What the run started from: a method may lay it out otherwise than its frames, and is prepared with it again."""
     if content.file is not None and START in content.file:
-        content.file.copy(START, file)
+        content.file.copy(content.file[START], file, START)
     elif content.start:
         group = file.create_group(START)
         group.attrs["meaning"] = "the state that the run started from, as it was given"
@@ -249,8 +249,3 @@ def blocks(n: int, row: int) -> Iterator[slice]:
     """``n`` rows of so many bytes each, in pieces that fit into memory."""
     step = max(BLOCK // max(row, 1), 1)
     return (slice(i, min(i + step, n)) for i in range(0, n, step))
-
-
-def layout_of(file: h5py.File, attributes: Mapping[str, Any]) -> Layout:
-    """The layout that a file was built with."""
-    return Layout.from_json(attributes["layout"], file)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 from zlib import crc32
@@ -16,6 +17,8 @@ from zlib import crc32
 import h5py
 import numpy as np
 
+from wflow.errors import DamageError
+from wflow.storage.contained import member
 from wflow.storage.layout import CHECKSUM, START, Layout
 
 DESCRIPTION = "checksums"
@@ -71,7 +74,9 @@ def write_description(file: h5py.File, layout: Layout) -> None:
     file.attrs[DESCRIPTION] = json.dumps(sums | {n: _of_array(file[n]) for n in axes + start})
 
 
-def damaged_description(file: h5py.File, *, start: bool = False) -> list[str]:
+def damaged_description(
+    file: h5py.File, path: str | os.PathLike[str], *, start: bool = False
+) -> list[str]:
     """Attributes and axes that do not fit their checksums, and arrays of the start if asked; what others have added
     is theirs.
     """
@@ -83,8 +88,10 @@ def damaged_description(file: h5py.File, *, start: bool = False) -> list[str]:
         if of_start and not start:
             continue
         try:
-            found = _of_array(file[name]) if is_array else _of_attribute(file.attrs[name])
-        except (OSError, RuntimeError, KeyError, ValueError):
+            found = (
+                _of_array(member(file, name, path)) if is_array else _of_attribute(file.attrs[name])
+            )
+        except (OSError, RuntimeError, KeyError, DamageError):
             found = None
         if found != expected:
             what = "the start's" if of_start else "axis" if is_array else "attribute"

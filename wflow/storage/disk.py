@@ -41,7 +41,7 @@ class WriterLock:
     def __init__(self, final: Path, shown: str | os.PathLike[str]) -> None:
         from filelock import FileLock, Timeout
 
-        self._lock = FileLock(final.with_name(f"{_stem(final)}.lock"), thread_local=False)
+        self._lock = FileLock(_lock_file(final), thread_local=False)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
@@ -62,8 +62,11 @@ class WriterLock:
 
 def being_written(path: Path) -> bool:
     """Whether a live run has the file open for writing."""
+    final = Path(os.path.realpath(path))
+    if not _lock_file(final).exists():
+        return False
     try:
-        WriterLock(Path(os.path.realpath(path)), path).release()
+        WriterLock(final, path).release()
     except BusyError:
         return True
     return False
@@ -93,6 +96,10 @@ def remove_leftovers(final: Path) -> None:
     for path in final.parent.glob(f"{_stem(final)}-*.tmp"):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def _lock_file(final: Path) -> Path:
+    return final.with_name(f"{_stem(final)}.lock")
 
 
 def _stem(final: Path) -> str:

@@ -14,9 +14,10 @@ from wflow.errors import StorageError, WriteError
 from wflow.storage import disk as disks
 from wflow.storage.build import Content, build
 from wflow.storage.checkpoint import Checkpoint, read_newest
+from wflow.storage.contained import written_here
 from wflow.storage.layout import CHECKSUM, Layout
 from wflow.storage.raw_file import RawFile, uninterrupted
-from wflow.storage.reader import check_format, reading, stored_run
+from wflow.storage.reader import check_format, held_open, reading, stored_run
 
 FIRST_STEP_ROOM = 4096
 
@@ -45,6 +46,8 @@ class OpenRun:
         self._file: h5py.File | None = None
         self._lock = lock or disks.WriterLock(self._target, path)
         try:
+            if written_here(self._target):
+                raise held_open(path)
             with reading(path):
                 self._open_file()
                 check_format(self._open(), path)

@@ -22,11 +22,12 @@ class RawFile:
     Parameters
     ----------
     path : where
-    new : create the file, which must not be there, instead of opening one
+    mode : as of ``open``; ``x+b`` creates the file, which must not be there
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, new: bool = False) -> None:
-        mode: Literal["x+b", "r+b"] = "x+b" if new else "r+b"
+    def __init__(
+        self, path: str | os.PathLike[str], mode: Literal["rb", "r+b", "x+b"] = "r+b"
+    ) -> None:
         self._file = open(path, mode, buffering=0)  # noqa: SIM115  (closed by close)
         self._position = 0
         self._end = os.fstat(self.fileno()).st_size

@@ -12,12 +12,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from wflow.errors import DamageError, StorageError
+from wflow.errors import BusyError, DamageError, InputError, StorageError
 from wflow.storage import checksums
 from wflow.storage.attributes import read_attributes
-from wflow.storage.build import FORMAT, FORMAT_VERSION, layout_of
-from wflow.storage.disk import explain
-from wflow.storage.layout import START, Axis, Layout
+from wflow.storage.build import FORMAT, FORMAT_VERSION
+from wflow.storage.contained import has, member, open_hdf5, written_here
+from wflow.storage.disk import HDF5_ERRORS, explain
+from wflow.storage.entries import layout_of
+from wflow.storage.layout import CHECKSUM, START, Axis, Layout
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OUR_OWN = ("format", "format_version", "layout", checksums.DESCRIPTION)
@@ -35,7 +37,7 @@ class StoredRun:
     steps : one entry an accepted step
     n_frames, n_steps : the valid counts
     axes, coordinates : of the grid, or of the particles
-    field_names : what :meth:`read_field` knows
+    fields : what :meth:`read_field` knows, and the names of its dimensions
     """
 
     path: str
@@ -47,7 +49,12 @@ class StoredRun:
     n_steps: int
     axes: dict[str, Axis]
     coordinates: tuple[str, ...]
-    field_names: tuple[str, ...]
+    fields: dict[str, tuple[str, ...]]
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """The names of the fields, in order."""
+        return tuple(self.fields)
 
     @property
     def status(self) -> str:
@@ -70,6 +77,9 @@ class StoredRun:
             raise StorageError(f"frame {frame} of {self.path}: it has {self.n_frames}")
         i = frame % self.n_frames
         with opened(self.path) as file:
+            for entry in (name, CHECKSUM):
+                if has(file, entry):
+                    member(file, entry, self.path)
             column = 1 + self.field_names.index(name)
             found, bad = checksums.checked(file, [name], slice(i, i + 1), column)
         if bad.size:
@@ -85,18 +95,19 @@ class StoredRun:
             for a file written before starts were kept, or one that is gone
         """
         with opened(self.path) as file:
-            if START not in file:
+            if not has(file, START):
                 raise StorageError(
                     f"{self.path} does not hold what the run started from: it can be read, not carried on; run it anew"
                 )
-            if bad := checksums.damaged_description(file, start=True):
+            if bad := checksums.damaged_description(file, self.path, start=True):
                 raise damage(self.path, ", ".join(bad))
-            return {name: np.asarray(value[()]) for name, value in file[START].items()}
+            start = {k: member(file, f"{START}/{k}", self.path) for k in self.field_names}
+            return {name: np.asarray(value[()]) for name, value in start.items()}
 
     def known_start(self) -> dict[str, np.ndarray]:
         """The start; of a file from before starts were kept its first frame if that is the start, and else nothing."""
         with opened(self.path) as file:
-            kept = START in file
+            kept = has(file, START)
         if kept:
             return self.read_start()
         if self.n_frames and self.t[0] == self.attributes["t_span"][0]:
@@ -121,7 +132,7 @@ def read_run(path: str | os.PathLike[str]) -> StoredRun:
 def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """A run's file, open for reading; what goes wrong inside is a :class:`StorageError`."""
     check_signature(path)
-    with reading(path), h5py.File(path, "r", locking=False) as file:
+    with reading(path), open_hdf5(path) as file:
         check_format(file, path)
         yield file
 
@@ -131,9 +142,19 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what h5py raises over a torn file into a :class:`StorageError`."""
     try:
         yield
-    except StorageError:
+    except InputError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as e:
+    except (
+        *HDF5_ERRORS,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        TypeError,
+        ValueError,
+    ) as e:
+        if written_here(path):
+            raise held_open(path) from e
         if isinstance(e, PermissionError):
             raise StorageError(f"{path} may not be opened: check its permissions") from e
         if "truncated" in str(e):
@@ -141,6 +162,11 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
                 f"{path} is cut short: copy it again from where it came, or run anew"
             ) from e
         raise DamageError(f"{path} is damaged ({explain(e)}): run anew, or restore a copy") from e
+
+
+def held_open(path: str | os.PathLike[str]) -> BusyError:
+    """The refusal of a file that another part of this process is changing."""
+    return BusyError(f"{path} is open for writing in this process (h5py): close it there first")
 
 
 def damage(path: str | os.PathLike[str], what: str) -> DamageError:
@@ -153,6 +179,8 @@ def check_signature(path: str | os.PathLike[str]) -> None:
     place = Path(path)
     if place.is_dir():
         raise StorageError(f"{path} is a folder: name a run's HDF5 file")
+    if place.exists() and not place.is_file():
+        raise StorageError(f"{path} is a device or a pipe: name a run's HDF5 file")
     try:
         with place.open("rb") as raw:
             start = raw.read(len(SIGNATURE))
@@ -180,10 +208,10 @@ def check_format(file: h5py.File, path: str | os.PathLike[str]) -> None:
 
 def stored_run(file: h5py.File, path: str | os.PathLike[str]) -> tuple[StoredRun, Layout]:
     """The content of an open file, and its layout."""
-    if bad := checksums.damaged_description(file):
+    if bad := checksums.damaged_description(file, path):
         raise damage(path, ", ".join(bad))
-    attributes = read_attributes(file)
-    layout = layout_of(file, attributes)
+    attributes = read_attributes(file, path)
+    layout = layout_of(file, attributes, path)
     n_frames, n_steps = int(file["n_frames"][()]), int(file["steps/n_steps"][()])
     if not (0 <= n_frames <= file["t"].size and 0 <= n_steps <= file["steps/step"].size):
         raise DamageError(f"{path} is damaged (its counts are out of range): restore a copy")
@@ -199,7 +227,7 @@ def stored_run(file: h5py.File, path: str | os.PathLike[str]) -> tuple[StoredRun
         n_steps=n_steps,
         axes=layout.axes,
         coordinates=layout.coordinates,
-        field_names=tuple(layout.fields),
+        fields={name: spec.dims for name, spec in layout.fields.items()},
     )
     return run, layout
 

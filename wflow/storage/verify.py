@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import h5py
 import numpy as np
 
 from wflow.storage import checksums
 from wflow.storage.attributes import read_attributes
-from wflow.storage.build import blocks, layout_of
+from wflow.storage.build import blocks
 from wflow.storage.checkpoint import any_sealed, read_newest
+from wflow.storage.entries import layout_of
 from wflow.storage.layout import CHECKSUM, Layout
 from wflow.storage.reader import opened
 
@@ -46,26 +46,31 @@ def verify(path: str | os.PathLike[str]) -> Verification:
         when the file is missing, another program's, or of a newer wflow
     """
     with opened(path) as file:
-        if found := checksums.damaged_description(file):
+        if found := checksums.damaged_description(file, path):
             return Verification(0, 0, True, tuple(found))
-        attributes = read_attributes(file)
-        layout = layout_of(file, attributes)
+        attributes = read_attributes(file, path)
+        layout = layout_of(file, attributes, path)
         n_frames, n_steps = int(file["n_frames"][()]), int(file["steps/n_steps"][()])
-        damage = list(_damage(file, layout, n_frames, n_steps, attributes["status"]))
+        loose = attributes.get("status") == "running"
+        damage = list(_damage(file, layout, n_frames, n_steps, loose, path))
         return Verification(n_frames, n_steps, CHECKSUM in file, tuple(damage))
 
 
 def _damage(
-    file: h5py.File, layout: Layout, n_frames: int, n_steps: int, status: Any
+    file: h5py.File,
+    layout: Layout,
+    n_frames: int,
+    n_steps: int,
+    loose: bool,
+    path: str | os.PathLike[str],
 ) -> Iterator[str]:
     room, step_room = file["t"].size, file["steps/step"].size
-    # A finished file has no room to spare.
-    loose = status == "running"
+    # A finished file has no room to spare, one that is ``loose`` has.
     if not (0 <= n_frames <= room and (loose or n_frames == room)):
         yield f"the count of frames ({n_frames} of {room})"
     if not (0 <= n_steps <= step_room and (loose or n_steps == step_room)):
         yield f"the count of steps ({n_steps} of {step_room})"
-    yield from checksums.damaged_description(file, start=True)
+    yield from checksums.damaged_description(file, path, start=True)
     columns = [["t", *layout.series], *([name] for name in layout.fields)]
     for k, names in enumerate(columns):
         bad = _bad_rows(file, names, min(n_frames, room), k)

@@ -194,7 +194,7 @@ def catalogue() -> Mapping[str, type[System]]:
     return SYSTEMS
 
 
-def get(name: str, **parameters: Any) -> System:
+def get(name: str, /, **parameters: Any) -> System:
     """A system by name with its parameters.
 
     Raises

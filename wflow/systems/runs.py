@@ -10,12 +10,13 @@ from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.results.kinds import KINDS, RunKind, Task
 from wflow.solvers.method import Tolerance, get_method
-from wflow.storage import StoredRun
+from wflow.storage import StoredRun, demand
 from wflow.systems.catalogue import System, get
 
 
 def stored_system(about: Mapping[str, Any]) -> System:
     """The system that a run with these attributes came from."""
+    demand(about, "system", "parameters")
     return get(about["system"], **about["parameters"])
 
 
@@ -26,9 +27,11 @@ class FlowRun(RunKind):
 
     def rebuild(self, stored: StoredRun, start: Any, flow: GradientFlow | None) -> Task:
         about = stored.attributes
+        demand(about, "fingerprint", "method", "rtol", "atol", "seed")
         if flow is None:
             if not about.get("system"):
                 raise InputError(f"{stored.path} was run with a flow of your own: pass it as flow=")
+            demand(about, "temperature", "ridge", "reaction_rate")
             flow = stored_system(about).flow(
                 temperature=about["temperature"],
                 ridge=about["ridge"],

@@ -21,8 +21,6 @@ E = TypeVar("E")
 class UnknownName(InputError, KeyError):
     """A name that a register does not hold; a KeyError too, so that ``in`` and ``get`` work as of any mapping."""
 
-    __str__ = Exception.__str__
-
 
 class Register(Mapping[str, T]):
     """Things by their ``name``, in alphabetical order.

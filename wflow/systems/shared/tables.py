@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError, unknown
+from wflow.tools.memory import check_memory
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 """How tables write that a value is missing, in lower case."""
+NAMES = ("x", "X", "y", "Y")
+"""What the inputs and the targets may be called."""
 SEPARATORS = {";": "semicolons", "\t": "tabs", " ": "spaces"}
 """What stands between columns in place of commas."""
 
@@ -54,13 +57,19 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    import h5py
+    from wflow.storage.contained import member, open_hdf5
+    from wflow.storage.disk import explain
 
     try:
-        with h5py.File(path, "r") as f:
-            return _pick(path, {k: f[k] for k in f if isinstance(f[k], h5py.Dataset)})
-    except OSError as e:
-        raise InputError(f"{path} cannot be read as HDF5: {e}") from None
+        with open_hdf5(path) as f:
+            arrays = {k: member(f, k, path) for k in f if k in NAMES}
+            for name, array in arrays.items():
+                check_memory(f"'{name}' of {path}", array.nbytes, "give fewer samples")
+            return _pick(path, dict.fromkeys(f) | arrays)
+    except InputError:
+        raise
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError) as e:
+        raise InputError(f"{path} cannot be read as HDF5: {explain(e)}") from None
 
 
 def _pick(path: Path, held: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
