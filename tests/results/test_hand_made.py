@@ -21,6 +21,7 @@ from wflow.errors import InputError
 from wflow.storage import verify
 
 SECRET = np.arange(4096.0) + 1e6
+OTHERS = {"secret.bin", "secret.h5"}
 HUGE = 10**12
 Chance = np.random.Generator
 
@@ -212,7 +213,7 @@ def change(path: Path, secret: Path, chance: Chance) -> bool:
     return how is outside
 
 
-def use(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def use(path: Path, capsys: pytest.CaptureFixture[str], seed: int) -> list[str]:
     """All that reads a run or carries it on; the refusals, each in one line of plain characters."""
     said = []
 
@@ -233,8 +234,15 @@ def use(path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
     for act in (read, lambda: verify(path), lambda: wflow.resume(path, t_end=0.03)):
         look(act)
-    look(lambda: wflow.resume(path))
+    if seed % 3 == 0:
+        look(lambda: wflow.resume(path))
     assert main(["info", str(path)]) in (0, 1, 2)
+    if seed % 12 == 0:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert main(
+                ["plot", str(path), "-o", str(path.with_suffix(".png")), "--overwrite"]
+            ) in (0, 2)
     printed = capsys.readouterr()
     said += [*printed.out.splitlines(), *printed.err.splitlines()]
     assert all(line.isprintable() for line in said)
@@ -257,15 +265,15 @@ def trials(
                 other_bytes(path, chance)
             else:
                 change(path, secret, chance)
-            use(path, capsys)
+            use(path, capsys, seed)
         except BaseException as e:
             e.add_note(f"seed {seed}")
             raise
-        assert {p.name for p in tmp_path.iterdir()} <= {"run.h5", "secret.bin", "secret.h5"}
+        assert {p.name for p in tmp_path.iterdir()} <= {"run.h5", "run.png", *OTHERS}
 
 
 def test_changed_files(runs, tmp_path, secret, capsys):
-    trials(runs, tmp_path, secret, range(60), capsys)
+    trials(runs, tmp_path, secret, range(24), capsys)
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_entries_without_end_are_not_allocated(run, name):
         ("checksum", np.zeros((4, 1), "u4")),
         ("checkpoint_a/header", np.zeros(4)),
         ("checkpoint_b/arrays/clock", np.zeros(2)),
-        ("start/positions", np.zeros((3, 3))),
+        ("start/positions", np.zeros((3, 3, 3))),
         ("start/odd", 0.0),
     ],
 )
@@ -115,7 +115,7 @@ def test_entries_of_another_kind(run, name, value):
             del file[name]
         file[name] = value
     for use in (read_run, verify, RunWriter.resume):
-        with pytest.raises(DamageError, match=f"run.h5 is damaged: '{name}' is "):
+        with pytest.raises(DamageError, match=f"run.h5 is damaged: '{name}' is (?!missing)"):
             use(run)
 
 
@@ -147,7 +147,9 @@ def test_data_that_lie_outside(tmp_path, other, way):
     with h5py.File(path, "w") as file:
         way(file, "x", other)
         file["y"] = [1.0, -1.0, 1.0, 1.0]
-    with pytest.raises(InputError, match=r"data\.h5 points out of itself at 'x'"):
+    with pytest.raises(
+        InputError, match=r"data\.h5 points out of itself at '(x|/elsewhere/numbers)'"
+    ):
         systems.get("dataset", path=str(path)).data()
 
 

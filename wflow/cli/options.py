@@ -147,13 +147,10 @@ def free_name(path: Path) -> Path:
 
 def free_places(paths: Sequence[Path], overwrite: bool) -> None:
     """Refuse places that are taken or are none, before any work is done."""
+    from wflow.storage.disk import check_place
+
     for path in paths:
-        if path.is_dir():
-            raise StorageError(f"{path} is a folder: give the name of a file in it")
-        if path.exists() and not path.is_file():
-            raise StorageError(f"{path} is a device or a pipe: give the name of a file")
-        if not path.parent.is_dir():
-            raise StorageError(f"the folder {path.parent} does not exist: make it first")
+        check_place(path, overwrite=True)
         if path.exists() and not overwrite:
             raise StorageError(f"{path} exists: choose another name with -o, or add --overwrite")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import StorageError
-from wflow.storage.disk import replacement
+from wflow.storage.disk import check_place, replacement
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,8 @@ class Labelled:
 
 def check_free(path: str | os.PathLike[str] | None, overwrite: bool) -> None:
     """Refuse a path that exists or whose folder does not, before any work is done."""
-    if path is None:
-        return
-    target = Path(path)
-    if target.exists() and not overwrite:
-        raise StorageError(f"{target} exists: choose another name or overwrite it")
-    if not target.parent.is_dir():
-        raise StorageError(f"folder {target.parent} does not exist: create it first")
+    if path is not None:
+        check_place(Path(path), overwrite)
 
 
 def write_labelled(

@@ -104,6 +104,7 @@ def resume(
         writer.extend(times.size, longer)
     watchers = [*default_trackers(task.method.preserves), *trackers]
     problem = task.problem
+    control.restore(np.ones(len(control.memory)))  # until the checkpoint says how large
     carry = task.method.init(problem, float(about["t_span"][0]), problem.initial)
     state = State(0.0, problem.initial, carry, control, trackers=watchers, watch=watch)
     try:

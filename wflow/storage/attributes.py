@@ -59,11 +59,10 @@ def read_attributes(source: Any, path: str | os.PathLike[str]) -> dict[str, Any]
             value = value.item()
         if name != JSON_NAMES:
             result[name] = value
-    for name in HEADER.keys() & result.keys():
-        if (place := misfit(result[name], HEADER[name])) is not None:
-            raise DamageError(
-                f"{path} is damaged: attribute '{name}{place}' is not of its kind: restore a copy"
-            )
+    if (place := misfit(result, HEADER)) is not None:
+        raise DamageError(
+            f"{path} is damaged: attribute '{place[1:]}' is not of its kind: restore a copy"
+        )
     return result
 
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,7 +131,23 @@ def _sync_path(path: Path) -> None:
 
 
 def check_place(path: Path, overwrite: bool) -> None:
-    """Refuse a path that exists, is a folder, or lies where nothing can be written."""
+    """Refuse a path that exists, is a folder, or lies where nothing can be written.
+
+    Raises
+    ------
+    StorageError
+        before any work is done
+    """
+    try:
+        _check_place(path, overwrite)
+        # Whether a file can be made there is known when one was.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as e:
+        raise StorageError(f"{path} cannot be created: {explain(e)}: choose another place") from e
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise StorageError(f"{path} is a folder: give the name of a file in it, run.h5 say")
     if path.exists() and not path.is_file():

@@ -16,7 +16,7 @@ import numpy as np
 from wflow.errors import DamageError
 from wflow.storage.checkpoint import DIGEST_SIZE, META_ROOM, SLOTS
 from wflow.storage.contained import has, member, within
-from wflow.storage.layout import CHECKSUM, COORDINATE, START, Layout
+from wflow.storage.layout import CHECKSUM, START, Layout
 from wflow.tools.memory import check_memory
 
 Kind = tuple[tuple[int, ...], str]
@@ -38,8 +38,10 @@ def layout_of(
     told = attributes["layout"]
     labels = [label for name in told["axes"] for label in (name, f"{name}_edges")]
     axes = {label: member(file, label, path) for label in labels}
-    for label, axis in axes.items():
-        _refuse_other(axis, label, ((axis.size,), "<f8"), path)
+    for name in told["axes"]:
+        n = axes[name].size
+        _refuse_other(axes[name], name, ((n,), "<f8"), path)
+        _refuse_other(axes[f"{name}_edges"], f"{name}_edges", ((n + 1,), "<f8"), path)
     layout = Layout.from_json(told, axes)
     frames, steps = (member(file, name, path) for name in ("t", "steps/step"))
     entries = dict(_entries(layout, frames.size, steps.size))
@@ -73,19 +75,14 @@ def _entries(layout: Layout, frames: int, steps: int) -> Iterator[tuple[str, Kin
 
 
 def _check_start(file: h5py.File, layout: Layout, path: str | os.PathLike[str]) -> None:
-    """The start has the arrays of a frame; of what is no axis (particles) it may have another number."""
-    if (found := set(within(file, START, path))) != set(layout.fields):
-        odd = sorted(found ^ set(layout.fields))[0]
-        raise DamageError(f"{path} is damaged: '{START}/{odd}' is missing or one too many")
-    fixed = {dim: n for dim, n in layout.dimensions().items() if dim in (*layout.axes, COORDINATE)}
-    free: dict[str, int] = {}
-    for name, spec in layout.fields.items():
+    """The start has arrays of a frame; their lengths are its own, and what shows states looks at them."""
+    found = set(within(file, START, path))
+    if odd := sorted(found - set(layout.fields)):
+        raise DamageError(f"{path} is damaged: '{START}/{odd[0]}' is not in the file's layout")
+    for name in found:
         array = member(file, f"{START}/{name}", path)
-        lengths = dict(zip(spec.dims, array.shape, strict=False))
-        shape = tuple(
-            fixed.get(dim, free.setdefault(dim, lengths.get(dim, 0))) for dim in spec.dims
-        )
-        _refuse_other(array, f"{START}/{name}", (shape, "<f8"), path)
+        lengths = array.shape if array.ndim == len(layout.fields[name].dims) else ()
+        _refuse_other(array, f"{START}/{name}", (lengths, "<f8"), path)
 
 
 def _refuse_other(entry: h5py.Dataset, name: str, kind: Kind, path: str | os.PathLike[str]) -> None:

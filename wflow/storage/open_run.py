@@ -159,6 +159,14 @@ class OpenRun:
             raise WriteError(
                 f"{self.path} was moved, removed or replaced while it was written: put it back"
             )
+        if not compress:
+            try:
+                room = layout.bytes_needed(frame_room, step_room)
+                disks.check_room(self._target, room, f"{what} could not be written")
+            except StorageError as e:
+                raise WriteError(
+                    f"{e}; the file keeps {self.frames_safe} frames: make room, then resume"
+                ) from None
         content = Content(file, self.frames_safe, self.steps_safe, checkpoint)
         try:
             with disks.replacement(self._target, overwrite=True) as new:

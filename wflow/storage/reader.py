@@ -101,7 +101,8 @@ class StoredRun:
                 )
             if bad := checksums.damaged_description(file, self.path, start=True):
                 raise damage(self.path, ", ".join(bad))
-            start = {k: member(file, f"{START}/{k}", self.path) for k in self.field_names}
+            names = [k for k in self.field_names if has(file, f"{START}/{k}")]
+            start = {k: member(file, f"{START}/{k}", self.path) for k in names}
             return {name: np.asarray(value[()]) for name, value in start.items()}
 
     def known_start(self) -> dict[str, np.ndarray]:

@@ -1,22 +1,26 @@
 """What the header of a run's file may say: the shape of each known attribute, in one table.
 
 A shape is a type or several, or a test of one value; ``[a]`` is a list of any length, ``[a, b]`` a list of these two;
-``{"name": a, ...: b}`` a table in which ``name`` must stand and others are of ``b``. What others have added to a file
-is theirs, and not in the table.
+``{"name": a, "other?": b, ...: c}`` a table in which ``name`` must stand, ``other`` may, and all else is of ``c``. What
+others have added to a file is theirs, and not in the table.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 
-def count(value: Any) -> bool:
+def whole(value: Any) -> bool:
     """A whole number that is not negative."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def count(value: Any) -> bool:
+    """The same, as HDF5 counts."""
+    return whole(value) and value < 2**63
 
 
 def real(value: Any) -> bool:
@@ -56,32 +60,32 @@ LAYOUT = {
     "checkpoint": {...: [[count], numeric]},
 }
 EVENT = {"name": str, "series": TEXT_OR_NONE, "level": real, "terminal": real, "direction": real}
-HEADER: Mapping[str, Any] = {
+HEADER = {
     "layout": LAYOUT,
-    "checksums": {...: count},
-    "status": str,
-    "message": str,
-    "stats": {...: lambda value: real(value) or misfit(value, [[finite, count]]) is None},
-    "run": str,
-    "system": TEXT_OR_NONE,
-    "parameters": {...: anything},
-    "measure": {"kind": str, ...: anything},
-    "method": str,
-    "method_reason": str,
-    "method_options": {...: anything},
-    "events": [EVENT],
-    "fingerprint": str,
-    "t_span": [finite, finite],
-    "t_eval": [finite],
-    "t_eval_asked": [finite],
-    "seed": count,
-    "rtol": finite,
-    "atol": finite,
-    "temperature": finite,
-    "ridge": finite,
-    "reaction_rate": finite,
-    "decay": finite,
-    "replayed": bool,
+    "checksums?": str,
+    "status?": str,
+    "message?": str,
+    "stats?": {"late_events?": [[finite, count]], ...: real},
+    "run?": str,
+    "system?": TEXT_OR_NONE,
+    "parameters?": {...: anything},
+    "measure?": {"kind": str, ...: anything},
+    "method?": str,
+    "method_reason?": str,
+    "method_options?": {...: anything},
+    "events?": [EVENT],
+    "fingerprint?": str,
+    "t_span?": [finite, finite],
+    "t_eval?": [finite],
+    "t_eval_asked?": [finite],
+    "seed?": whole,
+    "rtol?": finite,
+    "atol?": finite,
+    "temperature?": finite,
+    "ridge?": finite,
+    "reaction_rate?": finite,
+    "decay?": finite,
+    "replayed?": bool,
 }
 
 
@@ -95,9 +99,12 @@ def misfit(value: Any, shape: Any) -> str | None:
         if not isinstance(value, dict):
             return ""
         for key in shape.keys() - value.keys() - {...}:
-            return f".{key}"
-        inner = [(f".{key}", item, shape.get(key, shape.get(...))) for key, item in value.items()]
-        inner = [(place, item, demand) for place, item, demand in inner if demand is not None]
+            if not key.endswith("?"):
+                return f".{key}"
+        inner = [
+            (f".{key}", item, shape.get(key, shape.get(f"{key}?", shape.get(..., anything))))
+            for key, item in value.items()
+        ]
     elif isinstance(shape, list):
         if not isinstance(value, list) or (len(shape) > 1 and len(value) != len(shape)):
             return ""

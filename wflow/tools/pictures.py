@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import StorageError, unknown
+from wflow.errors import InputError, StorageError, unknown
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
@@ -38,5 +38,8 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
         raise unknown("picture format", ending, known)
     try:
         figure.savefig(path, dpi=140)
+    except ValueError as e:  # a name, from a file say, that is no mathematics between its $
+        why = " ".join(str(e).split())[:100]
+        raise InputError(f"{path} cannot be drawn ({why}): give names without $") from None
     except OSError as e:
         raise StorageError(f"{path} cannot be written ({e.strerror or e})") from None
