@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -131,6 +131,10 @@ class Method(ABC, Generic[M, P]):
     def step(self, problem: P, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         """Advance from t by h; pure."""
 
+    def coarser(self) -> Self:
+        """For the same run on half the mesh: a resolution of the method's own halved with it."""
+        return self
+
     def options(self) -> dict[str, Any]:
         """The options in force, for the file's header: a measure by its arrays, a function by its digest."""
         return {f.name: described(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
@@ -191,6 +195,11 @@ def choose_method(flow: GradientFlow, measure_kind: str) -> tuple[str, str]:
             return (
                 "scharfetter-gummel",
                 "drift and diffusion on a grid: implicit, exact for Gibbs states",
+            )
+        if flow.energy.gathers_at_walls and flow.energy.dimension == 1:
+            return (
+                "quantiles",
+                "pure transport to a wall: moving cells hold the atom there, where a fixed one is off by half a cell",
             )
         return "muscl", "pure transport on a grid: second-order finite volumes"
     if flow.temperature > 0:

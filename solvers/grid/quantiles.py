@@ -12,7 +12,7 @@ Source: Gosse & Toscani, SIAM J. Sci. Comput. 28 (2006) 1203, eq. (1.7).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
@@ -59,6 +59,9 @@ class Quantiles(EmbeddedPair[GridDensity]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", check_count("cells", self.cells, 2))
+
+    def coarser(self) -> Quantiles:
+        return replace(self, cells=max(2, self.cells // 2))
 
     def prepare(
         self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int

@@ -109,7 +109,7 @@ class Minimiser:
         """The points that carry mass, and areas of their marks."""
         carried = self.weights > 1e-6 * self.weights.max()
         share = self.weights[carried] / self.weights.max()
-        return carried, 8.0 + 60.0 * share
+        return carried, np.maximum(68.0 * share, 4.0)
 
     def _draw_line(self, axis: Any) -> None:
         from wflow.tools.pictures import BLUE, GREY, ORANGE

@@ -56,10 +56,12 @@ class ParameterSpace(Portable, ABC):
     """Where θ lives: R^D, or what a reduction leaves of it.
 
     ``bounds`` (D, 2) is the domain (a radius is not negative); ``coordinates`` names the axes. Both, and what follows,
-    are those of the whole R^D unless said otherwise.
+    are those of the whole R^D unless said otherwise. ``gathers_at_walls`` says that Ψ may have a slope at an end of the
+    domain: then mass arrives there in finite time, and stays as an atom.
     """
 
     dimension: int
+    gathers_at_walls: bool = False
 
     @cached_property
     def coordinates(self) -> tuple[str, ...]:
@@ -107,6 +109,7 @@ class SameSpace(ParameterSpace):
         self.dimension = space.dimension
         self.coordinates = space.coordinates
         self.bounds = space.bounds
+        self.gathers_at_walls = space.gathers_at_walls
 
     def reference_log_volume(self, points: np.ndarray) -> np.ndarray:
         return self._space.reference_log_volume(points)

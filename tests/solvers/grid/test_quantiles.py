@@ -9,6 +9,7 @@ import wflow
 from wflow import GradientFlow, GridDensity, solve
 from wflow.energies import PairEnergy
 from wflow.errors import InputError
+from wflow.solvers import choose_method, get_method
 from wflow.solvers.grid.parts.quantile_energy import spread
 
 
@@ -64,3 +65,41 @@ def test_what_it_cannot_do_it_says(constants, grid, says):
     start = GridDensity.from_function(lambda x: 1 + 0 * x[..., 0], **grid)
     with pytest.raises(InputError, match=says):
         solve(flow, start, (0, 1), method="quantiles")
+
+
+def test_mass_that_gathers_at_a_wall_is_an_atom_there():
+    """V = x on [0, 1]: all of it is at 0 by t = 1, where the risk 2∫V dρ vanishes; fixed cells have h."""
+    pull = PairEnergy(lambda x: x[..., 0], bounds=[(0.0, 1.0)])
+    start = GridDensity.from_function(lambda x: np.ones(x.shape[:-1]), [(0, 1)], n=40)
+    flow = GradientFlow(pull)
+    assert choose_method(flow, "grid")[0] == "quantiles"
+    assert solve(flow, start, (0, 1.5), t_eval=[1.5]).risk[0] < 1e-9
+    fixed = solve(flow, start, (0, 1.5), t_eval=[1.5], method="muscl")
+    assert fixed.risk[0] == pytest.approx(1 / 40, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "flow, method",
+    [
+        (lambda: wflow.systems.get("predicted-failure").flow(), "quantiles"),
+        (
+            lambda: wflow.systems.get("predicted-failure").flow(temperature=0.1),
+            "scharfetter-gummel",
+        ),
+        (lambda: wflow.systems.get("predicted-failure").flow(reaction_rate=1.0), "strang"),
+        # No corner of σ at 0: Ψ is level at the wall, and nothing arrives in finite time.
+        (lambda: wflow.systems.get("isotropic-gaussians").flow(), "muscl"),
+        (lambda: GradientFlow(PairEnergy(lambda x: x[..., 0])), "muscl"),
+        (
+            lambda: GradientFlow(PairEnergy(lambda x: x[..., 0], dimension=2, bounds=[(0, 1)] * 2)),
+            "muscl",
+        ),
+    ],
+)
+def test_what_gathers_at_a_wall_decides_the_default(flow, method):
+    assert choose_method(flow(), "grid")[0] == method
+
+
+def test_half_the_mesh_is_half_the_cells():
+    assert get_method("quantiles", {"cells": 100}).coarser().cells == 50
+    assert get_method("muscl").coarser() == get_method("muscl")

@@ -122,6 +122,8 @@ class RadialFeatures(FeatureMap):
         self.dimension = 1
         self.coordinates = ("r",)
         self.bounds = np.array([[0.0, np.inf]])
+        # h'(0) = ½μE|ω₁|, μ the jump of σ' at 0: without a corner there Ψ is level at the wall.
+        self.gathers_at_walls = bool(self.profile.jumps[self.profile.corners == 0].any())
 
     def prepare(self, points: np.ndarray) -> PreparedRadial:
         return PreparedRadial(self, points)

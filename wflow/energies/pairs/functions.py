@@ -103,6 +103,7 @@ class PairEnergy(Energy):
     dimension : D
     constant : R_#, the risk of the zero network
     coordinates : names of the axes
+    bounds : (lo, hi) of each coordinate, where the domain ends; V may have a slope there
 
     Raises
     ------
@@ -139,6 +140,7 @@ class PairEnergy(Energy):
             self.coordinates = tuple(coordinates)
         if bounds is not None:
             self.bounds = np.array(bounds, dtype=np.float64)
+            self.gathers_at_walls = True
         self.refuse_without_names()
         probe = np.zeros((2, self.dimension)) + 0.5
         if np.shape(V(probe)) != (2,):

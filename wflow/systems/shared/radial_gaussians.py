@@ -62,18 +62,15 @@ class RadialGaussians(System):
     def start_from(self, kind: str, n: int | None) -> Measure:
         kappa = self.start_radius()
         if math.isinf(self.d):
-            # |w| = κ exactly: one particle, or the whole mass in the cell that holds κ.
+            # |w| = κ exactly: one particle, on a grid shared by the two cells around κ so that the mean is right.
             if kind == "particles":
-                m = n or 1
-                return Particles(np.full((m, 1), kappa), names=("r",))
+                return Particles(np.full((n or 1, 1), kappa), names=("r",))
             if kappa >= self.top:
                 raise InputError(
                     f"kappa = {kappa:g} lies beyond the grid's wall top = {self.top:g}: raise top"
                 )
-            edges = np.linspace(0.0, self.top, (n or 512) + 1)
-            mass = np.zeros(edges.size - 1)
-            mass[np.searchsorted(edges, kappa, side="right") - 1] = 1.0
-            return GridDensity(mass / np.diff(edges), [edges], names=("r",))
+            atom = Particles([[kappa]], names=("r",))
+            return atom.to_grid([(0.0, self.top)], n or 512, method="linear")
         from scipy.special import gammainc, gammaincc, gammaincinv
 
         half, scale = self.d / 2, kappa / math.sqrt(self.d)
