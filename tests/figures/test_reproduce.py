@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 
 import wflow
 from wflow.cli.main import main
@@ -54,6 +55,61 @@ def test_numbers_and_picture(name: str, made) -> None:
     picture = matplotlib.image.imread(folder / f"{name}.png")
     assert min(picture.shape[:2]) > 300
     assert picture[..., :3].std() > 0.05, "an empty picture"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_tells_its_size_and_hides_nothing(name: str, made) -> None:
+    picture = get_figure(name).picture(made[1][name], "reduced")
+    said = picture.get_supxlabel()
+    assert said.startswith("reduced size: ")
+    sizes = get_figure(name).reduced
+    for key, words in (
+        ("d", "d = 40"),
+        ("neurons", "N = "),
+        ("step_size", "ε = "),
+        ("seeds", "seeds = "),
+    ):
+        if key in sizes and (key, sizes[key]) != ("d", 320):
+            assert words in said
+    for axes in (a for a in picture.axes if a.axison):
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        top = axes.get_ylim()[1]
+        high = [i for i in axes.lines if np.max(i.get_ydata(), initial=0.0) > 1.0001 * top]
+        marks = [i for i in axes.lines if i.get_marker() == "^" and not i.get_clip_on()]
+        assert len(high) <= len(marks), "a peak is cut without a mark"
+        for line in axes.lines:
+            two = len(np.unique(line.get_xdata())) == 2 and line.get_linestyle() == "-"
+            # Marked places of one picture are no curve; a level from edge to edge and an arrow are none of data.
+            assert not two or line.get_marker() == "^" or line.get_transform() != axes.transData
+
+
+def test_histograms_keep_every_neuron(made) -> None:
+    results = made[1]["mmn-1"]
+    panels = [axes for axes in get_figure("mmn-1").draw(results).axes if axes.axison]
+    assert len(panels) == results["t"].size
+    for k, axes in enumerate(panels):
+        (bars,) = axes.findobj(StepPatch)
+        values, edges, _ = bars.get_data()
+        assert edges[0] <= results["radii"][:, k].min()
+        assert edges[-1] >= results["radii"][:, k].max()
+        assert axes.get_xlim() == pytest.approx((edges[0], edges[-1]))
+        assert (values * np.diff(edges)).sum() == pytest.approx(1.0)
+        assert len(axes.containers) == 1, "no error bars over seeds"
+
+
+@pytest.mark.parametrize("name, bars", [("mmn-2", 1), ("mmn-3", 6), ("mmn-4", 4)])
+def test_sgd_has_error_bars_over_seeds(name: str, bars: int, made) -> None:
+    from matplotlib.container import ErrorbarContainer
+
+    axes = get_figure(name).draw(made[1][name]).axes
+    held = [c for a in axes for c in a.containers if isinstance(c, ErrorbarContainer)]
+    assert len(held) == bars
+    # Bars of a positive length.
+    for container in held:
+        (lines,) = container[2]
+        lengths = [np.ptp(s[:, 1]) for s in lines.get_segments()]
+        assert max(lengths) > 0
 
 
 def test_radial_laws_agree_with_sgd(made) -> None:
@@ -125,6 +181,11 @@ def test_free_charges_learn_the_3_spin_target(made) -> None:
     n = results["n"]
     assert (free[1:] <= free[0] * n[0] / n[1:]).all(), "slower than 1/n"
     assert fixed.min() > 0.8
+    # The networks of the slice are those of the first seed; how far off they are elsewhere stands beside them.
+    at = [list(n).index(size) for size in results["n_slice"]]
+    np.testing.assert_allclose(results["error_slice"], results["free"][0, at, 0], rtol=1e-3)
+    legend = get_figure("rve-3-spin").draw(results).axes[0].get_legend().get_texts()
+    assert "error on the whole sphere 0.23" in legend[1].get_text()
 
 
 def test_energy_decays_under_the_bound_to_a_floor_that_falls_with_the_width(made) -> None:

@@ -177,3 +177,64 @@ def test_any_number_of_frames(tmp_path: Path, n: int) -> None:
     sol.plot(str(path))
     assert len(sol.plot().axes[-1].get_legend().get_texts()) == min(n, 8)
     assert path.stat().st_size > 10_000
+
+
+def test_most_of_a_law_in_one_cell_is_an_arrow_with_its_mass() -> None:
+    """Its height is that of the cell, 320 on an axis for the other law, and no height of the law's."""
+    flat, collapsed = np.full(400, 0.25), np.full(400, 0.05)
+    collapsed[0] = 80.05
+    axes = drawn([flat, flat, collapsed], [np.linspace(-2, 2, 401)])[1]
+    assert axes.get_ylim()[1] < 1.0
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["t = 0", "t = 1", "t = 2, mass 0.8 in [-2, -1.99]"]
+    (arrow,) = [line for line in axes.lines if line.get_marker() == "^"]
+    assert arrow.get_xdata() == pytest.approx([-1.995, -1.995])
+    assert arrow.get_ydata() == pytest.approx([0.0, axes.get_ylim()[1]])
+    # What is beside the atom is drawn as it is.
+    assert max(line.get_ydata().max() for line in axes.lines if line is not arrow) == 0.25
+
+
+def test_particles_in_one_place_are_an_arrow_there() -> None:
+    sol = wflow.solve(GradientFlow(WELL), Particles([0.7, 0.7, 0.7]), (0, 1), t_eval=[0.0])
+    axes = sol.plot().axes[-1]
+    (arrow,) = [line for line in axes.lines if line.get_marker() == "^"]
+    assert arrow.get_xdata() == pytest.approx([0.7, 0.7])
+    assert axes.get_legend().get_texts()[0].get_text() == "t = 0, mass 1 at 0.7"
+
+
+def test_nothing_is_cut_without_a_mark() -> None:
+    for heights in ((40, 2, 1.5), (3, 2), (50, 50, 50, 1), (1, 60)):
+        axes = drawn(heaps(*heights), [np.linspace(-2, 2, 401)])[1]
+        beyond = [
+            i
+            for i in axes.lines
+            if i.get_marker() != "^" and i.get_ydata().max() > axes.get_ylim()[1]
+        ]
+        marks = [i for i in axes.lines if i.get_marker() == "^"]
+        assert len(beyond) == len(marks)
+
+
+def test_the_parameters_stand_below() -> None:
+    system = wflow.systems.get("predicted-failure", d=float("inf"))
+    start = system.initial("particles", 1)
+    said = wflow.solve(system.flow(), start, (0, 1)).plot().get_supxlabel()
+    assert "d = ∞" in said
+    assert "κ = 0.1" in said
+    assert "1 particle" in said
+    net = {"n_neurons": 20, "step_size": 1e-3, "n_steps": 100, "seed": 4, "temperature": 0.01}
+    said = (
+        wflow.networks.sgd("isotropic-gaussians", **net).plot().get_supxlabel().replace("\n", " ")
+    )
+    for part in ("d = 40", "N = 20", "ε = 0.001", "batch = 1", "τ = 0.01", "seed = 4"):
+        assert part in said
+    assert drawn([LEVEL], EDGES)[0].figure.get_supxlabel() == "4 cells"
+
+
+def test_two_points_are_no_line() -> None:
+    for n, style in ((2, "None"), (3, "-")):
+        line = drawn([LEVEL] * n, EDGES)[0].lines[0]
+        assert line.get_linestyle() == style
+    run = wflow.networks.sgd("isotropic-gaussians", n_neurons=20, step_size=1e-3, n_steps=3000)
+    (loss,) = run.plot().axes[1].lines
+    assert len(loss.get_xdata()) == 2
+    assert loss.get_linestyle() == "None"

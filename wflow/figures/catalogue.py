@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
+
 from wflow.errors import InputError, StorageError
 from wflow.results.labelled import Labelled, check_free, write_labelled
-from wflow.tools.pictures import save_figure
+from wflow.tools.pictures import caption, facts, save_figure
 from wflow.tools.register import Register
 
 T = TypeVar("T")
@@ -51,6 +53,12 @@ class Figure(ABC):
     @abstractmethod
     def draw(self, results: Results) -> Any:
         """A matplotlib figure of the numbers."""
+
+    def picture(self, results: Results, size: str) -> Any:
+        """The figure, with what it was computed at written below."""
+        drawn = self.draw(results)
+        caption(drawn, f"{size} size: {facts(self.sized(size))}")
+        return drawn
 
     def sized(self, size: str) -> dict[str, Any]:
         """Arguments of ``compute``: "published" or "reduced".
@@ -160,8 +168,13 @@ def reproduce(
         "findings": results.findings,
     }
     write_labelled(data, results.arrays, attributes, overwrite=overwrite)
-    save_figure(chosen.draw(results), picture)
+    save_figure(chosen.picture(results, size), picture)
     return results
+
+
+def mean_and_error(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error over seeds, the first axis."""
+    return runs.mean(axis=0), runs.std(axis=0, ddof=1) / np.sqrt(len(runs))
 
 
 def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:

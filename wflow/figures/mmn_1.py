@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from wflow.figures.catalogue import Figure, Results, figure, side_by_side
+from wflow.figures.catalogue import Figure, Results, figure, mean_and_error, side_by_side
 from wflow.measures import Particles, wasserstein_2
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
 from wflow.run.solve import solve
 from wflow.systems import get
 from wflow.tools.pictures import BLUE, GREY, new_figure
+from wflow.views.drawing import VISIBLE, draw_curve, frame_curves, outline
 
 
 @figure
@@ -115,17 +116,25 @@ class RadialLaws(Figure):
         t, r, density, radii = (results[k] for k in ("t", "r", "density", "radii"))
         columns = min(3, t.size)
         picture, axes = new_figure(columns, -(-t.size // columns))
-        picture.suptitle("two isotropic Gaussians: SGD (bars) and the limit (line)", fontsize=11)
-        top = 1.05 * max(r[density[k] > 1e-3 * density[k].max()].max() for k in range(t.size))
+        seeds, _, n = radii.shape
+        picture.suptitle(
+            f"two isotropic Gaussians: {seeds} SGD networks of N = {n} (bars: mean ± s.e.) and the limit (line)",
+            fontsize=11,
+        )
+        far = max(r[density[k] > VISIBLE * density[k].max()].max() for k in range(t.size))
+        edges = np.linspace(0.0, 1.02 * max(far, radii.max()), 41)
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        cells = np.append(0.0, r + r[0])
         for k, axis in enumerate(axes[: t.size]):
-            pooled = radii[:, k].ravel()
-            axis.hist(pooled, bins=40, range=(0, top), density=True, color=GREY, alpha=0.45)
-            axis.plot(r, density[k], color=BLUE, lw=1.4)
-            axis.set(xlim=(0, top), title=f"t = {t[k]:g}")
-            axis.set(xlabel="r = |w|  [parameter]", ylabel="density [1/r]")
-            axis.grid(alpha=0.3)
-            tall = np.histogram(pooled, bins=40, range=(0, top), density=True)[0].max()
-            axis.set_ylim(0, 1.15 * max(tall, float(np.quantile(density[k], 0.995))))
+            each = np.array([np.histogram(one, edges, density=True)[0] for one in radii[:, k]])
+            bars, error = mean_and_error(each)
+            curve = *outline(cells, density[k]), "r = |w|  [parameter]"
+            top = frame_curves(axis, [curve], [bars + error])
+            axis.stairs(bars, edges, fill=True, color=GREY, alpha=0.45, label="SGD")
+            axis.errorbar(middle, bars, error, fmt="none", ecolor=GREY, lw=0.8)
+            draw_curve(axis, *curve[:2], top, BLUE, "limit")
+            axis.set(xlim=(0, edges[-1]), title=f"t = {t[k]:g}")
+            axis.legend(fontsize=7, frameon=False)
         for axis in axes[t.size :]:
             axis.set_axis_off()
         return picture

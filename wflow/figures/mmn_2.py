@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies import Energy
-from wflow.figures.catalogue import Figure, Results, figure, side_by_side
+from wflow.figures.catalogue import Figure, Results, figure, mean_and_error, side_by_side
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
 from wflow.solvers.statics import minimise_on_grid
@@ -36,6 +36,7 @@ class LeastRisk(Figure):
         "t_end": 100.0,
         "sgd_deltas": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         "cells": 1300,
+        "seeds": 3,
     }
     reduced = {  # noqa: RUF012
         "d": 40,
@@ -45,6 +46,7 @@ class LeastRisk(Figure):
         "t_end": 2.0,
         "sgd_deltas": (0.4, 0.8),
         "cells": 325,
+        "seeds": 3,
     }
 
     def compute(
@@ -57,6 +59,7 @@ class LeastRisk(Figure):
         t_end: float,
         sgd_deltas: tuple[float, ...],
         cells: int,
+        seeds: int,
     ) -> Results:
         # Fine where one shell sits, coarse far out: spacing grows with r.
         r = TOP * np.sinh(np.linspace(0.0, 4.0, cells + 1)) / np.sinh(4.0)
@@ -71,17 +74,20 @@ class LeastRisk(Figure):
                 least[i, j], gap[i, j], laws[i, j] = best.risk, best.gap, best.weights
                 shell[i, j], radius[i, j] = best_shell(energy, r)
 
-        def train(delta: float) -> float:
+        def train(delta: float, seed: int) -> float:
             run = sgd(
                 get("isotropic-gaussians", d=d, delta=delta),
                 n_neurons=neurons,
                 step_size=step_size,
                 n_steps=round(t_end / step_size),
                 t_eval=[t_end],
+                seed=seed,
             )
             return float(run.risk[-1])
 
-        reached = np.array(side_by_side([partial(train, delta) for delta in sgd_deltas]))
+        jobs = [partial(train, delta, s) for delta in sgd_deltas for s in range(seeds)]
+        runs = np.array(side_by_side(jobs)).reshape(-1, seeds)
+        reached, error = mean_and_error(runs.T)
         arrays = {
             "dimension": Labelled(np.array(dims), ("dimension",)),
             "delta": Labelled(np.array(deltas), ("delta",)),
@@ -92,7 +98,10 @@ class LeastRisk(Figure):
             "one_shell": Labelled(shell, ("dimension", "delta"), "loss", "inf R over one shell"),
             "shell_radius": Labelled(radius, ("dimension", "delta"), "parameter"),
             "law": Labelled(laws, ("dimension", "delta", "r"), "1", "mass of the minimiser at r"),
-            "risk_sgd": Labelled(reached, ("delta_sgd",), "loss", f"SGD at t = {t_end:g}"),
+            "risk_sgd": Labelled(
+                reached, ("delta_sgd",), "loss", f"SGD at t = {t_end:g}, mean over seeds"
+            ),
+            "error_sgd": Labelled(error, ("delta_sgd",), "loss", "standard error of it"),
         }
         findings = []
         for i, size in enumerate(dims):
@@ -124,21 +133,41 @@ class LeastRisk(Figure):
                 lw=1.2,
                 label=f"one shell, d = {name}",
             )
-        left.plot(results["delta_sgd"], results["risk_sgd"], "+", color="black", ms=8, label="SGD")
+        left.errorbar(
+            results["delta_sgd"],
+            results["risk_sgd"],
+            results["error_sgd"],
+            fmt="+",
+            color="black",
+            ms=8,
+            capsize=2,
+            label=f"{results.arrays['risk_sgd'].meaning}, ± s.e.",
+        )
         left.set(xlabel="separation Δ", ylabel="risk R [loss]", ylim=(0, None))
         left.legend(fontsize=7, frameon=False)
         left.grid(alpha=0.3)
         masses = results["law"][0]
         at = masses > 1e-3
         jj, kk = np.nonzero(at)
-        right.scatter(delta[jj], r[kk], s=120 * masses[at], color=GREEN, alpha=0.6, lw=0)
+        right.scatter(
+            delta[jj],
+            r[kk],
+            s=120 * masses[at],
+            color=GREEN,
+            alpha=0.6,
+            lw=0,
+            label="best law (area: mass)",
+        )
         right.plot(
             delta, results["shell_radius"][0], "--", color=GREY, lw=1.2, label="best single shell"
         )
         right.set_yscale("symlog", linthresh=2.0, linscale=1.0)
         right.set_yticks([0, 1, 2, 5, 10, 20, 50], labels=["0", "1", "2", "5", "10", "20", "50"])
         right.set(xlabel="separation Δ", ylabel="r = |w|  [parameter]", ylim=(-0.15, 1.3 * TOP))
-        right.set_title("where the best law sits (area: mass), finite d", fontsize=9)
+        right.set_title(
+            f"where the best law sits, d = {results['dimension'][0]:g}; r = {TOP:g} ends the search",
+            fontsize=9,
+        )
         right.legend(fontsize=7, frameon=False)
         right.grid(alpha=0.3)
         return picture

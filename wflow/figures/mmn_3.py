@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.figures.catalogue import Figure, Results, figure, side_by_side
+from wflow.figures.catalogue import Figure, Results, figure, mean_and_error, side_by_side
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
 from wflow.run.solve import solve
 from wflow.systems import get
-from wflow.tools.pictures import BLUE, GREEN, ORANGE, new_figure
+from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 
 COLOURS = (BLUE, ORANGE, GREEN)
 STYLES = (("a", "-", "o"), ("b", "--", "s"), ("r1", "-.", "^"), ("r2", ":", "v"))
@@ -126,30 +126,51 @@ class MeanParameters(Figure):
         t, smallest = results["t"][1:], int(np.argmin(results["step_size"]))
         for j, (delta, colour) in enumerate(zip(results["delta"], COLOURS, strict=False)):
             left.plot(
-                t, results["risk"][0, j, 1:], color=colour, lw=1.5, label=f"limit, Δ = {delta:g}"
+                t,
+                results["risk"][0, j, 1:],
+                color=colour,
+                lw=1.5,
+                label=f"limit, d = {results['dimension'][0]:g}, Δ = {delta:g}",
             )
-            left.plot(t, results["risk"][1, j, 1:], "--", color=colour, lw=1, label="limit, d = ∞")
-            for k, marker in zip(range(results["step_size"].size), "+x.", strict=False):
-                left.plot(
+            left.plot(
+                t,
+                results["risk"][1, j, 1:],
+                "--",
+                color="black",
+                lw=1.2,
+                label=f"limit, d = ∞, Δ = {delta:g}",
+            )
+            for k, marker in zip(range(results["step_size"].size), "sxo", strict=False):
+                left.errorbar(
                     results["t_sgd"][j, k, 0, 1:],
-                    results["risk_sgd"][j, k, :, 1:].mean(axis=0),
-                    marker,
-                    color=colour,
-                    ms=6,
-                    label=f"SGD, ε = {results['step_size'][k]:g}",
+                    *mean_and_error(results["risk_sgd"][j, k, :, 1:]),
+                    fmt=marker,
+                    mfc="none",
+                    color=colour if k == smallest else GREY,
+                    ms=4,
+                    capsize=2,
+                    label=f"SGD, ε = {results['step_size'][k]:g}, mean ± s.e.",
                 )
         for p, (name, line, marker) in enumerate(STYLES):
             colour = (*COLOURS, "black")[p]
             right.plot(t, results["mean"][0, 0, 1:, p], line, color=colour, lw=1.5)
             at = results["t_sgd"][0, smallest, 0]
-            mean = results["mean_sgd"][0, smallest].mean(axis=0)
-            right.plot(
-                at[1:], mean[1:, p], marker, color=colour, ms=4, mfc="none", label=f"mean {name}"
+            right.errorbar(
+                at[1:],
+                *mean_and_error(results["mean_sgd"][0, smallest, :, 1:, p]),
+                fmt=marker,
+                color=colour,
+                ms=4,
+                mfc="none",
+                capsize=2,
+                label=f"mean {name}",
             )
         left.set(xscale="log", xlabel="time t", ylabel="risk R [loss]")
         right.set(xscale="log", xlabel="time t", ylabel="mean  [parameter]")
         right.set_title(
-            f"SGD (marks, ε = {results['step_size'][smallest]:g}) on the limit (lines)", fontsize=9
+            f"SGD (marks, ε = {results['step_size'][smallest]:g}) and the limit (lines), d = "
+            f"{results['dimension'][0]:g}",
+            fontsize=9,
         )
         for axis in (left, right):
             axis.grid(alpha=0.3)

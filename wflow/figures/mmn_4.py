@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from wflow.figures.catalogue import Figure, Results, figure, side_by_side
+from wflow.figures.catalogue import Figure, Results, figure, mean_and_error, side_by_side
+from wflow.measures import Particles
 from wflow.networks import sgd
 from wflow.results.labelled import Labelled
 from wflow.run.solve import solve
 from wflow.systems import get
-from wflow.tools.pictures import BLUE, ORANGE, new_figure
+from wflow.tools.pictures import BLUE, GREY, ORANGE, new_figure
 
 
 @figure
@@ -29,6 +30,7 @@ class PredictedFailure(Figure):
         "step_size": 1e-6,
         "times": tuple(np.geomspace(1e-4, 3.0, 30).tolist()),
         "particles": 1000,
+        "seeds": 3,
     }
     reduced = {  # noqa: RUF012
         "d": 320,
@@ -37,6 +39,7 @@ class PredictedFailure(Figure):
         "step_size": 1e-5,
         "times": tuple(np.geomspace(1e-3, 0.3, 12).tolist()),
         "particles": 100,
+        "seeds": 3,
     }
 
     def compute(
@@ -48,13 +51,14 @@ class PredictedFailure(Figure):
         step_size: float,
         times: tuple[float, ...],
         particles: int,
+        seeds: int,
     ) -> Results:
         def limit(size: float, kappa: float) -> Any:
             system = get("predicted-failure", d=size, kappa=kappa)
             rho = system.initial("particles", particles if np.isfinite(size) else 1)
             return solve(system.flow(), rho, (0.0, times[-1]), t_eval=times)
 
-        def train(kappa: float) -> Any:
+        def train(kappa: float, seed: int) -> Any:
             system = get("predicted-failure", d=d, kappa=kappa)
             return sgd(
                 system,
@@ -62,29 +66,32 @@ class PredictedFailure(Figure):
                 step_size=step_size,
                 n_steps=round(times[-1] / step_size),
                 t_eval=times,
+                seed=seed,
             )
 
-        networks = [partial(train, k) for k in kappas]
+        networks = [partial(train, k, s) for k in kappas for s in range(seeds)]
         limits = [partial(limit, size, k) for size in (d, np.inf) for k in kappas]
         runs = side_by_side([*networks, *limits])
-        n = len(kappas)
-        kinds = {"sgd": runs[:n], "limit": runs[n : 2 * n], "limit_inf": runs[2 * n :]}
-        arrays = {"kappa": Labelled(np.array(kappas), ("kappa",))}
-        for kind, three in kinds.items():
-            axis = "t_sgd" if kind == "sgd" else "t"
-            radius = [
-                [
-                    np.average(np.linalg.norm(m.points(), axis=1), weights=m.weights())
-                    for m in run.measures
-                ]
-                for run in three
-            ]
-            arrays[axis] = Labelled(three[0].t, (axis,), "time")
-            risk = np.array([run.risk for run in three])
-            arrays[f"risk_{kind}"] = Labelled(risk, ("kappa", axis), "loss")
-            arrays[f"radius_{kind}"] = Labelled(
-                np.array(radius), ("kappa", axis), "parameter", "E|w|"
-            )
+        n, m = len(kappas), len(networks)
+        arrays = {
+            "kappa": Labelled(np.array(kappas), ("kappa",)),
+            "t_sgd": Labelled(runs[0].t, ("t_sgd",), "time"),
+            "t": Labelled(runs[m].t, ("t",), "time"),
+        }
+        risks = np.array([run.risk for run in runs])
+        radii = np.array([[_mean_radius(law) for law in run.measures] for run in runs])
+        for what, unit, each in (("risk", "loss", risks), ("radius", "parameter", radii)):
+            trained = [mean_and_error(one) for one in each[:m].reshape(n, seeds, -1)]
+            mean, error = np.array(trained).swapaxes(0, 1)
+            for kind, values in (
+                ("sgd", mean),
+                ("sgd_error", error),
+                ("limit", each[m : m + n]),
+                ("limit_inf", each[m + n :]),
+            ):
+                axes = ("kappa", "t_sgd" if "sgd" in kind else "t")
+                meaning = {"sgd": f"mean over {seeds} seeds", "sgd_error": "standard error of it"}
+                arrays[f"{what}_{kind}"] = Labelled(values, axes, unit, meaning.get(kind, ""))
         findings = [
             f"κ = {k:g}: R at t = {times[-1]:.3g} is {arrays['risk_limit'].values[i, -1]:.4f} in the limit "
             f"(d = ∞: {arrays['risk_limit_inf'].values[i, -1]:.4f}), "
@@ -103,19 +110,27 @@ class PredictedFailure(Figure):
                 zip(results["kappa"], (ORANGE, BLUE), strict=False)
             ):
                 axis.plot(results["t"], results[f"{what}_limit"][i], color=colour, lw=1.5)
-                axis.plot(results["t"], results[f"{what}_limit_inf"][i], "--", color=colour, lw=1)
-                axis.plot(
+                axis.plot(results["t"], results[f"{what}_limit_inf"][i], "--", color="black", lw=1)
+                axis.errorbar(
                     results["t_sgd"],
                     results[f"{what}_sgd"][i],
-                    "+",
+                    results[f"{what}_sgd_error"][i],
+                    fmt="o",
+                    mfc="none",
                     color=colour,
-                    ms=6,
-                    label=f"SGD, κ = {kappa:g}",
+                    ms=4,
+                    capsize=2,
+                    label=f"SGD, κ = {kappa:g}, mean ± s.e.",
                 )
-            axis.plot([], [], color="black", lw=1.5, label="limit, finite d")
+            axis.plot([], [], color=GREY, lw=1.5, label="limit, d of SGD")
             axis.plot([], [], "--", color="black", lw=1, label="limit, d = ∞")
             axis.set(xscale="log", xlabel="time t", ylabel=label)
             axis.grid(alpha=0.3)
         axes[0].set_ylim(0, None)
         axes[0].legend(fontsize=7, frameon=False)
         return picture
+
+
+def _mean_radius(law: Particles) -> float:
+    """E|w|."""
+    return float(np.average(np.linalg.norm(law.points(), axis=1), weights=law.weights()))

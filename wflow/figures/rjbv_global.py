@@ -13,6 +13,7 @@ from wflow.run.solve import solve
 from wflow.solvers.statics import minimise_on_grid
 from wflow.systems import get
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.views.drawing import draw_curve, frame_curves, outline
 
 CASES = (("full", 1.0), ("compact", 1.0), ("full", 0.0), ("compact", 0.0))
 LINES = ((BLUE, "-"), (ORANGE, "-"), (BLUE, ":"), (ORANGE, ":"))
@@ -102,11 +103,15 @@ class GlobalConvergence(Figure):
         bound = float(results["constant"]) / t[late]
         left.loglog(t[late], bound, "--", color=GREY, lw=1.2, label="C/t")
         left.set(xlabel="time t", ylabel="E − E*, E = ½R  [loss]")
-        for law, (colour, _), name in zip(
-            results["places"], LINES, ("full", "compact"), strict=False
-        ):
-            right.plot(results["y"], law, color=colour, lw=1.4, label=f"{name} support, α = 1")
-        right.set(xlabel="place y of a unit  [parameter]", ylabel="law of y at the end  [1/y]")
+        y = results["y"]
+        half = 0.5 * (y[1] - y[0])
+        edges = np.append(y - half, y[-1] + half)
+        label = "y  [parameter], place of a unit"
+        curves = [(*outline(edges, law), label) for law in results["places"]]
+        top = frame_curves(right, curves)
+        for (x, law, _), (colour, _), name in zip(curves, LINES, ("full", "compact"), strict=False):
+            draw_curve(right, x, law, top, colour, f"{name} support, α = 1")
+        right.set_title(f"law of the places at t = {results['t'][-1]:g}", fontsize=9)
         for axis in (left, right):
             axis.grid(alpha=0.3)
             axis.legend(fontsize=7, frameon=False)

@@ -87,7 +87,7 @@ class MixtureStarts(Figure):
             right.scatter(
                 place[:, 1],
                 place[:, 0],
-                s=4 + 20 * mass * mass.size,
+                s=24 * mass * mass.size,
                 color=colour,
                 alpha=0.45,
                 lw=0,
@@ -95,8 +95,11 @@ class MixtureStarts(Figure):
             )
         middle.plot(x, results["target"], "--", color=GREY, lw=1.5, label="f*")
         left.set(xscale="log", yscale="log", xlabel="time t", ylabel="risk R [loss]")
-        middle.set(xlabel="input x", ylabel="output f(x), first seed")
+        middle.set(xlabel="input x", ylabel="output f(x)")
         right.set(xlabel="place y of a unit  [parameter]", ylabel="charge c  [parameter]")
+        left.set_title("mean of seeds, shade: least to largest", fontsize=9)
+        middle.set_title("at the end, first seed", fontsize=9)
+        right.set_title("units at the end, first seed (area: mass)", fontsize=9)
         for axis in (left, middle, right):
             axis.grid(alpha=0.3)
             axis.legend(fontsize=7, frameon=False)

@@ -19,6 +19,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Particles
+from wflow.results.plotting import time_axis
 from wflow.results.solution import Solution
 from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.grid.parts.problem import GridProblem
@@ -95,6 +96,7 @@ class Ledger:
         right.set(xlabel="time t", ylabel="dF/dt + dissipation [loss/time]")
         for axis in (left, right):
             axis.grid(alpha=0.3)
+            time_axis(axis, t)
         if path is not None:
             save_figure(figure, path)
         return figure

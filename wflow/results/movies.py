@@ -11,9 +11,9 @@ from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
 from wflow.errors import InputError, StorageError, unknown
-from wflow.results.plotting import draw_risks, headline, refuse_empty
+from wflow.results.plotting import described, draw_risks, headline, refuse_empty
 from wflow.tools.checks import positive
-from wflow.tools.pictures import GREEN, new_figure
+from wflow.tools.pictures import GREEN, caption, new_figure
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -44,6 +44,7 @@ def animate(
     writer, found = _writer(target, fps), _ffmpeg(target)
     figure, (left, right) = new_figure(2)
     figure.suptitle(headline(solution), fontsize=11)
+    caption(figure, described(solution))
     draw_risks(left, solution)
     (now,) = left.plot([], [], "o", ms=10, mfc="none", mec=GREEN, mew=2)
     show = solution.view.scene(right, solution)

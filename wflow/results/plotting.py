@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.tools.pictures import BLUE, GREY, ORANGE, new_figure, save_figure
+from wflow.tools.pictures import BLUE, GREY, ORANGE, caption, facts, new_figure, save_figure
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -32,20 +33,15 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
     noisy = "loss" in solution.steps and not energetic
     figure, panels = new_figure(2 + (energetic or noisy))
     figure.suptitle(headline(solution), fontsize=11)
+    caption(figure, described(solution))
     draw_risks(panels[0], solution)
     if energetic:
         draw_series(panels[1], solution, "free_energy", ORANGE)
         panels[1].set_ylabel("free energy F [loss]")
     elif noisy:
-        few = solution.steps["t"].size <= 60
-        panels[1].plot(
-            solution.steps["t"],
-            solution.steps["loss"],
-            "o-" if few else "-",
-            ms=3,
-            color=GREY,
-            lw=0.8,
-        )
+        t = solution.steps["t"]
+        style = {"ls": "-" if t.size > 2 else "none", "marker": "o" if t.size <= 60 else None}
+        panels[1].plot(t, solution.steps["loss"], ms=3, color=GREY, lw=0.8, **style)
         panels[1].set(xlabel="time t", ylabel="training loss of recent samples [loss]")
         panels[1].grid(alpha=0.3)
         value_axis(panels[1])
@@ -74,6 +70,28 @@ def headline(solution: Solution) -> str:
     return f"{about.get('system') or 'user flow'} · {about.get('method', '')}"
 
 
+def described(solution: Solution) -> str:
+    """With what parameters, on how many cells or particles: all that a reader needs to run it again."""
+    about = solution.attributes
+    own = chosen_parameters(about.get("parameters", {}))
+    constants = {
+        k: about[k] for k in ("temperature", "ridge", "reaction_rate", "decay") if about.get(k)
+    }
+    options = about.get("method_options", {})
+    steps = {k: options[k] for k in ("step_size", "batch_size") if k in options}
+    # A seed counts where there is chance, in methods with steps of their own.
+    seed = {"seed": about["seed"]} if steps and "seed" in about else {}
+    size = {"N": about["n_neurons"]} if "n_neurons" in about else {}
+    counted = "" if size else solution.view.counted(solution.measures[0])
+    said = facts(own | size | steps | constants | seed)
+    return ", ".join(part for part in (said, counted) if part)
+
+
+def chosen_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the result: not who evaluates it, nor what was left out."""
+    return {k: v for k, v in parameters.items() if k != "evaluator" and v not in (None, "")}
+
+
 def draw_risks(axes: Any, solution: Solution) -> None:
     """The risk and the risks that are observed beside it."""
     draw_series(axes, solution, "risk", BLUE, label="risk")
@@ -94,7 +112,8 @@ def draw_series(axes: Any, solution: Solution, name: str, colour: str, **style: 
         values = np.concatenate([values, solution.steps[name]])
         order = np.argsort(t, kind="stable")
         t, values = t[order], values[order]
-    axes.plot(t, values, color=colour, lw=1.4, **style)
+    # Two points are no curve.
+    axes.plot(t, values, ls="-" if t.size > 2 else "none", color=colour, lw=1.4, **style)
     marks = "o" if solution.t.size <= 60 else ","
     axes.plot(solution.t, solution.series[name], marks, ms=4, color=colour)
     axes.set_xlabel("time t")

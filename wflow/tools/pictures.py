@@ -1,8 +1,11 @@
-"""Figures that need no display: the house's colours, panels, and writing them to a file."""
+"""Figures that need no display: the house's colours, panels, captions of what was computed, and writing to a file."""
 
 from __future__ import annotations
 
+import math
 import os
+import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,25 @@ import numpy as np
 from wflow.errors import InputError, StorageError, unknown
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+
+SYMBOLS = {
+    "delta": "Δ",
+    "deltas": "Δ",
+    "kappa": "κ",
+    "kappas": "κ",
+    "neurons": "N",
+    "n_neurons": "N",
+    "step_size": "ε",
+    "step_sizes": "ε",
+    "temperature": "τ",
+    "ridge": "λ",
+    "batch_size": "batch",
+}
+"""What parameters are called on pictures, where it is not their own name."""
+FEW = 6
+"""Values of a list that are all named."""
+PER_INCH = 16
+"""Letters of a caption an inch."""
 
 
 def new_figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
@@ -20,6 +42,32 @@ def new_figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
     figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, np.atleast_1d(figure.subplots(rows, columns)).ravel()
+
+
+def facts(values: Mapping[str, Any]) -> str:
+    """Parameters and sizes in words.
+
+    >>> facts({"d": "inf", "neurons": (100, 800), "step_size": 1e-6})
+    'd = ∞, N = 100, 800, ε = 1e-06'
+    """
+    names = {k: SYMBOLS.get(k, k.replace("_", " ")) for k in values}
+    return ", ".join(f"{names[k]} = {_said(v)}" for k, v in values.items())
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        if len(value) > FEW:
+            return f"{_said(value[0])} … {_said(value[-1])} ({len(value)} values)"
+        return ", ".join(map(_said, value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "∞" if value == "inf" else str(value)
+    return "∞" if math.isinf(value) else f"{value:g}"
+
+
+def caption(figure: Any, text: str) -> None:
+    """What was computed, below the panels."""
+    width = int(PER_INCH * figure.get_size_inches()[0])
+    figure.supxlabel("\n".join(textwrap.wrap(text, width)), fontsize=7, color=GREY)
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:

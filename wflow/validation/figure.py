@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.results.plotting import time_axis, value_axis
-from wflow.tools.pictures import BLUE, GREEN, GREY, new_figure, save_figure
-from wflow.views.drawing import ceiling, mark_cut, widened
+from wflow.results.plotting import chosen_parameters, time_axis, value_axis
+from wflow.tools.pictures import BLUE, GREEN, GREY, caption, facts, new_figure, save_figure
+from wflow.views.drawing import ARROW, draw_curve, explain, frame_curves
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -19,16 +20,22 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> Any:
-    """Risk with bands, the law at four times, and the error against N."""
-    figure, axes = new_figure(3)
-    inside = ", ".join(f"{k} = {v}" for k, v in report.parameters.items())
-    figure.suptitle(
-        f"{report.system} ({inside}): mean-field limit and SGD, {report.risk.shape[2]} seeds a size",
-        fontsize=11,
-    )
+    """Risk with bands, the law at four times, and against N the error in risk and, where it is known, of the law."""
+    known = bool(np.isfinite(report.distance).all())
+    figure, axes = new_figure(3 + known)
+    figure.suptitle(f"{report.system}: mean-field limit and SGD", fontsize=11)
+    sizes = {
+        "neurons": report.neurons.tolist(),
+        "step_size": report.step_sizes.tolist(),
+        "batch_size": report.batch_size,
+    }
+    inside = chosen_parameters(report.parameters) | sizes
+    caption(figure, f"{facts(inside)}, {report.risk.shape[2]} seeds a size")
     _risk(axes[0], report)
     _laws(axes[1], report)
     _error(axes[2], report)
+    if known:
+        _distance(axes[3], report)
     if path is not None:
         save_figure(figure, path)
     return figure
@@ -53,13 +60,18 @@ def _risk(axis: Any, report: Report) -> None:
             t, risk = t[order], np.concatenate([risk, solution.steps["risk"]])[order]
         colour = BLUE if kind == "grid" else GREEN
         axis.plot(t, risk, line, color=colour, lw=1.4, label=f"limit, {kind}")
+        reach = report.limit_errors[kind]
+        axis.fill_between(
+            solution.t, solution.risk - reach, solution.risk + reach, color=colour, alpha=0.25, lw=0
+        )
     for i, n in enumerate(report.neurons):
         axis.errorbar(
             report.t,
             mean[i],
             3 * error[i],
             fmt=MARKS[i % len(MARKS)],
-            ms=4,
+            # Smaller as networks grow, so that equal means are all seen.
+            ms=max(3, 7 - 2 * i),
             capsize=2,
             color=shades[i],
             label=f"SGD, N = {n}, mean ± 3 s.e.",
@@ -75,36 +87,40 @@ def _risk(axis: Any, report: Report) -> None:
 def _laws(axis: Any, report: Report) -> None:
     import matplotlib
 
-    reference = report.limits.get("grid") or report.limits["particles"]
+    reference_name = "grid" if "grid" in report.limits else "particles"
+    reference = report.limits[reference_name]
     picks = sorted({int(i) for i in np.linspace(0, report.t.size - 1, 4)})
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(picks)))
     curves = [reference.view.curve(reference.measures[k]) for k in picks]
-    heights = [density for _, density, _ in curves]
-    low, high = np.inf, -np.inf
-    for k, colour, (x, density, _) in zip(picks, colours, curves, strict=True):
-        axis.plot(x, density, color=colour, lw=1.5, label=f"t = {report.t[k]:.3g}")
-        seen = x[density > 1e-3 * density.max()]
-        spans = [seen]
-        if report.laws.size:
-            # Of several coordinates the first is shown on a grid's marginal, |θ| on particles, as by the views.
+    bars = []
+    if report.laws.size:
+        # Of several coordinates the first is shown on a grid's marginal, |θ| on particles, as by the views.
+        first = report.laws.shape[-1] == 1 or "grid" in report.limits
+        for k in picks:
             laws = report.laws[:, k]
-            first = laws.shape[-1] == 1 or "grid" in report.limits
             neurons = laws[..., 0] if first else np.linalg.norm(laws, axis=-1)
-            height, edges = np.histogram(neurons.ravel(), bins=40, density=True)
+            bars.append(np.histogram(neurons.ravel(), bins=40, density=True))
+    top = frame_curves(axis, curves, (height for height, _ in bars))
+    # Of the law where it is seen, and of every neuron.
+    ends = [*axis.get_xlim(), *(x for _, edges in bars for x in (edges[0], edges[-1]))]
+    axis.set_xlim(min(ends), max(ends))
+    for i, (k, colour, (x, density, _)) in enumerate(zip(picks, colours, curves, strict=True)):
+        draw_curve(axis, x, density, top, colour, f"t = {report.t[k]:.3g}")
+        if bars:
+            height, edges = bars[i]
             axis.stairs(height, edges, fill=True, color=colour, alpha=0.3)
-            spans.append(edges)
-            heights.append(height)
-        low = min(low, *(float(s.min()) for s in spans))
-        high = max(high, *(float(s.max()) for s in spans))
-    top = 1.3 * ceiling(heights)[0]
-    for (x, density, _), colour in zip(curves, colours, strict=True):
-        if density.max() > top:
-            mark_cut(axis, x, density, top, colour)
+            if height.max() > top:
+                at = int(height.argmax())
+                axis.plot(
+                    [0.5 * (edges[at] + edges[at + 1])], [top], color=colour, mfc="white", **ARROW
+                )
+                axis.plot(
+                    [], [], "s", color=colour, alpha=0.3, label=f"its bars, peak {height.max():.3g}"
+                )
     label = curves[0][2]
-    axis.set(xlim=widened(low, high), ylim=(0, top))
-    axis.set(xlabel=label, ylabel=f"density [1/{_unit(label)}]")
-    shown = f"line: limit, bars: SGD, N = {report.neurons.max()}"
-    axis.legend(fontsize=7, frameon=False, title=shown, title_fontsize=7)
+    axis.set_ylabel(f"density [1/{_unit(label)}]")
+    shown = f"line: limit ({reference_name}), bars: SGD, N = {report.neurons.max()}"
+    explain(axis, shown)
     axis.grid(alpha=0.3)
 
 
@@ -114,40 +130,80 @@ def _unit(label: str) -> str:
 
 
 def _error(axis: Any, report: Report) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-
+    """What is off in risk against N, with standard errors over seeds."""
     n = report.neurons.astype(float)
+    off = np.abs(report.risk - report.limit_risk).max(axis=-1)
     shades = _shades(report.step_sizes.size)
     for j, e in enumerate(report.step_sizes):
-        axis.loglog(
+        label = f"mean sup|R_N − R|, ε = {e:g}"
+        _against_n(
+            axis,
             n,
-            report.sup_gap()[:, j],
-            f"{MARKS[j % len(MARKS)]}-",
-            ms=4,
-            color=shades[j],
-            label=f"mean sup|R_N − R| [loss], step size {e:g}",
+            off[:, j].mean(axis=-1),
+            _scatter(off[:, j]),
+            shades[j],
+            label,
+            MARKS[j % len(MARKS)],
         )
     j = report.finest
-    several = f", step size {report.step_sizes[j]:g}" if report.step_sizes.size > 1 else ""
     bias = np.abs(report.gap()[:, j]).mean(axis=-1)
-    axis.loglog(n, bias, "s-", ms=4, color=BLUE, label=f"|mean R_N − R| [loss]{several}")
-    if np.isfinite(report.distance).all():
-        distance = report.distance[:, j].mean(axis=(1, 2))
-        label = f"mean W2 to the limit's law [parameter]{several}"
-        axis.loglog(n, distance, "^-", ms=4, color=GREEN, label=label)
-    if n.size > 1:
-        for power, line, scale in (
-            (-0.5, ":", report.sup_gap()[0, j]),
-            (-1.0, "--", bias[0]),
-        ):
-            guide = scale * (n / n[0]) ** power
-            axis.loglog(n, guide, line, color=GREY, lw=1, label=f"slope {power:g}")
+    # No less than that of one time: at neighbouring times the same networks are off the same way.
+    scatter = report.standard_error()[:, j].mean(axis=-1)
+    _against_n(axis, n, bias, scatter, BLUE, f"|mean R_N − R|, ε = {report.step_sizes[j]:g}", "s")
+    _slopes(axis, n, ((-0.5, ":", report.sup_gap()[0, j]), (-1.0, "--", bias[0])))
+    axis.set_ylabel("error in risk [loss], ± s.e.")
+
+
+def _distance(axis: Any, report: Report) -> None:
+    """How far the law of the neurons is from the limit's."""
+    n, j = report.neurons.astype(float), report.finest
+    far = report.distance[:, j].mean(axis=-1)
+    label = f"mean W2 to the limit's law, ε = {report.step_sizes[j]:g}"
+    _against_n(axis, n, far.mean(axis=-1), _scatter(far), GREEN, label, "^")
+    _slopes(axis, n, ((-0.5, ":", far[0].mean()),))
+    axis.set_ylabel("distance of laws [parameter], ± s.e.")
+
+
+def _scatter(of: np.ndarray) -> np.ndarray:
+    """Standard errors over the seeds, the last axis."""
+    return np.asarray(of.std(axis=-1, ddof=1) / np.sqrt(of.shape[-1]))
+
+
+def _against_n(
+    axis: Any,
+    n: np.ndarray,
+    value: np.ndarray,
+    error: np.ndarray,
+    colour: Any,
+    label: str,
+    mark: str,
+) -> None:
+    """Points with error bars, joined from three on: two are no curve. A bar ends within a decade below its point."""
+    low = np.minimum(error, 0.9 * value)
+    axis.errorbar(
+        n,
+        value,
+        [low, error],
+        fmt=f"{mark}-" if n.size > 2 else mark,
+        ms=4,
+        capsize=2,
+        color=colour,
+        label=label,
+    )
+
+
+def _slopes(axis: Any, n: np.ndarray, guides: Sequence[tuple[float, str, float]]) -> None:
+    """Powers of N for comparison, and the look of the axes."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    axis.set(xscale="log", yscale="log", xlabel="neurons N")
+    for power, line, scale in guides if n.size > 1 else ():
+        axis.plot(n, scale * (n / n[0]) ** power, line, color=GREY, lw=1, label=f"slope {power:g}")
     axis.xaxis.set_major_locator(FixedLocator(n.tolist()))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     low, high = axis.get_ylim()
-    # Room above the curves for the legend, two fifths of the panel.
+    # Room above the points for the legend, two fifths of the panel.
     axis.set_ylim(low, high * (high / low) ** 0.7)
-    axis.set(xlabel="neurons N", ylabel="error [units in the legend]")
     axis.legend(fontsize=7, frameon=False, loc="upper right")
     axis.grid(alpha=0.3, which="both")

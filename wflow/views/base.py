@@ -113,6 +113,10 @@ class View(ABC):
         """A shown state along one axis, as a density."""
         raise NotImplementedError(f"a {self.name} is no density over one axis")
 
+    def counted(self, shown: Any) -> str:
+        """How many cells or particles a shown state has, in words."""
+        return ""
+
     def draw(self, axes: Any, solution: Solution) -> None:
         """The states of a solution that has frames, in matplotlib axes."""
         axes.text(0.5, 0.5, f"{self.name}:\nno picture", ha="center")

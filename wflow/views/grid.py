@@ -74,6 +74,9 @@ class GridView(View):
             density = density @ shown.widths[k]
         return *outline(shown.edges[0], density), axis_label(self.coordinates[0])
 
+    def counted(self, shown: GridDensity) -> str:
+        return f"{' × '.join(map(str, shown.shape))} cells"
+
     def draw(self, axes: Any, solution: Solution) -> None:
         """Densities on one axis at saved times; of several axes the last density over the first two.
 

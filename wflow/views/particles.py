@@ -120,11 +120,16 @@ class ParticleView(View):
         else:
             x, label = np.linalg.norm(points, axis=1), "|θ|  [parameter]"
         low, high = float(x.min()), float(x.max())
-        if high - low < 1e-9 * max(1.0, abs(high)):
-            low, high = low - 0.05, high + 0.05
         bins = int(np.clip(np.sqrt(x.size), 12, 60))
+        if high - low < 1e-9 * max(1.0, abs(high)):
+            # An atom: in the middle one of many bins that end where it is, to every digit shown.
+            narrow = 1e-8 * max(1.0, abs(high))
+            low, high, bins = low - narrow, high + narrow, 41
         height, edges = np.histogram(x, bins=bins, range=(low, high), weights=weights)
         return *outline(edges, height / np.diff(edges)), label
+
+    def counted(self, shown: Particles) -> str:
+        return f"{shown.n} particles" if shown.n != 1 else "1 particle"
 
     def draw(self, axes: Any, solution: Solution) -> None:
         """Histograms of one coordinate at saved times; of several the last particles beside where they began.
