@@ -91,6 +91,21 @@ class Problem(Protocol):
         """The arrays of a saved frame, by the names of the view's fields."""
 
 
+class FlowProblem(Problem, Protocol):
+    """One that comes from a flow."""
+
+    @property
+    def flow(self) -> GradientFlow:
+        """The equation."""
+
+
+def dissipation(problem: FlowProblem, t: float, y: Arrays, carry: Arrays) -> float:
+    """ξ(∫|∇Φ|²dρ + α Var Φ), from what the problem observes of a frame."""
+    seen = problem.observe(y, carry)
+    shares = seen["transport_dissipation"] + seen["reaction_dissipation"]
+    return problem.flow.schedule(t) * shares
+
+
 M = TypeVar("M")
 """What a run starts from, as its view shows states: a measure, or layers of weights, say."""
 P = TypeVar("P", bound=Problem)
@@ -126,6 +141,10 @@ class Method(ABC, Generic[M, P]):
     def first_step(self, problem: P, t: float, y: Arrays, carry: Arrays) -> float:
         """A step size to begin with, unless the steps are fixed."""
         return 1e-3
+
+    def dissipation(self, problem: P, t: float, y: Arrays, carry: Arrays) -> float:
+        """−dF/dt at a state; NaN where it is not known."""
+        return math.nan
 
     @abstractmethod
     def step(self, problem: P, t: float, h: float, y: Arrays, carry: Arrays) -> Step:

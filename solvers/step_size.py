@@ -24,7 +24,7 @@ from wflow.tools.checks import positive
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 SMALLEST = 1e-14
-"""The least step, relative to t, or to 1 where t is less."""
+"""The least step, relative to the time since the start, or to the span where that is less, or to 1."""
 
 
 class StepSize(ABC):
@@ -37,6 +37,8 @@ class StepSize(ABC):
     memory: ClassVar[Sequence[str]] = ("h",)
     """Names of the numbers that a checkpoint holds: all that the steps to come depend on."""
     h: float
+    asked: float | None = None
+    """The step that the user asked for, by the name ``step_size``."""
 
     @abstractmethod
     def clip(self, first: float | None, longest: float) -> None:
@@ -46,9 +48,9 @@ class StepSize(ABC):
     def first(self, suggested: Callable[[], float], span: float) -> None:
         """Set the first step of a run over ``span``; ``suggested`` asks the method."""
 
-    def end(self, t: float, start: float, taken: int) -> float:
-        """Where the next step from t ends, of a run from ``start`` that has ``taken`` some."""
-        return t + self.h
+    def end(self, elapsed: float, taken: int) -> float:
+        """Where the next step ends, of a run that has ``taken`` some and come so far from its start."""
+        return elapsed + self.h
 
     @abstractmethod
     def accept(self, error: float, limit: float) -> None:
@@ -62,13 +64,21 @@ class StepSize(ABC):
     def refuse(self, limit: float) -> bool:
         """Take the limit that a method named when it refused the step; False if nothing shrinks."""
 
-    def least(self, t: float) -> float:
-        """The length below which a step from t has failed."""
+    def least(self, elapsed: float, span: float) -> float:
+        """The length below which a step has failed that begins so long after the start of a run over ``span``."""
         return 0.0
 
     def times(self, times: np.ndarray, span: tuple[float, float]) -> np.ndarray:
         """When frames asked for at ``times`` are saved, in ``span``."""
         return times
+
+    def since(self, times: np.ndarray, start: float) -> np.ndarray:
+        """How long after the start frames saved at ``times`` are."""
+        return np.asarray(times - start)
+
+    def span(self, t0: float, t1: float) -> float:
+        """How far from t0 a run to t1 comes."""
+        return t1 - t0
 
     def state(self) -> np.ndarray:
         """Everything, for a checkpoint."""
@@ -97,14 +107,14 @@ class Stability(StepSize):
 
     def __init__(self) -> None:
         self.longest = math.inf
-        self._asked: float | None = None
+        self._first: float | None = None
 
     def clip(self, first: float | None, longest: float) -> None:
-        self._asked = None if first is None else positive("first_step", first)
+        self._first = None if first is None else positive("first_step", first)
         self.longest = positive("max_step", longest, finite=False)
 
     def first(self, suggested: Callable[[], float], span: float) -> None:
-        h = suggested() if self._asked is None else self._asked
+        h = suggested() if self._first is None else self._first
         self.h = min(h, self.longest, span)
 
     def accept(self, error: float, limit: float) -> None:
@@ -122,8 +132,8 @@ class Stability(StepSize):
         self.h = min(0.9 * self.h, limit) if math.isfinite(limit) else 0.5 * self.h
         return True
 
-    def least(self, t: float) -> float:
-        return SMALLEST * max(1.0, abs(t))
+    def least(self, elapsed: float, span: float) -> float:
+        return SMALLEST * max(elapsed, min(1.0, span))
 
 
 class Adaptive(Stability):
@@ -167,7 +177,7 @@ class Fixed(StepSize):
     fixed = True
 
     def __init__(self, h: float) -> None:
-        self.h = h
+        self.h = self.asked = h
 
     def clip(self, first: float | None, longest: float) -> None:
         if first is not None or longest != math.inf:
@@ -207,7 +217,7 @@ class Clock(Fixed):
 
     def __init__(self, tick: float, block: int = 1, rows: int | None = None) -> None:
         super().__init__(block * tick)
-        self.tick = tick
+        self.tick = self.asked = tick
         self._block, self._rows = block, rows
 
     def first(self, suggested: Callable[[], float], span: float) -> None:
@@ -215,11 +225,19 @@ class Clock(Fixed):
             blocks = round(span / self.tick) // (self._rows * self._block)
             self.h = self._block * max(1, blocks) * self.tick
 
-    def end(self, t: float, start: float, taken: int) -> float:
-        return start + (taken + 1) * self.h
+    def end(self, elapsed: float, taken: int) -> float:
+        return (taken + 1) * self.h
 
     def times(self, times: np.ndarray, span: tuple[float, float]) -> np.ndarray:
         """The nearest ticks in ``span`` = (t0, t1), each once; a time after the last whole tick takes that one."""
-        last = np.floor((span[1] - span[0]) / self.tick + 1e-9)
-        ticks = np.unique(np.minimum(np.rint((times - span[0]) / self.tick), last))
-        return np.asarray(span[0] + ticks * self.tick)
+        ticks = np.minimum(self.since(times, span[0]), self.span(*span))
+        return np.asarray(span[0] + np.unique(ticks))
+
+    def since(self, times: np.ndarray, start: float) -> np.ndarray:
+        """As multiples of the tick, of which times far from 0 have lost the digits."""
+        return np.asarray(np.rint((times - start) / self.tick) * self.tick)
+
+    def span(self, t0: float, t1: float) -> float:
+        """Whole ticks; of times far from 0 as many as their rounding leaves room for."""
+        room = t1 - t0 + (2.0 * math.ulp(max(abs(t0), abs(t1))) if t0 != 0 else 0.0)
+        return math.floor(room / self.tick + 1e-9) * self.tick

@@ -40,4 +40,5 @@ class BackwardEuler(GridMethod[GridProblem]):
         for axis in moving_axes(problem):
             mass = implicit(problem, mass, rates(problem, t + h, carry["potential"], axis), h)
         new = mass / problem.volumes
-        return Step({"density": new}, problem.state(new))
+        new, after = problem.settled(new, problem.state(new))
+        return Step({"density": new}, after)

@@ -25,7 +25,7 @@ from wflow.solvers.grid.parts.problem import check_one_axis, check_start
 from wflow.solvers.grid.parts.projected_newton import minimise
 from wflow.solvers.grid.parts.quantile_energy import QuantileEnergy
 from wflow.solvers.grid.parts.quantile_movement import Movement
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.method import Arrays, Method, Step, Tolerance, dissipation, register
 from wflow.solvers.step_size import Fixed, StepSize
 from wflow.tools.checks import check_count, positive
 from wflow.views import View, view_of
@@ -104,6 +104,9 @@ class Jko(Method[GridDensity, QuantileJkoProblem]):
 
     def init(self, problem: QuantileJkoProblem, t: float, y: Arrays) -> Arrays:
         return problem.state(y, 0.0, 0)
+
+    def dissipation(self, problem: QuantileJkoProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return dissipation(problem, t, y, carry)
 
     def control(self, problem: QuantileJkoProblem) -> StepSize:
         return Fixed(self.step_size)

@@ -117,7 +117,8 @@ class JkoEntropic(GridMethod[GridProblem]):
             held = rho * problem.volumes
             wrong = float((held * np.abs(wanted - log_b)).sum()) / mass
             if wrong <= self.tolerance:
-                return Step({"density": rho}, problem.state(rho))
+                rho, after = problem.settled(rho, problem.state(rho))
+                return Step({"density": rho}, after)
             log_b = mixer.next(log_b, wanted - log_b, held)
         why = f"the scaling iteration did not converge (relative residual {wrong:.1e})"
         return Step.refused(y, carry, why, 0.5 * h)

@@ -136,6 +136,7 @@ def _step(
         new = found.density.reshape(y["density"].shape)
         after = problem.state(new)
         if not energy_rises(carry, after):
+            new, after = problem.settled(new, after)
             return Step({"density": new}, after | solved)
         mass = float(start.sum())
         if float(after["free_energy"] - carry["free_energy"]) <= found.gap * mass:

@@ -63,5 +63,6 @@ def _reacted(problem: JkoProblem, t: float, h: float, start: Step, parts: int) -
         after = problem.state(new)
         if energy_rises(now.carry, after):
             return None
+        new, after = problem.settled(new, after)
         now = Step({"density": new}, after)
     return now

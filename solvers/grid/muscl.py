@@ -131,12 +131,12 @@ class Muscl(TransportMethod):
             return Step.refused(y, carry, "stability of diffusion", min(STABLE / stiff, 0.9 * h))
         # ½ρ + ½(stage + h rate): a convex combination, hence positive.
         new = advance(rho, stage, rate1, h, 0.5)
-        after = problem.state(new)
-        done = problem.accept(h, y, carry, new, after)
+        done = problem.accept(h, y, carry, new, problem.state(new))
         if done.status == "refused":
             return done
         stiff = max(stiff, FORGET * float(carry["stiffness"]))
-        after |= self.rates(problem, t + h, new, after["potential"])
+        after = done.carry
+        after |= self.rates(problem, t + h, done.y["density"], after["potential"])
         after["stiffness"] = np.array(stiff)
         limit = min(self.limit(after), STABLE / stiff if stiff > 0 else math.inf)
         return Step(done.y, after, limit=limit)

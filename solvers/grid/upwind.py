@@ -36,11 +36,11 @@ class Upwind(TransportMethod):
         if h * outflow > POSITIVE:
             return Step.refused(y, carry, "CFL bound", self.cfl / outflow)
         new = advance(rho, rho, carry["rate"], h, 1.0)
-        after = problem.state(new)
-        done = problem.accept(h, y, carry, new, after)
+        done = problem.accept(h, y, carry, new, problem.state(new))
         if done.status == "refused":
             return done
-        after |= self.rates(problem, t + h, new, after["potential"])
+        after = done.carry
+        after |= self.rates(problem, t + h, done.y["density"], after["potential"])
         stiff = stiffness(problem, h, carry["rate"], after["rate"])
         if h * stiff > TOO_STIFF:
             return Step.refused(y, carry, "stability of diffusion", min(STABLE / stiff, 0.9 * h))

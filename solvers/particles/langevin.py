@@ -16,7 +16,7 @@ import numpy as np
 
 from wflow.flow import GradientFlow
 from wflow.measures import Particles
-from wflow.solvers.method import Arrays, Method, Step, Tolerance, register
+from wflow.solvers.method import Arrays, Method, Step, Tolerance, dissipation, register
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.step_size import Clock, StepSize
 from wflow.tools.checks import positive
@@ -46,6 +46,9 @@ class Langevin(Method[Particles, ParticleProblem]):
     def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:
         v, _, risk = problem.rates(t, y["positions"], y["weights"])
         return {"velocity": v, "risk": np.array(risk), "step": np.zeros((), dtype=np.int64)}
+
+    def dissipation(self, problem: ParticleProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return dissipation(problem, t, y, carry)
 
     def control(self, problem: ParticleProblem) -> StepSize:
         return Clock(self.step_size)

@@ -38,6 +38,7 @@ class ParticleProblem:
             )
         self.view: View = view_of(measure)
         self.initial: Arrays = {"positions": positions, "weights": np.array(measure.weights())}
+        self.mass = measure.mass
 
     def project(self, positions: np.ndarray) -> np.ndarray:
         """Positions moved to the nearest point of the domain."""
@@ -53,7 +54,7 @@ class ParticleProblem:
     def rates(
         self, t: float, positions: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, float]:
-        """dθ/dt = −ξ∇Ψ_λ, dw/dt = −αξ(Ψ_λ − mean)w and the risk, at positions moved into the domain.
+        """dθ/dt = −ξ∇Ψ_λ, d log w/dt = −αξ(Ψ_λ − mean) and the risk, at positions moved into the domain.
 
         Beyond a wall the velocity is the wall's own, so a path that crosses it stays smooth for the integrator
         and is brought back by ``project`` at the end of the step.
@@ -68,11 +69,18 @@ class ParticleProblem:
         if flow.reaction_rate > 0:
             psi = answered("the energy's first_variation", field.first_variation(), weights.shape)
             psi = psi + flow.ridge_potential(positions)
-            total = float(weights.sum())
-            # All weights gone: a stage that leapt too far, which the driver refuses.
-            mean = float(weights @ psi) / total if total != 0 else math.nan
-            growth = -flow.reaction_rate * speed * (psi - mean) * weights
+            mean = float(weights @ psi) / float(weights.sum())
+            growth = -flow.reaction_rate * speed * (psi - mean)
         return velocity, growth, answered_number("the energy's risk", field.risk)
+
+    def reweighted(self, weights: np.ndarray, gain: np.ndarray) -> np.ndarray:
+        """``weights`` times e^gain, scaled as a whole to the mass of the start: of the gain only differences count."""
+        log = np.log(weights, where=weights > 0, out=np.full_like(weights, -np.inf))
+        heaviest = int(np.argmax(log + gain))
+        # Beside the heaviest none overflows, and what falls below the least number is 0.
+        with np.errstate(under="ignore"):
+            new = weights * np.exp(np.minimum(gain - gain[heaviest], 700.0))
+        return np.asarray(new * (self.mass / float(new.sum())))
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         risk = float(carry["risk"])

@@ -192,6 +192,7 @@ def test_resume_extends_a_run() -> None:
         (["--method", "muscl", "--option", "cfl=0.1"], "--option cfl"),
         (["--option", "cfl=0.1"], "--option"),
         (["--rtol", "1e-3"], "--rtol"),
+        (["--atol", "1e-6"], "--atol"),
         (["--seed", "1"], "--seed"),
         (["--requeue"], "--requeue"),
         (["--dry-run"], "--dry-run"),
@@ -214,9 +215,10 @@ def test_resume_takes_the_same_command_line_again() -> None:
     # What a cluster's queue does: it runs the line that it was given, with one word more.
     line = ["run", *SMALL, "--quiet", "-o", "a.h5", "-p", "d=40", "-p", "temperature=0.2"]
     line += ["--method", "scharfetter-gummel", "--rtol", "1e-3"]
-    line += ["--t-eval", "0,0.1,0.2", "--seed", "0"]
+    line += ["--t-eval", "0,0.1,0.2", "--seed", "0", "--atol", "1e-8"]
     assert main(line) == 0
     whole = wflow.load("a.h5")
+    assert whole.attributes["atol"] == 1e-8
     assert main([*line, "--resume"]) == 0
     longer = [*line[: line.index("--t-end")], "--t-end", "0.4", *line[line.index("--t-end") + 2 :]]
     longer[longer.index("0,0.1,0.2")] = "0,0.1,0.2,0.4"

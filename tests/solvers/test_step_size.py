@@ -29,7 +29,7 @@ def test_restored_it_goes_on_in_the_same_bits(made):
             one.accept(error, math.inf)
         assert made.h == other.h
         assert made.h <= 0.4 or made.fixed
-    assert made.end(0.1, 0.0, 3) == other.end(0.1, 0.0, 3)
+    assert made.end(0.1, 3) == other.end(0.1, 3)
     assert made.reject(3.0) == other.reject(3.0) == (not made.fixed)
     assert made.state().tobytes() == other.state().tobytes()
 

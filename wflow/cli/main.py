@@ -153,6 +153,11 @@ def parser() -> OneLineParser:
     add.add_argument("--t-end", type=options.number, help="default: the system's")
     add.add_argument("--t-eval", help="times to save at, separated by commas")
     add.add_argument("--rtol", type=options.number, help="tolerance of a step; default: 1e-6")
+    add.add_argument(
+        "--atol",
+        type=options.number,
+        help="what is added to it: a length for particles, a share of the mass on grids; default: 1e-9",
+    )
     add.add_argument("--seed", type=options.whole, help="key of the noise; default: 0")
     add.add_argument("--resume", action="store_true", help="carry the output file's run on")
     add.add_argument(

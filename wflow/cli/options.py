@@ -19,6 +19,7 @@ CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
     "t_eval": ((int, float, list, str), "a list of numbers"),
     "output": ((str,), "a file name"),
     "rtol": ((int, float), "a number"),
+    "atol": ((int, float), "a number"),
     "seed": ((int,), "a whole number"),
     "overwrite": ((bool,), "true or false"),
     "quiet": ((bool,), "true or false"),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from wflow.storage import StoredRun
     from wflow.systems import System
 
-RTOL, SEED = 1e-6, 0
+NUMBERS = {"rtol": 1e-6, "atol": 1e-9, "seed": 0}
+"""Options that are numbers, and their defaults."""
 
 
 class Request:
@@ -87,13 +88,19 @@ class Request:
 
     def solve_options(self) -> dict[str, Any]:
         """How ``wflow.solve`` is called, apart from the flow, the start and the span."""
-        arguments = self.arguments
         return {
             "method": self.method,
             "method_options": self.method_options,
             "t_eval": self.saved_times(),
-            "rtol": RTOL if arguments.rtol is None else arguments.rtol,
-            "seed": arguments.seed or SEED,
+            **self.numbers(),
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """The options that are numbers, those left open at their defaults."""
+        given = {name: getattr(self.arguments, name) for name in NUMBERS}
+        return {
+            name: default if given[name] is None else given[name]
+            for name, default in NUMBERS.items()
         }
 
     def refuse_another(self, stored: StoredRun, *, whole: bool) -> None:
@@ -171,11 +178,10 @@ class Request:
         return found
 
     def _numbers(self, about: dict[str, Any], whole: bool) -> list[tuple[str, Any, Any]]:
-        given = {"rtol": (self.arguments.rtol, RTOL), "seed": (self.arguments.seed, SEED)}
         return [
-            (f"--{key}", default if value is None else value, about[key])
-            for key, (value, default) in given.items()
-            if whole or value is not None
+            (f"--{name}", value, about[name])
+            for name, value in self.numbers().items()
+            if whole or getattr(self.arguments, name) is not None
         ]
 
     def _refuse_another_start(self, stored: StoredRun) -> None:

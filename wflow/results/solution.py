@@ -132,12 +132,16 @@ class Solution:
         """
         if np.ndim(t) != 0 or not isinstance(t, int | float | np.number | np.ndarray):
             raise InputError(f"t = {t!r}: give one time")
+        if self.t.size:
+            # A time that rounding has moved is the frame's.
+            nearest = int(np.argmin(np.abs(self.t - t)))
+            off = abs(float(self.t[nearest] - t))
+            if off == 0 or off < 4e-15 * max(abs(float(t)), float(self.t[-1] - self.t[0])):
+                return self.measures[nearest]
         if self.t.size == 0 or not self.t[0] <= t <= self.t[-1]:
             span = f"[{self.t[0]:g}, {self.t[-1]:g}]" if self.t.size else "(none)"
             raise InputError(f"t = {t:g} is outside the saved times {span}: save more with t_eval")
         j = int(np.searchsorted(self.t, t, side="right")) - 1
-        if self.t[j] == t or j == self.t.size - 1:
-            return self.measures[j]
         share = (t - self.t[j]) / (self.t[j + 1] - self.t[j])
         return self.view.show(self.view.mix(self._frames[j], self._frames[j + 1], share))
 

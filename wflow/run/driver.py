@@ -4,6 +4,9 @@ It knows a problem only as named arrays. Saving does not bend the path: a frame 
 that is missing, taken from the start of the step and then forgotten, so the path, its checkpoint and its bits do not
 depend on the times asked for, nor on events, which are located likewise. Methods with noise or an integer clock save on
 their own clock.
+
+The clock of a run counts from its start: t itself, at 1e11 say, has no digits left for the sum of many small steps. It
+is formed where time is looked at: in a schedule, in a frame, in words.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.run.events import Found, Watch
+from wflow.run.times import rounding, told
 from wflow.run.trackers import Fail, Stop, Tracker
 from wflow.solvers.method import AnyMethod, Arrays, Problem, Step
 from wflow.solvers.step_size import StepSize
@@ -41,7 +45,7 @@ class Recorder(Protocol):
 class State:
     """All that a run needs to go on."""
 
-    t: float
+    elapsed: float
     y: Arrays
     carry: Arrays
     control: StepSize
@@ -55,12 +59,17 @@ class State:
     unclaimed: list[float] = field(default_factory=list)
     """What watchers remembered that a resumed run does without."""
 
+    @property
+    def t(self) -> float:
+        """The time."""
+        return self.start + self.elapsed
+
     def arrays(self) -> Arrays:
         """Everything as arrays, for a checkpoint."""
         packed = {f"y.{k}": np.asarray(v) for k, v in self.y.items()}
         packed |= {f"carry.{k}": np.asarray(v) for k, v in self.carry.items()}
         packed["step_size"] = self.control.state()
-        packed["clock"] = np.array([self.t, self.start, self.seconds])
+        packed["clock"] = np.array([self.t, self.start, self.seconds, self.elapsed])
         packed["counts"] = np.array([self.accepted, self.rejected, self.saved], dtype=np.int64)
         packed["events"] = self.watch.met
         memory = [x for tracker in self.trackers for x in tracker.state()]
@@ -78,16 +87,18 @@ class State:
         own = self.arrays()
         fits = arrays.keys() == own.keys() and all(
             (found.dtype, found.ndim) == (own[name].dtype, own[name].ndim)
-            # A carry may grow, and trackers may have been more.
-            and (found.shape == own[name].shape or name.startswith(("carry.", "trackers")))
+            # A carry may grow, trackers may have been more, and the clock held t before it counted from the start.
+            and (found.shape == own[name].shape or name.startswith(("carry.", "trackers", "clock")))
             for name, found in arrays.items()
         )
+        fits = fits and arrays["clock"].size in (3, 4)
         if not (fits and np.isfinite(arrays["clock"]).all() and arrays["counts"].min() >= 0):
             raise InputError("the checkpoint is of another run than the file says: run it anew")
         self.y = {k[2:]: v for k, v in arrays.items() if k.startswith("y.")}
         self.carry = {k[6:]: v for k, v in arrays.items() if k.startswith("carry.")}
         self.control.restore(arrays["step_size"])
-        self.t, self.start, self.seconds = map(float, arrays["clock"])
+        t, self.start, self.seconds, *elapsed = map(float, arrays["clock"])
+        self.elapsed = elapsed[0] if elapsed else t - self.start
         self.accepted, self.rejected, self.saved = map(int, arrays["counts"])
         self.watch.met = arrays["events"]
         memory = arrays["trackers"].tolist()
@@ -104,7 +115,7 @@ class Outcome:
 
     success: bool
     reason: str
-    late: Sequence[Found] = ()
+    late: Sequence[tuple[float, int]] = ()
 
 
 class Ended(Exception):
@@ -130,48 +141,50 @@ def advance(
 ) -> Outcome:
     """Step from ``state`` to ``t_end``, saving at ``t_eval``; ``state`` is left ready to go on."""
     began, control, watch = time.perf_counter() - state.seconds, state.control, state.watch
-    eps = 1e-13 * max(abs(t_end), abs(state.start), 1e-300)
-    path = _Path(problem, method, state, t_eval, recorder, eps)
+    span = control.span(state.start, t_end)
+    eps = 1e-13 * span
+    path = _Path(problem, method, state, span, t_eval, control.since(t_eval, state.start), recorder)
+    seen = _Seen(problem, method, state)
     outcome, found, within, late = None, [], [], []
     final: tuple[float, Step] | None = None
     try:
-        watch.begin(problem, state.t, state.y, state.carry)
-        path.save(state.t, Step(state.y, state.carry))
+        watch.begin(problem, state.start, state.elapsed, state.y, state.carry)
+        path.save(state.elapsed, Step(state.y, state.carry))
         if state.accepted == 0:
-            outcome = _judge(state, problem.monitor(state.y, state.carry))
-        while outcome is None and state.t < t_end - eps:
+            outcome = seen.judged(problem.monitor(state.y, state.carry))
+        while outcome is None and state.elapsed < span - eps:
             if state.accepted >= max_steps:
-                raise Ended(f"{max_steps} steps taken at t = {state.t:g}: raise max_steps")
-            if control.own_clock and path.next_end() > t_end + eps:
+                raise Ended(f"{max_steps} steps taken at {path.at()}: raise max_steps")
+            if control.own_clock and path.next_end() > span + eps:
                 # The path's next step ends beyond t_end: only the frames before it are wanted.
-                path.save(t_end, None)
+                path.save(span, None)
                 break
-            step, h, t_new = path.attempt(), control.h, path.next_end()
+            step, h, end = path.attempt(), control.h, path.next_end()
             if watch.events:
                 branch = None if control.own_clock else path.branch
-                found = watch.inside(state.t, t_new, step, branch)
-                within = [event for event in found if event[0] <= t_end]
+                found = watch.inside(state.elapsed, end, step, branch)
+                within = [event for event in found if event[0] <= span]
             if within and (last := watch.last(within)) is not None:
                 # The run ends inside the step, which a resumed run takes anew and ends in alike.
-                at = step if last[0] == t_new else path.branch(last[0])
+                at = step if last[0] == end else path.branch(last[0])
                 path.save(last[0], at)
                 final = last[0], at
                 late = within[: within.index(last) + 1]
                 name = watch.events[last[1]].name
-                outcome = Outcome(True, f"event '{name}' at t = {last[0]:g}")
+                outcome = Outcome(True, f"event '{name}' at {path.at(last[0])}")
                 break
-            path.save(t_new, step)
-            if t_new > t_end + eps:
+            path.save(end, step)
+            if end > span + eps:
                 late = within
                 break  # the path's own step ends beyond t_end: it is left for a resumed run
             control.accept(step.error, step.limit)
-            state.t, state.y, state.carry = t_new, step.y, step.carry
+            state.elapsed, state.y, state.carry = end, step.y, step.carry
             state.accepted += 1
             watch.keep(found)
             row = step_row(problem, state, h, step.error, found)
             recorder.step(row)
-            recorder.progress(t_new, row)
-            outcome = _judge(state, row)
+            recorder.progress(row["t"], row)
+            outcome = seen.judged(row)
             state.seconds = time.perf_counter() - began
             if recorder.due():
                 recorder.checkpoint(state.arrays())
@@ -183,11 +196,16 @@ def advance(
     # A steady state stands for all later times, an event for itself: their one frame is the time they were found. It
     # comes after the checkpoint and takes no slot of t_eval, so a resumed run drops it and goes on without.
     if final is not None:
-        if not (state.saved and abs(t_eval[state.saved - 1] - final[0]) <= eps):
-            path.frame(*final)
+        elapsed, at = final
+        if not (state.saved and abs(path.due[state.saved - 1] - elapsed) <= eps):
+            path.frame(state.start + elapsed, at)
     elif outcome is not None and outcome.success and state.saved < t_eval.size:
         path.frame(state.t, Step(state.y, state.carry))
-    return replace(outcome or Outcome(True, f"reached t = {t_end:g}"), late=late)
+    if outcome is None:
+        short = state.start + span < t_end - rounding(state.start, t_end)
+        rest = f", the last whole step before {told(t_end, span)}" if short else ""
+        outcome = Outcome(True, f"reached {path.at(span)}{rest}")
+    return replace(outcome, late=watch.at(late))
 
 
 @dataclass(frozen=True)
@@ -197,22 +215,32 @@ class _Path:
     problem: Problem
     method: AnyMethod
     state: State
+    span: float
     t_eval: np.ndarray
+    due: np.ndarray
+    """When after the start the frames of ``t_eval`` are."""
     recorder: Recorder
-    eps: float
+
+    def at(self, elapsed: float | None = None) -> str:
+        """A time in words, the state's if none is given."""
+        elapsed = self.state.elapsed if elapsed is None else elapsed
+        return f"t = {told(self.state.start + elapsed, self.span)}"
 
     def next_end(self) -> float:
         """Where the next step ends."""
-        return self.state.control.end(self.state.t, self.state.start, self.state.accepted)
+        return self.state.control.end(self.state.elapsed, self.state.accepted)
 
     def attempt(self) -> Step:
         """The next step, shrunk as often as needed."""
         state, control, reason = self.state, self.state.control, ""
         while True:
-            if control.h < (least := control.least(state.t)):
+            if control.h < (least := control.least(state.elapsed, self.span)):
+                method = self.method
+                remedies = ["loosen rtol"] if method.error_order else []
+                remedies += ["refine the grid"] if method.acts_on == "grid" else []
                 raise Ended(
-                    f"step size fell below {least:.1e} at t = {state.t:g} ({reason or 'stability'}): "
-                    "loosen rtol, refine the grid, or check the energy"
+                    f"step size fell below {least:.1e} at {self.at()} ({reason or 'stability'}): "
+                    f"{', '.join([*remedies, 'or check the energy' if remedies else 'check the energy'])}"
                 )
             try:
                 step = self.method.step(self.problem, state.t, control.h, state.y, state.carry)
@@ -230,14 +258,14 @@ class _Path:
                 reason, shorter = "error above the tolerance", control.reject(step.error)
             if not shorter:
                 raise Ended(
-                    f"{reason} at t = {state.t:g}: take a smaller step_size than {control.h:g}"
+                    f"{reason} at {self.at()}: take a smaller step_size than {control.asked or control.h:g}"
                 )
 
-    def branch(self, t: float) -> Step:
-        """A side step to time t, in pieces where the whole is refused."""
+    def branch(self, elapsed: float) -> Step:
+        """A side step to a time after the start, in pieces where the whole is refused."""
         state = self.state
         for pieces in (1,) if state.control.own_clock else (1, 2, 4, 8, 16):
-            h = (t - state.t) / pieces
+            h = (elapsed - state.elapsed) / pieces
             step = Step(state.y, state.carry)
             for i in range(pieces):
                 step = self.method.step(self.problem, state.t + i * h, h, step.y, step.carry)
@@ -245,15 +273,22 @@ class _Path:
                     break
             else:
                 return step
-        raise Ended(f"no step from t = {state.t:g} to a frame or an event at {t:g}: tighten rtol")
+        remedy = "tighten rtol" if self.method.error_order else "give a shorter max_step"
+        if state.control.fixed:
+            remedy = "take a smaller step_size"
+        raise Ended(
+            f"no step from {self.at()} to a frame or an event at {self.at(elapsed)}: {remedy}"
+        )
 
     def save(self, reach: float, step: Step | None) -> None:
-        """Save the frames due until ``reach``, where ``step`` ends if it is given."""
-        state, times = self.state, self.t_eval
-        while state.saved < times.size and times[state.saved] <= reach + self.eps:
-            t = float(times[state.saved])
-            here = step if step is not None and abs(t - reach) <= self.eps else self.branch(t)
-            self.frame(t, here)
+        """Save the frames due until ``reach`` after the start, where ``step`` ends if it is given."""
+        state, due, eps = self.state, self.due, 1e-13 * self.span
+        while state.saved < due.size and due[state.saved] <= reach + eps:
+            elapsed = float(due[state.saved])
+            here = (
+                step if step is not None and abs(elapsed - reach) <= eps else self.branch(elapsed)
+            )
+            self.frame(float(self.t_eval[state.saved]), here)
             state.saved += 1
 
     def frame(self, t: float, at: Step) -> None:
@@ -279,11 +314,26 @@ def _numbers(v: np.ndarray) -> bool:
     return bool(np.isfinite(v).all())
 
 
-def _judge(state: State, row: dict[str, float]) -> Outcome | None:
-    for tracker in state.trackers:
-        verdict = tracker.handle(state.t, row)
-        if isinstance(verdict, Fail):
-            return Outcome(False, verdict.reason)
-        if isinstance(verdict, Stop):
-            return Outcome(True, verdict.reason)
-    return None
+class _Seen(dict[str, float]):
+    """What watchers see of the present state: the scalars of its row, and the dissipation where one asks for it."""
+
+    def __init__(self, problem: Problem, method: AnyMethod, state: State) -> None:
+        super().__init__()
+        self._problem, self._method, self._state = problem, method, state
+
+    def __missing__(self, name: str) -> float:
+        if name != "dissipation":
+            raise KeyError(name)
+        state = self._state
+        return self._method.dissipation(self._problem, state.t, state.y, state.carry)
+
+    def judged(self, row: dict[str, float]) -> Outcome | None:
+        """How the run ends here, if a watcher says so."""
+        self.update(row)
+        for tracker in self._state.trackers:
+            verdict = tracker.handle(self._state.t, self)
+            if isinstance(verdict, Fail):
+                return Outcome(False, verdict.reason)
+            if isinstance(verdict, Stop):
+                return Outcome(True, verdict.reason)
+        return None

@@ -24,7 +24,7 @@ CLOSE = 1e-10
 """How closely an event is located, relative to the step that holds it."""
 
 Found = tuple[float, int]
-"""The time of an event and its place among those asked for."""
+"""When an event is, since the start of the run, and its place among those asked for."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,11 @@ class Watch:
         self._values = self._next = np.zeros(len(self.events))
         self._levels = np.array([event.level for event in self.events])
 
-    def begin(self, problem: Problem, t: float, y: Arrays, carry: Arrays) -> None:
-        """Look at the state that the run stands at."""
-        self._problem = problem
+    def begin(
+        self, problem: Problem, start: float, elapsed: float, y: Arrays, carry: Arrays
+    ) -> None:
+        """Look at the state that the run stands at, ``elapsed`` after its start."""
+        self._problem, self._start = problem, start
         cheap = problem.monitor(y, carry) if self.events else {}
         known = {**cheap, **problem.observe(y, carry)} if self.events else {}
         for event in self.events:
@@ -146,12 +148,15 @@ class Watch:
                 raise unknown("series", event.of, known, "Events may watch these, or be functions.")
         # Only what is asked for beyond the scalars of every step is observed as for a frame.
         self._dear = any(isinstance(e.of, str) and e.of not in cheap for e in self.events)
-        self._values = self._look(t, y, carry)
+        self._values = self._look(elapsed, y, carry)
 
     def inside(
         self, t0: float, t1: float, step: Step, branch: Callable[[float], Step] | None
     ) -> list[Found]:
-        """The events in (t0, t1], in order: ``step`` goes from t0 to t1, ``branch`` to times between them."""
+        """The events in (t0, t1], in order: ``step`` goes from t0 to t1, ``branch`` to times between them.
+
+        All are counted from the start: far from 0 a time has no digits left for where in a step an event is.
+        """
         self._next = self._look(t1, step.y, step.carry)
         found = []
         for i, event in enumerate(self.events):
@@ -176,14 +181,19 @@ class Watch:
             self.met[i] += 1
         self._values = self._next
 
+    def at(self, found: Sequence[Found]) -> list[tuple[float, int]]:
+        """The same by the clock of the run."""
+        return [(self._start + elapsed, i) for elapsed, i in found]
+
     def columns(self, found: Sequence[Found] = ()) -> dict[str, float]:
         """For the row of a step: the time of each event in it, NaN where there is none."""
-        times = {i: t for t, i in found}
+        times = {i: t for t, i in self.at(found)}
         return {f"event_{i}": times.get(i, math.nan) for i in range(len(self.events))}
 
-    def _look(self, t: float, y: Arrays, carry: Arrays) -> np.ndarray:
+    def _look(self, elapsed: float, y: Arrays, carry: Arrays) -> np.ndarray:
         if not self.events:
             return self._values
+        t = self._start + elapsed
         problem, shown = self._problem, None
         series = (problem.observe if self._dear else problem.monitor)(y, carry)
         values = np.empty(len(self.events))

@@ -66,7 +66,12 @@ def begin(
     control = method.control(problem)
     control.clip(first_step, max_step)
     asked = check_times(t_eval, t_span)
-    times = control.times(asked, t_span)
+    times, span = control.times(asked, t_span), control.span(*t_span)
+    if span == 0:
+        raise InputError(
+            f"step_size = {control.asked or control.h:g} is longer than t_span = ({t_span[0]:g}, {t_span[1]:g}): "
+            "no step would be taken; give a shorter one"
+        )
     carry = method.init(problem, t_span[0], problem.initial)
     if not all(np.isfinite(np.asarray(v)).all() for v in carry.values()):
         raise InputError(
@@ -74,12 +79,12 @@ def begin(
         )
     control.first(
         lambda: method.first_step(problem, t_span[0], problem.initial, carry),
-        t_span[1] - t_span[0],
+        span,
     )
     watchers = [*default_trackers(method.preserves), *trackers]
-    state = State(t_span[0], problem.initial, carry, control, trackers=watchers, start=t_span[0])
+    state = State(0.0, problem.initial, carry, control, trackers=watchers, start=t_span[0])
     state.watch = Watch(events)
-    state.watch.begin(problem, state.t, state.y, state.carry)
+    state.watch.begin(problem, state.start, 0.0, state.y, state.carry)
     about = versions() | {"method": method.name, "method_options": method.options()}
     about |= {"events": [event.describe() for event in events]} if events else {}
     about |= attributes

@@ -62,7 +62,8 @@ def solve(
     method : a name of ``wflow.solvers.methods()``, a method object, or "auto"
     t_eval : increasing times in t_span to save at, 11 even ones by default; they are hit exactly and do not bend the
         path, except that methods with noise save at the nearest multiple of their step and report that t
-    rtol, atol : tolerance of one step, for adaptive methods
+    rtol, atol : tolerance of one step, for adaptive methods: on grids rtol + atol is the share of the mass that may be
+        misplaced; particles may be off by atol + rtol |θ|, and by rtol in the logarithm of their weight
     first_step, max_step : step sizes of adaptive and CFL methods; a schedule ξ(t) is looked at up to one step past t1
     method_options : options of the method by name, e.g. {"step_size": 1e-3} for "langevin"
     trackers : watchers beside those the method's declarations call for

@@ -10,7 +10,24 @@ import numpy as np
 from wflow.errors import InputError
 
 ROUNDING = 1e-12
-"""A time this little past the end, relative to it, is the end: n ticks of ε add up to no better."""
+"""Times that differ by so little of the span are the same: n ticks of ε add up to no better."""
+LEAST_SPAN = 1e-290
+"""Below this a part of the span is no normal number."""
+
+
+def rounding(t0: float, t1: float) -> float:
+    """How far a time beside t0 and t1 may be off."""
+    return ROUNDING * (t1 - t0) + 8.0 * math.ulp(max(abs(t0), abs(t1)))
+
+
+def told(t: float, span: float) -> str:
+    """A time with as many digits as tell it from others of the span.
+
+    >>> told(0.25, 1.0), told(3e13 + 2, 2.0)
+    ('0.25', '30000000000002')
+    """
+    far = abs(t) / span if span > 0 else 1.0
+    return f"{t:.{min(17, 6 + max(0, math.ceil(math.log10(far))) if far > 0 else 6)}g}"
 
 
 def check_span(t_span: Any) -> tuple[float, float]:
@@ -21,21 +38,27 @@ def check_span(t_span: Any) -> tuple[float, float]:
         raise InputError(f"t_span = {t_span!r}: give two numbers (t0, t1)") from None
     if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
         raise InputError(f"t_span = ({t0:g}, {t1:g}): t1 must be finite and greater than t0")
+    if not LEAST_SPAN <= t1 - t0 < math.inf:
+        raise InputError(
+            f"t_span = ({t0:g}, {t1:g}): t1 - t0 must be between {LEAST_SPAN:g} and 1.8e+308, the least and the "
+            "largest that floating-point numbers resolve; take another unit of time"
+        )
     return t0, t1
 
 
 def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
     """Check and return the times to save at."""
     if t_eval is None:
-        return np.linspace(*span, 11)
+        return np.unique(np.linspace(*span, 11))
     try:
         t = np.array(t_eval, dtype=np.float64).ravel()
     except (TypeError, ValueError):
         raise InputError(f"t_eval = {t_eval!r}: give increasing numbers") from None
     if t.size == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any():
         raise InputError("t_eval must be finite, increasing and not empty")
-    if t[0] < span[0] or t[-1] > span[1] + ROUNDING * abs(span[1]):
+    off = rounding(*span)
+    if t[0] < span[0] - off or t[-1] > span[1] + off:
         raise InputError(
             f"t_eval runs over [{t[0]:g}, {t[-1]:g}], outside t_span [{span[0]:g}, {span[1]:g}]"
         )
-    return np.unique(np.minimum(t, span[1]))
+    return np.unique(np.clip(t, *span))

@@ -1,7 +1,8 @@
 """Watchers of a run: each sees every accepted step and may end it, with a reason.
 
 A tracker answers ``handle(t, observed)`` with None to go on, :class:`Stop` to end well (a steady state) or
-:class:`Fail` to end badly (mass lost). ``state`` and ``restore`` carry its memory through a checkpoint.
+:class:`Fail` to end badly (mass lost). ``observed`` holds the scalars of the step, and −dF/dt as ``"dissipation"``,
+formed when it is asked for. ``state`` and ``restore`` carry its memory through a checkpoint.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wflow.errors import InputError
+
+ULP = 2.0**-52
+"""The distance of 1 from the next number."""
+UNSEEN = 8 * ULP
+"""What a difference of two values cannot show, relative to them: each is a sum, rounded."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class _Memory:
 
 
 class Mass(_Memory):
-    """The mass stays what it was, to a relative ``tolerance``."""
+    """The mass stays what it was, to a relative ``tolerance`` and what rounding may add: an ulp a step."""
 
     name = "mass"
 
@@ -62,11 +68,14 @@ class Mass(_Memory):
         self.tolerance = tolerance
 
     def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
-        mass = observed["mass"]
-        if math.isnan(self._seen[0]):
-            self._seen[0] = mass
-        if not abs(mass - self._seen[0]) <= self.tolerance * abs(self._seen[0]):
-            return Fail(f"mass went from {self._seen[0]:.15g} to {mass:.15g} at t = {t:g}")
+        mass, (first, steps) = observed["mass"], self._seen
+        if math.isnan(first):
+            first = mass
+        # A checkpoint of before steps were counted holds NaN.
+        steps = 1.0 if math.isnan(steps) else steps + 1.0
+        self._seen = [first, steps]
+        if not abs(mass - first) <= (self.tolerance + ULP * steps) * abs(first):
+            return Fail(f"mass went from {first:.15g} to {mass:.15g} at t = {t:g}")
         return None
 
 
@@ -102,6 +111,9 @@ class EnergyDecay(_Memory):
 class SteadyState(_Memory):
     """End the run when the free energy (else the risk) falls slower than ``rate`` a unit of time.
 
+    Where a fall of ``rate`` over one step is below the rounding of the energy, as it is beside a large constant, the
+    dissipation tells the slope, or, where there is none, a longer time does.
+
     >>> SteadyState(1e-3).handle(0.0, {"risk": 1.0, "free_energy": 0.5}) is None
     True
     """
@@ -121,10 +133,26 @@ class SteadyState(_Memory):
         if math.isnan(value):
             value = observed.get("risk", math.nan)
         last_t, last = self._seen
-        self._seen = [t, value]
-        if t > last_t and abs(value - last) <= self.rate * (t - last_t):
+        if math.isnan(last_t):
+            self._seen = [t, value]
+        if not t > last_t:
+            return None
+        if self.rate * (t - last_t) < UNSEEN * abs(value):
+            slope = _dissipation(observed)
+        else:
+            slope = abs(value - last) / (t - last_t)
+            self._seen = [t, value]
+        if slope <= self.rate:
             return Stop(f"steady state: |dF/dt| <= {self.rate:g} at t = {t:g}")
         return None
+
+
+def _dissipation(observed: dict[str, float]) -> float:
+    """−dF/dt; NaN where it is not known."""
+    try:
+        return observed["dissipation"]
+    except KeyError:
+        return math.nan
 
 
 def default_trackers(preserves: frozenset[str]) -> list[Tracker]:

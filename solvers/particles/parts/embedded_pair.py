@@ -1,14 +1,15 @@
 r"""Noiseless particles by an embedded pair of Runge–Kutta methods, whichever: a pair is its table.
 
 .. math:: \dot\theta_i = -\xi\nabla\Psi_\lambda(\theta_i;\rho), \quad
-          \dot w_i = -\alpha\xi(\Psi_\lambda(\theta_i) - \textstyle\int\Psi_\lambda d\rho)\,w_i
+          \tfrac{d}{dt}\log w_i = -\alpha\xi(\Psi_\lambda(\theta_i) - \textstyle\int\Psi_\lambda d\rho)
 
    k_i = v\bigl(t + c_i h,\; y + h \textstyle\sum_{j<i} a_{ij} k_j\bigr), \quad y' = y + h \sum_j b_j k_j, \quad
    y' - \hat y' = h \sum_j e_j k_j
 
-The rate at y' is the first stage of the next step, and may take part in the estimate. The sum of the weights is a
-linear invariant, which every Runge–Kutta method keeps; a step with a negative weight is refused. A particle that
-reaches a wall of the domain (r = 0) stays until the velocity turns.
+The rate at y' is the first stage of the next step, and may take part in the estimate. Of the weights the logarithm is
+integrated, at every stage up to a constant which the mass of the start fixes: weights stay positive, one of 1e-30 grows
+as truly as one of 1/n, and where Ψ stays, no step is too long for one that dies out. A particle that reaches a wall of
+the domain (r = 0) stays until the velocity turns.
 Source: Hairer, Nørsett & Wanner, Solving ODEs I (1993), section II.4.
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
-from wflow.solvers.method import ActsOn, Arrays, Method, Step, Tolerance
+from wflow.solvers.method import ActsOn, Arrays, Method, Step, Tolerance, dissipation
 from wflow.solvers.particles.problem import ParticleProblem
 
 Row = Sequence[float]
@@ -54,7 +55,10 @@ class EmbeddedPair(Method[M, ParticleProblem]):
 
     def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:
         v, g, risk = problem.rates(t, y["positions"], y["weights"])
-        return {"velocity": v, "growth": g, "risk": np.array(risk)}
+        return {"velocity": v, "log_growth": g, "risk": np.array(risk)}
+
+    def dissipation(self, problem: ParticleProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return dissipation(problem, t, y, carry)
 
     def first_step(self, problem: ParticleProblem, t: float, y: Arrays, carry: Arrays) -> float:
         # A first step that moves a particle by about 1% of the cloud's size (Hairer, Norsett & Wanner, II.4).
@@ -64,17 +68,15 @@ class EmbeddedPair(Method[M, ParticleProblem]):
 
     def step(self, problem: ParticleProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         x, w = y["positions"], y["weights"]
-        moves, grows, risk = [carry["velocity"]], [carry["growth"]], 0.0
+        moves, grows, risk = [carry["velocity"]], [carry["log_growth"]], 0.0
         react = problem.flow.reaction_rate > 0
         xs, ws = x, w
         for c, row in zip(self.abscissae, self.stages, strict=True):
             xs = x + h * _combine(row, moves)
-            ws = w + h * _combine(row, grows) if react else w
+            ws = problem.reweighted(w, h * _combine(row, grows)) if react else w
             v, g, risk = problem.rates(t + c * h, xs, ws)
             moves.append(v)
             grows.append(g)
-        if react and ws.min() < 0:
-            return Step.refused(y, carry, "negative weight", 0.5 * h)
         tol = problem.tolerance
         # Both solutions are projected before they are compared: at a wall they agree.
         other = problem.project(xs - h * _combine(self.estimate, moves))
@@ -85,10 +87,21 @@ class EmbeddedPair(Method[M, ParticleProblem]):
         scale = tol.atol + tol.rtol * np.maximum(size, np.abs(xs))
         error = float(np.sqrt(np.mean(((xs - other) / scale) ** 2)))
         if react:
-            scale_w = tol.atol / w.size + tol.rtol * np.maximum(w, ws)
-            error += float(np.sqrt(np.mean((h * _combine(self.estimate, grows) / scale_w) ** 2)))
-        after = {"velocity": moves[-1], "growth": grows[-1], "risk": np.array(risk)}
+            error += _log_error(w, ws, h * _combine(self.estimate, grows)) / tol.rtol
+        after = {"velocity": moves[-1], "log_growth": grows[-1], "risk": np.array(risk)}
         return Step({"positions": xs, "weights": ws}, after, error=error)
+
+
+def _log_error(before: np.ndarray, after: np.ndarray, apart: np.ndarray) -> float:
+    """The root mean square of the relative errors of weights whose logarithms are ``apart``, up to a constant.
+
+    A weight that falls to e^−m in the step may be off m times as much: what dies out sets no step.
+    """
+    living = after > 0
+    apart = np.where(living, apart - float(after @ apart) / float(after.sum()), 0.0)
+    fall = np.log(before, where=living, out=np.zeros_like(before))
+    fall -= np.log(after, where=living, out=np.zeros_like(before))
+    return float(np.sqrt(np.mean((apart / np.maximum(fall, 1.0)) ** 2)))
 
 
 def _combine(row: Row, rates: list[np.ndarray]) -> np.ndarray:
