@@ -10,6 +10,7 @@ import wflow
 from wflow import GradientFlow, GridDensity, Particles
 from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.results.solution import Solution
+from wflow.tools.pictures import new_figure
 from wflow.views import view_of
 from wflow.views.drawing import ceiling
 
@@ -238,3 +239,19 @@ def test_two_points_are_no_line() -> None:
     (loss,) = run.plot().axes[1].lines
     assert len(loss.get_xdata()) == 2
     assert loss.get_linestyle() == "None"
+
+
+def test_a_histogram_shows_every_particle() -> None:
+    """One of 5,000 is a bar of less than a thousandth of the peak, and stands on the axis all the same."""
+    x = np.append(np.random.default_rng(0).standard_normal(4999), 40.0)
+    sol = wflow.solve(GradientFlow(WELL), Particles(x), (0, 1), t_eval=[0.0])
+    for axes in (sol.plot().axes[-1], scene(sol)):
+        low, high = axes.get_xlim()
+        assert low < x.min() < 40.0 < high
+
+
+def scene(solution: Solution) -> Any:
+    """The axes of a movie's first frame."""
+    axes = new_figure(1)[1][0]
+    solution.view.scene(axes, solution)(0)
+    return axes

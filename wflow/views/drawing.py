@@ -78,9 +78,9 @@ def outline(edges: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.repeat(edges, 2), np.concatenate([[0.0], np.repeat(heights, 2), [0.0]])
 
 
-def extent(x: np.ndarray, density: np.ndarray) -> tuple[float, float]:
-    """From where to where a density over one axis is seen."""
-    seen = x[density >= VISIBLE * density.max()]
+def extent(x: np.ndarray, density: np.ndarray, least: float) -> tuple[float, float]:
+    """From where to where a density over one axis is a ``least`` share of its peak; at 0 all of its cells."""
+    seen = x[density >= least * density.max()]
     return float(seen.min()), float(seen.max())
 
 
@@ -95,13 +95,13 @@ def chosen(n: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, n - 1, min(n, FRAMES))})
 
 
-def draw_curves(axes: Any, solution: Solution) -> None:
-    """The states at up to eight saved times, each as its view's curve."""
+def draw_curves(axes: Any, solution: Solution, least: float = VISIBLE) -> None:
+    """The states at up to eight saved times, each as its view's curve, where it is a ``least`` share of its peak."""
     import matplotlib
 
     shown = chosen(solution.t.size)
     curves = [solution.view.curve(solution.measures[i]) for i in shown]
-    top = frame_curves(axes, curves)
+    top = frame_curves(axes, curves, least=least)
     colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(shown)))
     for i, colour, (x, density, _) in zip(shown, colours, curves, strict=True):
         draw_curve(axes, x, density, top, colour, f"t = {solution.t[i]:.3g}")
@@ -116,10 +116,10 @@ def explain(axes: Any, title: str = "") -> None:
     axes.legend(fontsize=7, frameon=False, title=title, title_fontsize=7)
 
 
-def curve_scene(axes: Any, solution: Solution) -> Callable[[int], None]:
+def curve_scene(axes: Any, solution: Solution, least: float = VISIBLE) -> Callable[[int], None]:
     """Room for the curves of all frames, and what shows one of them."""
     curves = [solution.view.curve(shown) for shown in solution.measures]
-    top = frame_curves(axes, curves)
+    top = frame_curves(axes, curves, least=least)
     (line,) = axes.plot([], [], color=BLUE, lw=1.5)
     (arrow,) = axes.plot([], [], color=BLUE, **ARROW)
 
@@ -143,11 +143,13 @@ def draw_curve(
         axes.plot(*above, color=colour, **ARROW)
 
 
-def frame_curves(axes: Any, curves: Sequence[Any], beside: Iterable[np.ndarray] = ()) -> float:
+def frame_curves(
+    axes: Any, curves: Sequence[Any], beside: Iterable[np.ndarray] = (), least: float = VISIBLE
+) -> float:
     """Limits and labels of densities over one axis, with room for others; the height from which on they are cut."""
     top, is_cut = ceiling([*(split(x, density)[0] for x, density, _ in curves), *beside])
     top *= 1.0 if is_cut else 1.05
-    ends = [extent(x, density) for x, density, _ in curves]
+    ends = [extent(x, density, least) for x, density, _ in curves]
     label = curves[0][2]
     axes.set(xlim=widened(min(e[0] for e in ends), max(e[1] for e in ends)), ylim=(0, top))
     axes.set(xlabel=label, ylabel=f"density [1/{label.split()[0]}]")

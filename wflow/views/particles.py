@@ -137,7 +137,7 @@ class ParticleView(View):
         Two coordinates are drawn as they are, more over the first and the length of all others.
         """
         if len(self.coordinates) == 1:
-            draw_curves(axes, solution)
+            draw_curves(axes, solution, least=0.0)
             return
         last = solution.t.size - 1
         for i, colour in {0: GREY, last: BLUE}.items():
@@ -149,7 +149,7 @@ class ParticleView(View):
 
     def scene(self, axes: Any, solution: Solution) -> Callable[[int], None]:
         if len(self.coordinates) == 1:
-            return curve_scene(axes, solution)
+            return curve_scene(axes, solution, least=0.0)
         planes = [self._plane(shown) for shown in solution.measures]
         everywhere = np.concatenate([at for at, _ in planes])
         low, high = everywhere.min(axis=0), everywhere.max(axis=0)
