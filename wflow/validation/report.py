@@ -75,6 +75,26 @@ class Report:
         rounding = 1e-12 * np.abs(self.limit_risk)
         return np.asarray(np.abs(self.gap()) <= self.tolerance() + rounding)
 
+    def at_infinity(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""What is left of the gap as N grows, and its error bars as in :meth:`tolerance`, shape (t,) each.
+
+        .. math:: R_N(t) = R_\infty(t) + c(t)/N
+
+        is fitted to each seed's networks at the smallest step size, of scatter :math:`N^{-1/2}`: of a wide network's
+        gap its finite width is the greater part, and no failure of the limit.
+
+        Raises
+        ------
+        InputError
+            with fewer than two sizes
+        """
+        self._refuse_one_size()
+        n, risk = self.neurons.astype(float), self.risk[:, self.finest]
+        fit = np.polyfit(1 / n, risk.reshape(n.size, -1), 1, w=np.sqrt(n))[1]
+        each = fit.reshape(risk.shape[1:])
+        error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
+        return each.mean(axis=0) - self.limit_risk, 3 * error + self.limit_errors[self.reference]
+
     def slope(self, of: str = "fluctuation", resamples: int = 400) -> tuple[float, float, float]:
         r"""Fitted exponent in N with a 95% bootstrap interval over seeds, at the smallest step size.
 
@@ -86,8 +106,7 @@ class Report:
         InputError
             with fewer than two sizes
         """
-        if self.neurons.size < 2:
-            raise InputError("a slope in N needs at least two sizes: give neurons=(N1, N2, …)")
+        self._refuse_one_size()
         j = self.finest
         n_seeds = self.risk.shape[2]
         rng = np.random.default_rng(0)
@@ -104,6 +123,10 @@ class Report:
             fits.append(np.polyfit(np.log(self.neurons), np.log(np.maximum(value, 1e-300)), 1)[0])
         low, high = np.percentile(fits[1:], [2.5, 97.5])
         return float(fits[0]), float(low), float(high)
+
+    def _refuse_one_size(self) -> None:
+        if self.neurons.size < 2:
+            raise InputError("a slope in N needs at least two sizes: give neurons=(N1, N2, …)")
 
     def table(self) -> str:
         """Limit, SGD mean ± standard error and W2 at every saved time, and the slopes in N."""
@@ -132,8 +155,19 @@ class Report:
         )
         if not ok.all():
             lines.append(
-                "NO: a gap is seen, of this N (of order 1/N) and this step size, unless it stays as both are refined"
+                "NO: a gap is seen; a finite N makes one of order 1/N and a step size one in proportion: refine both"
             )
+        if self.neurons.size > 1:
+            left, allowed = self.at_infinity()
+            through = ", ".join(map(str, self.neurons))
+            lines.append(
+                f"as N grows, by R_N = R + c/N through N = {through} (step size as above):"
+            )
+            lines.append(f"{'t':>8}{'gap left':>11}{'allowed':>11}{'ok':>4}")
+            lines += [
+                f"{t:8.3g}{g:+11.2e}{a:11.2e}{'yes' if abs(g) <= a else 'NO':>4}"
+                for t, g, a in zip(self.t, left, allowed, strict=True)
+            ]
         for a, n in enumerate(self.neurons):
             for b, e in enumerate(self.step_sizes):
                 lines.append(
