@@ -16,10 +16,11 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, T
 
 import numpy as np
 
-from wflow.errors import InputError, unknown
+from wflow.errors import InputError, shown, unknown
 from wflow.flow import GradientFlow
 from wflow.solvers.options import described
 from wflow.solvers.step_size import Adaptive, Stability, StepSize
+from wflow.tools.checks import check_kind, check_mapping
 from wflow.tools.register import Register
 from wflow.views import View
 
@@ -193,17 +194,19 @@ def get_method(spec: str | AnyMethod, options: Mapping[str, Any] | None = None) 
             raise InputError("method_options with a method object: set them on the object")
         return spec
     if not isinstance(spec, str):
-        raise InputError(f"method {spec!r}: give a name or a method object")
-    cls = METHODS[spec]
+        raise InputError(f"method {shown(spec)}: give a name or a method object")
+    cls, options = METHODS[spec], check_mapping("method_options", options)
     allowed = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    for key in options or {}:
+    for key in options:
         if key not in allowed:
             raise unknown(f"option of method '{spec}'", key, allowed or {"(none)"})
-    return cls(**(options or {}))
+    return cls(**options)
 
 
 def choose_method(flow: GradientFlow, measure_kind: str) -> tuple[str, str]:
     """The default method for a flow on a kind of measure, and why."""
+    check_kind("flow", flow, GradientFlow, "pass a wflow.GradientFlow")
+    check_kind("measure_kind", measure_kind, str, "give grid or particles")
     if measure_kind == "grid":
         if flow.reaction_rate > 0:
             return (

@@ -5,8 +5,14 @@ Every message is one line that names the thing, its value, what is allowed and t
 
 from __future__ import annotations
 
+from typing import Any
+
 LISTED = 230
 """Most characters of names in one message."""
+SHOWN = 60
+"""Most characters of a value in one message."""
+LONGEST = 600
+"""Most characters of a message."""
 
 
 def printable(text: object) -> str:
@@ -22,7 +28,8 @@ class InputError(ValueError):
     """The request is wrong: a value outside its range, a wrong shape, an unknown name."""
 
     def __str__(self) -> str:
-        return printable(" ".join(Exception.__str__(self).splitlines()))
+        text = printable(" ".join(Exception.__str__(self).splitlines()))
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …"
 
 
 class StorageError(InputError):
@@ -47,6 +54,19 @@ class ComputationError(RuntimeError):
     __str__ = InputError.__str__
 
 
+def shown(value: Any) -> str:
+    """A value as a message shows it: on one line, of 60 characters at most.
+
+    >>> shown("one\\ntwo"), len(shown(list(range(1000))))
+    ("'one\\\\ntwo'", 60)
+    """
+    try:
+        text = " ".join(repr(value).split())
+        return text if len(text) <= SHOWN else f"{text[: SHOWN - 2]} …"
+    except Exception:  # noqa: BLE001  (a number of more digits than Python prints, a class of the caller's)
+        return f"a {type(value).__name__} that cannot be printed"
+
+
 def unknown(kind: str, name: object, known: object, remedy: str = "") -> InputError:
     """An :class:`InputError` for a name that is not in a catalogue, with the nearest known name.
 
@@ -57,8 +77,10 @@ def unknown(kind: str, name: object, known: object, remedy: str = "") -> InputEr
     import textwrap
 
     names = sorted(str(n) for n in known)  # type: ignore[attr-defined]
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f" did you mean '{near[0]}'?" if near else ""
-    tail = f" {remedy}" if remedy else ""
     listed = textwrap.shorten(", ".join(names), LISTED, placeholder=" …")
-    return InputError(f"unknown {kind} '{name}':{hint} Known: {listed}.{tail}")
+    tail = f" Known: {listed}.{f' {remedy}' if remedy else ''}"
+    if not isinstance(name, str):
+        return InputError(f"{kind} {shown(name)}: give a name.{tail}")
+    near = difflib.get_close_matches(name[:SHOWN], names, n=1)
+    hint = f" did you mean '{near[0]}'?" if near else ""
+    return InputError(f"unknown {kind} '{name[:SHOWN]}':{hint}{tail}")

@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.measures import Measure
-from wflow.tools.checks import non_negative
+from wflow.tools.checks import check_kind, check_mapping, names_of, non_negative
 from wflow.tools.fingerprint import of_function
 from wflow.tools.portable import Portable
 
@@ -88,16 +88,16 @@ class GradientFlow(Portable):
                     "schedule 0: nothing would move; give a positive number or function"
                 )
         self._schedule = schedule
-        self.observations = dict(observations or {})
+        self.observations = check_mapping("observations", observations)
         for name, other in self.observations.items():
-            if not re.fullmatch(r"[a-z][a-z0-9_]*_risk", name):
+            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*_risk", name):
                 raise InputError(
-                    f"observation '{name}': a series of its own needs a name in lower case that ends in _risk, "
+                    f"observation {shown(name)}: a series of its own needs a name in lower case that ends in _risk, "
                     "test_risk say"
                 )
             if not isinstance(other, Energy) or other.dimension != energy.dimension:
                 raise InputError(
-                    f"observation '{name}' is {other!r}: give an energy of {energy.dimension} coordinates"
+                    f"observation '{name}' is {shown(other)}: give an energy of {energy.dimension} coordinates"
                 )
         self.origin: dict[str, object] = {}
         """Which system and parameters this flow came from, written into its files; empty for a user's own."""
@@ -109,8 +109,8 @@ class GradientFlow(Portable):
         """1 for the coordinates that move, 0 for those that are frozen, shape (D,)."""
         if self.temperature > 0 and not self.mobile.all():
             raise InputError(
-                f"frozen {', '.join(frozen)} with temperature {self.temperature:g}: noise would move "
-                "them; choose temperature = 0"
+                f"frozen {', '.join(names_of('frozen', frozen))} with temperature {self.temperature:g}: noise "
+                "would move them; choose temperature = 0"
             )
 
     def schedule(self, t: float) -> float:
@@ -150,6 +150,7 @@ class GradientFlow(Portable):
         InputError
             when the measure's dimension is not the energy's
         """
+        check_kind("measure", measure, Measure, "give a wflow.GridDensity or wflow.Particles")
         points, weights = measure.points(), measure.weights()
         risk = self.energy.prepare(points).field(weights).risk
         value = 0.5 * risk + float(weights @ self.ridge_potential(points))
@@ -192,18 +193,18 @@ class GradientFlow(Portable):
 
 def _mask(what: str, names: Sequence[str], coordinates: Sequence[str]) -> np.ndarray:
     """1 where a coordinate is named, 0 elsewhere."""
-    if isinstance(names, str):
-        names = (names,)
-    wrong = [name for name in names if name not in coordinates]
-    if wrong:
+    chosen = set(names_of(what, names))
+    if wrong := sorted(chosen - set(coordinates)):
         raise InputError(f"{what} names '{wrong[0]}': the coordinates are {', '.join(coordinates)}")
-    return np.array([float(c in names) for c in coordinates])
+    return np.array([float(c in chosen) for c in coordinates])
 
 
 def _digest(energy: Energy) -> str:
     digest: object = energy.fingerprint()
     if not isinstance(digest, str):
-        raise InputError(f"fingerprint of {type(energy).__name__} is {digest!r}: return a text")
+        raise InputError(
+            f"fingerprint of {type(energy).__name__} is {shown(digest)}: return a text"
+        )
     return digest
 
 

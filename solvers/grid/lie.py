@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.solvers.grid.parts.operator_splitting import OperatorSplitting
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Arrays, Step, register
@@ -27,8 +27,8 @@ class Lie(OperatorSplitting):
     order = 1
 
     def __post_init__(self) -> None:
-        if self.first not in ("transport", "reaction"):
-            raise InputError(f"first = {self.first!r}: must be 'transport' or 'reaction'")
+        if not isinstance(self.first, str) or self.first not in ("transport", "reaction"):
+            raise InputError(f"first = {shown(self.first)}: must be 'transport' or 'reaction'")
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         start = y["density"]

@@ -17,9 +17,10 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.measures.base import as_floats
 from wflow.solvers.statics.gibbs import GibbsMethod, GibbsState, solve_gibbs
 from wflow.solvers.statics.on_grid import minimise_on_grid
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_kind, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +140,9 @@ def continue_in_temperature(
         raise InputError(
             f"temperatures = {taus.tolist()}: give one or more positive numbers in a list"
         )
-    if not isinstance(flow, GradientFlow):
-        raise InputError(f"flow is a {type(flow).__name__}: give a wflow.GradientFlow")
+    check_kind("flow", flow, GradientFlow, "give a wflow.GradientFlow")
+    if least_energy is not None:
+        least_energy = number("least_energy", least_energy, finite=False)
     decaying = [
         name for name, on in zip(flow.energy.coordinates, flow.ridge_mask, strict=True) if on
     ]
@@ -173,7 +175,7 @@ def continue_in_temperature(
         free_energy=np.array([s.free_energy for s in states]),
         risk=np.array([s.risk for s in states]),
         energy=np.array([s.energy for s in states]),
-        least_energy=float(least_energy),
+        least_energy=least_energy,
         residual=np.array([s.residual for s in states]),
         gap=np.array([s.gap for s in states]),
         success=all(s.success for s in states),

@@ -25,8 +25,9 @@ import numpy as np
 
 from wflow.errors import ComputationError, InputError
 from wflow.measures import Particles
-from wflow.measures.base import as_floats, check_not_negative
-from wflow.tools.checks import non_negative
+from wflow.measures.base import check_not_negative
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_function, non_negative, number
 
 SMALLEST, LARGEST, COUNT = 1e-14, 1.0, 141
 """The L-curve's λ, relative to the largest eigenvalue of K."""
@@ -151,7 +152,11 @@ def solve_euler_lagrange(
     residual, norm = problem.residual_and_norm(ridge)
     risk = math.nan
     if constant is not None:
-        risk = float(constant) - 2.0 * float(charges @ values) + float(charges @ matrix @ charges)
+        risk = (
+            number("constant", constant)
+            - 2.0 * float(charges @ values)
+            + float(charges @ matrix @ charges)
+        )
     return ChargeDensity(
         points=at,
         charges=charges,
@@ -246,7 +251,8 @@ def _matrix(kernel: Any, at: np.ndarray) -> np.ndarray:
     if hasattr(kernel, "matrix"):
         matrix = as_floats("K", kernel.matrix(at, at))
     else:
-        matrix = as_floats("K", kernel(at[:, None], at[None]))
+        f = check_function("kernel", kernel, "two arrays of points (…, D)")
+        matrix = as_floats("K", f(at[:, None], at[None]))
     n = at.shape[0]
     if matrix.shape != (n, n):
         raise InputError(f"K has shape {matrix.shape}: points (n, 1, D) and (1, n, D) give (n, n)")
@@ -256,7 +262,8 @@ def _matrix(kernel: Any, at: np.ndarray) -> np.ndarray:
 
 
 def _values(target: Callable[[np.ndarray], Any] | Any, at: np.ndarray) -> np.ndarray:
-    values = as_floats("F", target.values(at) if hasattr(target, "values") else target(at))
+    f = target if isinstance(target, dict) else getattr(target, "values", target)
+    values = as_floats("F", check_function("target", f, "points (n, D)")(at))
     if values.shape != at.shape[:1]:
         raise InputError(f"F has shape {values.shape}: give one value a point, ({at.shape[0]},)")
     return values

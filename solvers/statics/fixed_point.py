@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, TensorGrid
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Tolerance
 from wflow.solvers.statics.objective import ROUNDING
+from wflow.tools.checks import check_kind
 
 DEPTH = 6
 """Steps that Anderson's mixing remembers."""
@@ -72,18 +73,14 @@ class FixedPoint:
     """The equation z = T(z) on one grid."""
 
     def __init__(self, flow: GradientFlow, where: Any) -> None:
-        if not isinstance(flow, GradientFlow):
-            raise InputError(f"flow is a {type(flow).__name__}: give a wflow.GradientFlow")
+        check_kind("flow", flow, GradientFlow, "give a wflow.GradientFlow")
         if flow.temperature == 0:
             raise InputError(
                 "temperature = 0: there is no Gibbs measure without noise; set temperature > 0, or use "
                 "minimise_on_grid"
             )
         grid = getattr(where, "grid", where)
-        if not isinstance(grid, TensorGrid):
-            raise InputError(
-                f"where is a {type(where).__name__}: give a TensorGrid or a GridDensity"
-            )
+        check_kind("where", grid, TensorGrid, "give a TensorGrid or a GridDensity")
         self.flow = flow
         self.tau = flow.temperature
         """The present temperature; it starts higher where no start is given."""
@@ -105,7 +102,7 @@ class FixedPoint:
         if start is None:
             return self.at(self.grid.weights()).image
         if getattr(start, "kind", None) != "grid" or start.shape != self.grid.shape:
-            raise InputError(f"start is {start!r}: give a GridDensity on the same grid")
+            raise InputError(f"start is {shown(start)}: give a GridDensity on the same grid")
         if not all(map(np.array_equal, start.edges, self.grid.edges)):
             raise InputError("start has the right shape and other edges: put it on the same grid")
         if abs(start.mass - 1.0) > ROUNDING:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
 from wflow.solvers.statics.fixed_point import Anderson, FixedPoint, Point
@@ -141,8 +141,8 @@ def solve_gibbs(
     >>> state.success, float(state.measure.mean()[0])  # N(1/(1 + 1), τ)
     (True, 0.5)
     """
-    if method not in ("newton", "anderson", "picard"):
-        raise InputError(f"method {method!r}: choose 'newton', 'anderson' or 'picard'")
+    if not isinstance(method, str) or method not in ("newton", "anderson", "picard"):
+        raise InputError(f"method {shown(method)}: choose 'newton', 'anderson' or 'picard'")
     tolerance = non_negative("tolerance", tolerance)
     limit = check_count("max_iterations", max_iterations)
     equation = FixedPoint(flow, where)

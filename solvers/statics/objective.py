@@ -23,6 +23,7 @@ from wflow.energies.base import Energy, Field
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
+from wflow.tools.checks import check_kind, non_negative
 
 ROUNDING = 1e-9
 """How far a mass may be from 1: what a long run may have lost to rounding."""
@@ -35,7 +36,7 @@ class Objective:
         self, energy: Energy | GradientFlow, ridge: float, ridge_on: Sequence[str] | None
     ) -> None:
         if isinstance(energy, GradientFlow):
-            if ridge or ridge_on is not None:
+            if non_negative("ridge", ridge) or ridge_on is not None:
                 raise InputError("the flow has a ridge of its own: give ridge to the flow only")
             if energy.temperature > 0:
                 raise InputError(
@@ -116,6 +117,7 @@ class ObjectiveAtPoints:
 
 def require_affine(energy: Energy) -> None:
     """Refuse an energy whose Ψ is not affine in ρ, and one that needs a density."""
+    check_kind("energy", energy, Energy, "give a wflow.energies.FeatureEnergy or PairEnergy")
     if energy.needs_density:
         raise InputError(
             f"{type(energy).__name__} is a functional of a density, without a U between points: its minimiser is "
@@ -130,10 +132,7 @@ def require_affine(energy: Energy) -> None:
 
 def law_of(energy: Energy, measure: Measure) -> tuple[np.ndarray, np.ndarray]:
     """Points and weights of a probability measure on the energy's space."""
-    if not isinstance(measure, Measure):
-        raise InputError(
-            f"measure is a {type(measure).__name__}: give a wflow.Particles or wflow.GridDensity"
-        )
+    check_kind("measure", measure, Measure, "give a wflow.Particles or wflow.GridDensity")
     if measure.dimension != energy.dimension:
         raise InputError(
             f"the measure has {measure.dimension} coordinates and the energy {energy.dimension}: "

@@ -19,11 +19,11 @@ from wflow.energies.base import Energy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity, Measure, Particles, TensorGrid
-from wflow.measures.base import as_floats
 from wflow.solvers.statics.low_rank import NOT_CONVEX, pivoted_cholesky
 from wflow.solvers.statics.minimiser import Minimiser
 from wflow.solvers.statics.objective import Objective, ObjectiveAtPoints, law_of
 from wflow.solvers.statics.simplex import SimplexMinimum, minimise_on_simplex
+from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, non_negative
 
 FEW = 200

@@ -25,12 +25,12 @@ from wflow.energies.base import Energy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure, Particles
-from wflow.measures.base import as_floats
 from wflow.solvers.statics.minimiser import Minimiser
 from wflow.solvers.statics.objective import Objective
 from wflow.solvers.statics.on_grid import minimise_at
 from wflow.solvers.statics.search import lower_bound, lowest_points, search_points
-from wflow.tools.checks import check_count, non_negative
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_count, check_flag, non_negative
 
 NO_WEIGHT = 1e-9
 """Atoms that carry less are dropped."""
@@ -215,7 +215,9 @@ def _at_a_stop(history: list[float]) -> bool:
 def _bar(rounds: int, progress: bool) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=rounds, disable=not progress, desc="minimise", unit="round")
+    return tqdm(
+        total=rounds, disable=not check_flag("progress", progress), desc="minimise", unit="round"
+    )
 
 
 def _box(bounds: Any, objective: Objective) -> np.ndarray:

@@ -115,7 +115,7 @@ def test_coordinates_and_fingerprints():
         (([0.0], -1.0), {}, "kappa = -1: must be positive"),
         (([0.0],), {"variance": np.inf}, "variance = inf: must be positive and finite"),
         (([0.0], "wide"), {}, "kappa = 'wide': give a positive number"),
-        (([np.nan], 1.0), {}, r"nodes\[0, 0\] is nan: entries must be finite"),
+        (([np.nan], 1.0), {}, r"nodes\[0, 0\] is nan: finite values only"),
         (("text", 1.0), {}, "nodes must be numbers"),
         (([], 1.0), {}, "expected"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wflow.errors import InputError, StorageError, unknown
+from wflow.tools.checks import check_path, read_number, read_whole
 
 if TYPE_CHECKING:
     from wflow.systems import System
@@ -27,18 +28,30 @@ CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
 """What may stand in a --config file beside [parameters]: types, and how to say so."""
 
 
+LONGEST = 1 << 20
+"""Most bytes of a configuration; /dev/zero has no end."""
+
+
 def read_config(arguments: Any) -> None:
     """Fill options that the command line leaves open from a TOML file."""
     if not arguments.config:
         return
     import tomllib
 
-    path = Path(arguments.config)
+    path = check_path("--config", arguments.config)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise InputError(f"--config {path} is longer than 1 MiB: give a TOML file of options")
+        table = tomllib.loads(text.decode("utf-8"))
     except OSError as e:
         raise InputError(f"--config {path}: {e.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except RecursionError:
+        raise InputError(f"--config {path}: brackets in brackets, too deep to read") from None
+    except ValueError as e:  # no TOML, no UTF-8, a number of more digits than Python reads
+        if isinstance(e, InputError):
+            raise
         raise InputError(f"--config {path} is not TOML: {e}") from None
     inside = table.pop("parameters", {})
     if not isinstance(inside, dict):
@@ -84,7 +97,7 @@ def method_options(texts: Sequence[str], method: str) -> dict[str, int | float |
 
 def _value(text: str) -> int | float | str:
     """The first of the three that the text can be."""
-    kinds: tuple[Callable[[str], int | float], ...] = (int, float)
+    kinds: tuple[Callable[[str], int | float], ...] = (read_whole, read_number)
     for kind in kinds:
         try:
             return kind(text)
@@ -96,7 +109,7 @@ def _value(text: str) -> int | float | str:
 def number(text: str) -> float:
     """A number, for argparse."""
     try:
-        return float(text)
+        return read_number(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
 
@@ -104,7 +117,7 @@ def number(text: str) -> float:
 def whole(text: str) -> int:
     """A whole number, for argparse."""
     try:
-        return int(text)
+        return read_whole(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
 
@@ -112,7 +125,7 @@ def whole(text: str) -> int:
 def numbers(text: str) -> list[float]:
     """Numbers separated by commas."""
     try:
-        return [float(part) for part in str(text).split(",")]
+        return [read_number(part) for part in str(text).split(",")]
     except ValueError:
         raise InputError(f"'{text}': give numbers separated by commas") from None
 
@@ -120,7 +133,7 @@ def numbers(text: str) -> list[float]:
 def integers(text: str) -> list[int]:
     """Whole numbers separated by commas."""
     try:
-        return [int(part) for part in text.split(",")]
+        return [read_whole(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"'{text}': give whole numbers separated by commas") from None
 

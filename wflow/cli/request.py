@@ -10,6 +10,7 @@ import numpy as np
 
 from wflow.cli import options
 from wflow.errors import InputError
+from wflow.tools.checks import number
 
 if TYPE_CHECKING:
     from wflow.flow import GradientFlow
@@ -77,7 +78,7 @@ class Request:
     def t_end(self) -> float:
         """Where the run ends."""
         asked = self.arguments.t_end
-        return float(self.system.t_end if asked is None else asked)
+        return self.system.t_end if asked is None else number("t_end", asked)
 
     def saved_times(self) -> list[float]:
         """When frames are saved."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
+from wflow.tools.arrays import as_floats, check_size
 
 
 def as_points(points: Any, dimension: int) -> np.ndarray:
@@ -15,7 +16,10 @@ def as_points(points: Any, dimension: int) -> np.ndarray:
     >>> as_points([1.0, 2.0], 1).shape
     (2, 1)
     """
-    p = np.ascontiguousarray(points, dtype=np.float64)
+    if type(points) is np.ndarray and points.dtype == np.float64:
+        p = np.ascontiguousarray(points)  # in every step
+    else:
+        p = as_floats("points", points, finite=False)
     if p.ndim == 1 and dimension == 1:
         p = p[:, None]
     if p.ndim != 2 or p.shape[1] != dimension:
@@ -29,36 +33,55 @@ def as_inputs(inputs: Any, dimension: int | None = None, name: str = "nodes") ->
     >>> as_inputs([1.0, 2.0]).shape
     (2, 1)
     """
-    try:
-        x = np.array(inputs, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as e:
-        raise InputError(f"{name} must be numbers: {e}") from None
+    x = as_floats(name, inputs, finite=False)
     if x.ndim == 1 and dimension in (None, 1):
         x = x[:, None]
     if x.ndim != 2 or x.size == 0 or x.shape[1] != (dimension or x.shape[1]):
         wanted = "(Q, d) with Q, d >= 1" if dimension is None else f"(Q, {dimension}) with Q >= 1"
         raise InputError(f"{name} of shape {x.shape}: expected {wanted}")
-    if not np.isfinite(x).all():
-        i, k = np.argwhere(~np.isfinite(x))[0]
-        raise InputError(
-            f"{name}[{i}, {k}] is {x[i, k]}: entries must be finite; clean the data first"
-        )
+    check_size(name, x)
     return x
+
+
+def as_domain(bounds: Any, dimension: int, name: str = "bounds") -> np.ndarray:
+    """Check and return the domain (lo, hi) of each coordinate, where ends may be infinite, shape (D, 2).
+
+    >>> as_domain([(0, np.inf)], 1)
+    array([[ 0., inf]])
+    """
+    box = as_floats(name, bounds, finite=False)
+    if box.shape != (dimension, 2):
+        raise InputError(
+            f"{name} of shape {box.shape}: give (lo, hi) for each of {dimension} coordinates"
+        )
+    if not (box[:, 0] < box[:, 1]).all():
+        raise InputError(f"{name} {shown(box.tolist())}: give lo < hi for each coordinate")
+    return box
+
+
+def as_knots(knots: Any) -> np.ndarray:
+    """Check and return the knots of a piecewise linear function, (position, value) a row, positions increasing.
+
+    >>> as_knots([(0.5, -2.5), (1.5, 7.5)]).shape
+    (2, 2)
+    """
+    table = as_floats("knots", knots)
+    if table.ndim != 2 or table.shape[1] != 2 or table.size == 0:
+        raise InputError(f"knots {shown(knots)}: expected (position, value) pairs of numbers")
+    if (np.diff(table[:, 0]) <= 0).any():
+        raise InputError(
+            f"knot positions {shown(table[:, 0].tolist())}: must increase; sort them, drop repeats"
+        )
+    return table
 
 
 def as_vector(name: str, values: Any, n: int) -> np.ndarray:
     """Check and return a finite (n,) float array."""
     if values is None:
         raise InputError(f"{name} missing: give an array of {n} numbers, one a node")
-    try:
-        v = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as e:
-        raise InputError(f"{name} must be numbers: {e}") from None
+    v = as_floats(name, values)
     if v.shape != (n,):
         raise InputError(f"{name} of shape {v.shape}: expected ({n},), one entry a node")
-    if not np.isfinite(v).all():
-        bad = int(np.flatnonzero(~np.isfinite(v))[0])
-        raise InputError(f"{name}[{bad}] is {v[bad]}: entries must be finite; clean the data first")
     v.setflags(write=False)
     return v
 
@@ -93,6 +116,18 @@ def answered_number(what: str, value: Any) -> float:
     2.0
     """
     return value if type(value) is float else float(answered(what, value, ()))
+
+
+def check_axes(dimension: Any) -> int:
+    """The number of axes of a grid.
+
+    >>> check_axes(2)
+    2
+    """
+    whole = not isinstance(dimension, bool) and isinstance(dimension, int | np.integer)
+    if not whole or not 1 <= dimension <= 3:
+        raise InputError(f"dimension = {shown(dimension)}: a grid has 1, 2 or 3 axes")
+    return int(dimension)
 
 
 def numbered(letter: str, count: int) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from wflow.energies.arrays import as_points, numbered
 from wflow.errors import InputError
-from wflow.tools.checks import check_count
+from wflow.tools.checks import check_count, names_of
 from wflow.tools.portable import Portable
 
 
@@ -91,6 +91,7 @@ class ParameterSpace(Portable, ABC):
     def refuse_without_names(self) -> None:
         """Refuse a dimension that is none, and names and bounds that are not one a coordinate."""
         check_count(f"dimension of {type(self).__name__}", getattr(self, "dimension", None))
+        names_of("coordinates", self.coordinates)
         if len(self.coordinates) != self.dimension:
             raise InputError(
                 f"{len(self.coordinates)} coordinate names for dimension {self.dimension}: give one a coordinate"
@@ -217,6 +218,10 @@ class Energy(ParameterSpace):
 
     def law(self, measure: Law) -> tuple[np.ndarray, np.ndarray]:
         """Points and weights of a measure on this energy's space, checked."""
+        if not all(callable(getattr(measure, part, None)) for part in ("points", "weights")):
+            raise InputError(
+                f"measure is a {type(measure).__name__}: give a wflow.GridDensity or wflow.Particles"
+            )
         return as_points(measure.points(), self.dimension), np.asarray(measure.weights())
 
     def _require_pairs(self) -> None:

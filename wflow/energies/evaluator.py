@@ -63,7 +63,7 @@ def contractions(name: str, features: FeatureMap) -> Callable[[np.ndarray], Prep
     >>> contractions("numpy", RbfFeatures([[0.0]], 1.0))(np.array([[2.0, 0.0]])).predict(np.ones(1))
     array([2.])
     """
-    if name == AUTO:
+    if isinstance(name, str) and name == AUTO:
         # An energy is made for every batch of SGD, and no step asks the register.
         return features.prepare
     if name not in evaluators:

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from wflow.errors import InputError, StorageError
+from wflow.errors import InputError, StorageError, shown
 from wflow.results.labelled import Labelled, check_free, write_labelled
+from wflow.tools.checks import check_path
 from wflow.tools.pictures import caption, facts, save_figure
 from wflow.tools.register import Register
 
@@ -69,8 +70,8 @@ class Figure(ABC):
             for another word
         """
         sizes = {"published": self.published, "reduced": self.reduced}
-        if size not in sizes:
-            raise InputError(f"size {size!r}: expected 'published' or 'reduced'")
+        if not isinstance(size, str) or size not in sizes:
+            raise InputError(f"size {shown(size)}: expected 'published' or 'reduced'")
         return dict(sizes[size])
 
 
@@ -107,7 +108,7 @@ def places(name: str, folder: str | os.PathLike[str], overwrite: bool) -> tuple[
     StorageError
         when one of them exists and ``overwrite`` is not set, or the folder is none
     """
-    where = Path(folder)
+    where = check_path("folder", folder)
     if where.exists() and not where.is_dir():
         raise StorageError(f"{where} is a file: give a folder for the figures")
     if not where.parent.is_dir():

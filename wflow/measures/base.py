@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wflow.errors import InputError
+from wflow.tools.arrays import position
+from wflow.tools.checks import names_of
 
 if TYPE_CHECKING:
     from wflow.measures.quantiles import QuantileTable
@@ -128,31 +130,6 @@ def read_only(array: FloatArray) -> FloatArray:
     return array
 
 
-def as_floats(what: str, value: Any) -> FloatArray:
-    """A float64 copy of numbers that must be finite."""
-    try:
-        if np.iscomplexobj(value):
-            raise TypeError("complex")
-        array = np.array(value, dtype=np.float64, order="C")
-    except (TypeError, ValueError):
-        raise InputError(
-            f"{what} is not an array of real numbers: give numbers in a regular shape"
-        ) from None
-    bad = ~np.isfinite(array)
-    if bad.any():
-        where, at = position(bad)
-        raise InputError(
-            f"{what}{where} is {array[at]:g}: finite values only; clean the data first"
-        )
-    return array
-
-
-def position(bad: NDArray[np.bool_]) -> tuple[str, tuple[int, ...]]:
-    """The first true entry, as text ``[i, j]`` and as an index."""
-    at = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
-    return (f"[{', '.join(map(str, at))}]" if at else ""), at
-
-
 def check_not_negative(what: str, array: FloatArray, remedy: str) -> None:
     """Refuse negative entries by place and value."""
     if array.size and array.min() < 0:
@@ -166,7 +143,7 @@ def check_names(names: Sequence[str] | None, dimension: int) -> tuple[str, ...]:
         if dimension <= 3:
             return ("x", "y", "z")[:dimension]
         return tuple(f"x{i}" for i in range(dimension))
-    given = (names,) if isinstance(names, str) else tuple(str(name) for name in names)
+    given = names_of("names", names)
     if len(given) != dimension:
         raise InputError(
             f"names has {len(given)} entries for {dimension} coordinates: give each one a name"
@@ -176,10 +153,3 @@ def check_names(names: Sequence[str] | None, dimension: int) -> tuple[str, ...]:
             f"names are {', '.join(map(repr, given))}: they must be different and not empty"
         )
     return given
-
-
-def check_seed(seed: Any) -> int:
-    """A whole number in [0, 2^63), so that it fits any file."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise InputError(f"seed is {seed!r}: give a whole number of at least 0 and below 2^63")
-    return int(seed)

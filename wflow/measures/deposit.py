@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, unknown
+from wflow.errors import InputError
 from wflow.measures.base import FloatArray
 from wflow.measures.tensor_grid import TensorGrid
+from wflow.tools.checks import check_word
 
 
 def deposit(
@@ -21,8 +22,7 @@ def deposit(
     either side of it, as the hat functions of the centres, and so keeps the mean too, but for the half cell at a
     wall. A periodic axis wraps; on an axis with walls a particle outside is refused.
     """
-    if method not in {"histogram", "linear"}:
-        raise unknown("deposition", method, ["histogram", "linear"])
+    check_word("deposition", method, ("histogram", "linear"))
     per_axis = [_axis(grid, k, positions[:, k], method) for k in range(grid.dimension)]
     masses = np.zeros(int(np.prod(grid.shape)))
     for corner in itertools.product(*per_axis):

@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.measures.base import (
-    FloatArray,
-    Measure,
-    as_floats,
-    check_not_negative,
-    check_seed,
-    position,
-    read_only,
-)
+from wflow.measures.base import FloatArray, Measure, check_not_negative, read_only
 from wflow.measures.quantiles import QuantileTable
 from wflow.measures.tensor_grid import TensorGrid
-from wflow.tools.checks import check_count
+from wflow.tools.arrays import as_floats, position
+from wflow.tools.checks import check_count, check_function, check_seed, non_negative
 from wflow.tools.streams import stream
 
 if TYPE_CHECKING:
@@ -99,6 +92,7 @@ class GridDensity(Measure):
             grid = TensorGrid.from_bounds(bounds, n, names, periodic)
         else:
             grid = TensorGrid(edges, names, periodic)
+        check_function("f", f, "points (..., D)")
         nodes, weights = np.polynomial.legendre.leggauss(check_count("order", order))
         density = np.zeros(grid.shape)
         for index in itertools.product(range(nodes.size), repeat=grid.dimension):
@@ -136,7 +130,8 @@ class GridDensity(Measure):
                 f"from_cdf works on 1 axis and got {grid.dimension}: use from_function"
             )
         edges = grid.edges[0]
-        values = as_floats("cdf(edges)", cdf(edges))
+        answer = check_function("cdf", cdf, "points (n,)")(edges)
+        values = as_floats("cdf(edges)", answer, truth=True)
         if values.shape != edges.shape:
             raise InputError(
                 f"cdf gives shape {values.shape} for {edges.shape} points: give one value a point"
@@ -152,7 +147,7 @@ class GridDensity(Measure):
                 f"cdf falls from {edges[i]:g} to {edges[i + 1]:g} by {-steps[i]:g}: a cdf never falls"
             )
         outside = float(values[0] + (1 - values[-1]))
-        if outside > tail:
+        if outside > non_negative("tail", tail):
             raise InputError(
                 f"the bounds [{edges[0]:g}, {edges[-1]:g}] leave mass {outside:.3g} outside, "
                 f"more than {tail:g}: widen the bounds"
@@ -335,7 +330,7 @@ def _check_density(density: Any, grid: TensorGrid) -> FloatArray:
 
 def _values(f: Callable[[FloatArray], Any], points: FloatArray) -> FloatArray:
     """f at points (…, D), of shape (…), finite and not negative."""
-    values = np.asarray(f(points), dtype=np.float64)
+    values = as_floats("f", f(points), finite=False, truth=True)
     shape = points.shape[:-1]
     if values.ndim == 0:
         values = np.full(shape, values)

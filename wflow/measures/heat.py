@@ -22,7 +22,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.measures import GridDensity
 from wflow.measures.cosines import even_operator
-from wflow.tools.checks import non_negative
+from wflow.tools.checks import check_list, non_negative
 
 GONE = 80.0
 """Exponent of decay from which a coefficient is 0: e⁻⁸⁰ = 2e-35."""
@@ -86,9 +86,11 @@ def _decay(amount: float, width: float, n: int, ring: bool) -> np.ndarray:
 
 
 def _amounts(amount: float | Sequence[float], dimension: int) -> list[float]:
-    if np.ndim(amount) == 0:
+    if isinstance(amount, int | float | np.number):
         return [non_negative("amount", amount)] * dimension
-    given = [non_negative("amount", a) for a in cast(Sequence[float], amount)]
+    given = [
+        non_negative("amount", a) for a in check_list("amount", amount, "numbers, one an axis")
+    ]
     if len(given) != dimension:
         raise InputError(
             f"amount has {len(given)} entries for {dimension} axes: give one an axis, or one for all"

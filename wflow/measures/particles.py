@@ -10,20 +10,13 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.measures.base import (
-    FloatArray,
-    Measure,
-    as_floats,
-    check_names,
-    check_not_negative,
-    check_seed,
-    read_only,
-)
+from wflow.measures.base import FloatArray, Measure, check_names, check_not_negative, read_only
 from wflow.measures.deposit import deposit
 from wflow.measures.grid import GridDensity, draw
 from wflow.measures.quantiles import QuantileTable
-from wflow.measures.tensor_grid import TensorGrid, axes_of
-from wflow.tools.checks import check_count
+from wflow.measures.tensor_grid import TensorGrid, axes_of, check_bounds
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_count, check_function, check_seed
 from wflow.tools.streams import stream
 
 
@@ -189,7 +182,7 @@ class Particles(Measure):
             )
         if (edges is None) == (bounds is None or n is None):
             raise InputError("give the grid as bounds and n, or as edges; not both, not neither")
-        given = axes_of("bounds", bounds) if edges is None else axes_of("edges", edges)
+        given = check_bounds(bounds, None) if edges is None else axes_of("edges", edges)
         axes = len(given)
         if axes != self.dimension:
             raise InputError(
@@ -231,7 +224,7 @@ def _quantiles_at(ppf: Callable[[FloatArray], Any], u: FloatArray) -> FloatArray
     """Q(u), finite and of the shape of u."""
     if u.size == 0:
         return np.zeros(u.shape)
-    values = np.asarray(ppf(u), dtype=np.float64)
+    values = as_floats("ppf", check_function("ppf", ppf, "u in (0, 1)")(u), finite=False)
     if values.shape != u.shape:
         raise InputError(
             f"ppf gives shape {values.shape} for u of shape {u.shape}: give one value a point"

@@ -12,6 +12,7 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.measures.base import FloatArray
+from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count
 
 
@@ -38,7 +39,7 @@ class QuantileTable:
 
     def __call__(self, u: Any) -> FloatArray:
         """inf{x : cdf(x) ≥ u}, of the shape of u."""
-        u = np.asarray(u, dtype=np.float64)
+        u = as_floats("u", u, finite=False)
         inside = (u >= 0) & (u <= 1)
         if not inside.all():
             raise InputError(f"u is {u[~inside][0]:g}: quantiles are defined for 0 ≤ u ≤ 1")
@@ -47,7 +48,7 @@ class QuantileTable:
 
     def cdf(self, x: Any) -> FloatArray:
         """The share of the mass at or below x, of the shape of x."""
-        x = np.asarray(x, dtype=np.float64)
+        x = as_floats("x", x, finite=False)
         if np.isnan(x).any():
             raise InputError("x holds NaN: the cdf is defined on the real line")
         i = np.searchsorted(self.left, x, side="right") - 1

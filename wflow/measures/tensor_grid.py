@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.measures.base import FloatArray, as_floats, check_names, read_only
-from wflow.tools.checks import check_count
+from wflow.measures.base import FloatArray, check_names, read_only
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_counts, check_flag, check_list
 
 
 class TensorGrid:
@@ -55,12 +56,7 @@ class TensorGrid:
     ) -> TensorGrid:
         """Uniform cells: ``bounds`` are pairs (lo, hi), one an axis; ``n`` is for all axes, or one an axis."""
         pairs = check_bounds(bounds, names)
-        counts = [n] * len(pairs) if np.ndim(n) == 0 else list(n)
-        if len(counts) != len(pairs):
-            raise InputError(
-                f"n has {len(counts)} entries for {len(pairs)} axes: give one an axis, or one for all"
-            )
-        cells = [check_count("n", count) for count in counts]
+        cells = check_counts("n", n, len(pairs))
         edges = [np.linspace(lo, hi, k + 1) for (lo, hi), k in zip(pairs, cells, strict=True)]
         return cls(edges, names, periodic)
 
@@ -112,9 +108,7 @@ class TensorGrid:
 
 def axes_of(what: str, given: Any) -> list[Any]:
     """What was given for each axis; a flat list of numbers is one axis."""
-    if not hasattr(given, "__iter__") or isinstance(given, str):
-        raise InputError(f"{what} is {given!r}: give a list, one entry an axis")
-    entries = list(given)
+    entries = check_list(what, given, "entries, one an axis")
     flat = bool(entries) and all(isinstance(e, float | int | np.number) for e in entries)
     return [entries] if flat else entries
 
@@ -156,7 +150,8 @@ def _check_edges(name: str, edges: Any) -> FloatArray:
 def _check_periodic(periodic: bool | Sequence[bool], dimension: int) -> tuple[bool, ...]:
     if isinstance(periodic, bool | np.bool_):
         return (bool(periodic),) * dimension
-    given = tuple(bool(p) for p in periodic)
+    words = check_list("periodic", periodic, "True or False, one an axis")
+    given = tuple(check_flag("periodic", word) for word in words)
     if len(given) != dimension:
         raise InputError(
             f"periodic has {len(given)} entries for {dimension} axes: give one an axis, or one for all"

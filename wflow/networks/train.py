@@ -13,7 +13,6 @@ from wflow.energies.network import NetworkModel
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Particles
-from wflow.measures.base import check_seed
 from wflow.results.kinds import KINDS, RunKind, Task
 from wflow.results.solution import Solution
 from wflow.run.execute import begin, execute
@@ -23,10 +22,10 @@ from wflow.solvers.method import AnyMethod, get_method
 from wflow.solvers.networks.problem import network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun, demand
-from wflow.systems import System, get
-from wflow.systems.catalogue import MANY
+from wflow.systems import System
+from wflow.systems.catalogue import MANY, as_system
 from wflow.systems.runs import stored_system
-from wflow.tools.checks import check_count, non_negative, positive
+from wflow.tools.checks import check_count, check_seed, non_negative, positive
 from wflow.views import ParticleView
 
 
@@ -84,12 +83,12 @@ def sgd(
     >>> run.measures[-1].points().shape
     (20, 40)
     """
-    if isinstance(system, str):
-        system = get(system)
+    system = as_system(system)
     model = system.network()
     seed = check_seed(seed)
     epsilon = positive("step_size", system.sgd["step_size"] if step_size is None else step_size)
-    count = round(system.t_end / epsilon) if n_steps is None else check_count("n_steps", n_steps)
+    published = round(min(system.t_end / epsilon, 2.0**63))
+    count = check_count("n_steps", published if n_steps is None else n_steps)
     n = (
         system.sgd.get("n_neurons", 800)
         if n_neurons is None
@@ -114,7 +113,7 @@ def sgd(
             raise InputError(
                 f"order: system '{system.name}' draws fresh samples; only data sets replay"
             )
-        model = model.replay(np.asarray(order))
+        model = model.replay(order)
     method = StochasticGradient(epsilon, check_count("batch_size", batch_size))
     about = {
         "run": NetworkRun.name,

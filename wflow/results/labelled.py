@@ -13,6 +13,7 @@ import numpy as np
 
 from wflow.errors import StorageError
 from wflow.storage.disk import check_place, replacement
+from wflow.tools.checks import check_path
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Labelled:
 def check_free(path: str | os.PathLike[str] | None, overwrite: bool) -> None:
     """Refuse a path that exists or whose folder does not, before any work is done."""
     if path is not None:
-        check_place(Path(path), overwrite)
+        check_place(check_path("output", path), overwrite)
 
 
 def write_labelled(

@@ -25,6 +25,7 @@ from wflow.solvers.grid.parts.dissipation import shares
 from wflow.solvers.grid.parts.problem import GridProblem
 from wflow.solvers.method import Tolerance
 from wflow.solvers.particles.problem import ParticleProblem
+from wflow.tools.checks import check_kind
 from wflow.tools.pictures import new_figure, save_figure
 
 VALUES = 5
@@ -125,10 +126,8 @@ def ledger(solution: Solution, flow: GradientFlow) -> Ledger:
     >>> float(found.transport[0]), bool(abs(found.defect).max() < 1e-6)  # F = ½∫x²dρ, |∇Φ| = |x|
     (2.5, True)
     """
-    if not isinstance(flow, GradientFlow):
-        raise InputError(f"flow is a {type(flow).__name__}: give the wflow.GradientFlow solved")
-    if not isinstance(solution, Solution):
-        raise InputError(f"solution is a {type(solution).__name__}: give what wflow.solve returned")
+    check_kind("flow", flow, GradientFlow, "give the wflow.GradientFlow solved")
+    check_kind("solution", solution, Solution, "give what wflow.solve returned")
     if solution.attributes.get("fingerprint") not in (None, flow.fingerprint()):
         raise InputError(
             "this flow is not the one that was solved (fingerprints differ): give that one"

@@ -15,6 +15,7 @@ from wflow.results.solution import Solution
 from wflow.storage import StoredRun, demand, read_run
 from wflow.storage.disk import being_written
 from wflow.storage.reader import reading
+from wflow.tools.checks import check_path
 from wflow.views import VIEWS, Fields, View
 
 
@@ -49,7 +50,7 @@ def load(path: str | os.PathLike[str], energy: Predicts | None = None) -> Soluti
     StorageError
         when the file is missing, torn, or not one of ours
     """
-    stored = read_run(path)
+    stored = read_run(check_path("path", path))
     attributes = dict(stored.attributes)
     stats = attributes.pop("stats", {})
     status, message = attributes.pop("status", "running"), attributes.pop("message", "")

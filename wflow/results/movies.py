@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from wflow.errors import InputError, StorageError, unknown
 from wflow.results.plotting import described, draw_risks, headline, refuse_empty
-from wflow.tools.checks import positive
+from wflow.tools.checks import check_path, positive
 from wflow.tools.pictures import GREEN, caption, new_figure
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def animate(
     from matplotlib import rc_context
 
     refuse_empty(solution)
-    fps, target = positive("fps", fps), Path(path)
+    fps, target = positive("fps", fps), check_path("path", path)
     if target.exists() and not overwrite:
         raise InputError(f"{target} exists: choose another name, or pass overwrite=True")
     if not target.parent.is_dir():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, printable
+from wflow.errors import InputError, printable, shown
 from wflow.results.kinds import Predicts, kind_of
+from wflow.tools.checks import number
 from wflow.tools.portable import travels
 from wflow.views import Fields, View
 
@@ -130,13 +132,16 @@ class Solution:
         InputError
             outside the saved times, and between frames whose particles are not followed
         """
-        if np.ndim(t) != 0 or not isinstance(t, int | float | np.number | np.ndarray):
-            raise InputError(f"t = {t!r}: give one time")
-        if self.t.size:
+        if isinstance(t, np.ndarray) and t.ndim == 0:
+            t = t.item()
+        if not isinstance(t, int | float | np.number):
+            raise InputError(f"t = {shown(t)}: give one time")
+        t = number("t", t, finite=False)
+        if self.t.size and math.isfinite(t):
             # A time that rounding has moved is the frame's.
             nearest = int(np.argmin(np.abs(self.t - t)))
             off = abs(float(self.t[nearest] - t))
-            if off == 0 or off < 4e-15 * max(abs(float(t)), float(self.t[-1] - self.t[0])):
+            if off == 0 or off < 4e-15 * max(abs(t), float(self.t[-1] - self.t[0])):
                 return self.measures[nearest]
         if self.t.size == 0 or not self.t[0] <= t <= self.t[-1]:
             span = f"[{self.t[0]:g}, {self.t[-1]:g}]" if self.t.size else "(none)"

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, unknown
+from wflow.errors import InputError, shown, unknown
 from wflow.solvers.method import Arrays, Problem, Step
+from wflow.tools.checks import check_count, number
 from wflow.tools.fingerprint import of_function
 
 CLOSE = 1e-10
@@ -59,16 +60,12 @@ class Event:
     def __post_init__(self) -> None:
         if not isinstance(self.of, str) and not callable(self.of):
             raise InputError(
-                f"event {self.of!r}: give a function of t and the state, or (name of a series, level)"
+                f"event {shown(self.of)}: give a function of t and the state, or (name of a series, level)"
             )
-        for name in ("level", "direction"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not math.isfinite(value):
-                raise InputError(f"{name} = {value!r} of event '{self.name}': give a number")
-        if not isinstance(self.terminal, bool | int | np.integer) or self.terminal < 0:
-            raise InputError(
-                f"terminal = {self.terminal!r} of event '{self.name}': give True, False or a number of events"
-            )
+        number("level", self.level)
+        number("direction", self.direction)
+        if not isinstance(self.terminal, bool):
+            check_count("terminal", self.terminal, 0)
 
     @property
     def name(self) -> str:
@@ -194,22 +191,22 @@ class Watch:
         if not self.events:
             return self._values
         t = self._start + elapsed
-        problem, shown = self._problem, None
+        problem, state = self._problem, None
         series = (problem.observe if self._dear else problem.monitor)(y, carry)
         values = np.empty(len(self.events))
         for i, event in enumerate(self.events):
             if isinstance(event.of, str):
                 value = series[event.of]
             else:
-                shown = problem.view.show(problem.fields(y)) if shown is None else shown
-                value = event.of(t, shown)
+                state = problem.view.show(problem.fields(y)) if state is None else state
+                value = event.of(t, state)
             try:
                 values[i] = float(value) if np.ndim(value) == 0 else math.nan
             except (TypeError, ValueError):
                 values[i] = math.nan
             if not math.isfinite(values[i]):
                 raise InputError(
-                    f"event '{event.name}' is {value!r} at t = {t:g}: it must be one finite number"
+                    f"event '{event.name}' is {shown(value)} at t = {t:g}: it must be one finite number"
                 )
         values -= self._levels
         return values

@@ -23,7 +23,7 @@ from wflow.run.driver import State, advance, step_row
 from wflow.run.events import Event, Watch
 from wflow.run.record import RunRecorder, Settings, layout, versions
 from wflow.run.times import check_times
-from wflow.run.trackers import Tracker, default_trackers
+from wflow.run.trackers import Tracker, check_trackers, default_trackers
 from wflow.storage import RunWriter
 
 
@@ -81,7 +81,7 @@ def begin(
         lambda: method.first_step(problem, t_span[0], problem.initial, carry),
         span,
     )
-    watchers = [*default_trackers(method.preserves), *trackers]
+    watchers = [*default_trackers(method.preserves), *check_trackers(trackers)]
     state = State(0.0, problem.initial, carry, control, trackers=watchers, start=t_span[0])
     state.watch = Watch(events)
     state.watch.begin(problem, state.start, 0.0, state.y, state.carry)

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
 from wflow.run.compiling import compile_seconds
 from wflow.run.driver import State, step_row
 from wflow.solvers.method import Arrays, Problem
 from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter
-from wflow.tools.checks import check_count
+from wflow.tools.checks import check_count, check_flag, check_path, non_negative
 from wflow.views import Fields
 
 SECONDS_AT_RISK = 1.0
@@ -60,9 +59,11 @@ class Settings:
     compiled_before: float = field(default_factory=compile_seconds)
 
     def __post_init__(self) -> None:
-        every = self.checkpoint_every
-        if isinstance(every, bool) or not isinstance(every, int | float) or not every >= 0:
-            raise InputError(f"checkpoint_every = {every!r}: give seconds >= 0")
+        if self.output is not None:
+            check_path("output", self.output)
+        check_flag("overwrite", self.overwrite)
+        check_flag("progress", self.progress)
+        non_negative("checkpoint_every", self.checkpoint_every, finite=False)
         check_count("max_steps", self.max_steps)
 
 

@@ -21,10 +21,11 @@ from wflow.run.events import Watch, stored_events
 from wflow.run.execute import Underway, execute
 from wflow.run.record import Settings
 from wflow.run.times import check_times
-from wflow.run.trackers import Tracker, default_trackers
+from wflow.run.trackers import Tracker, check_trackers, default_trackers
 from wflow.solvers.options import stored_options
 from wflow.storage import RunWriter, demand, read_run
 from wflow.storage.reader import reading
+from wflow.tools.checks import check_path, number
 
 
 def resume(
@@ -60,11 +61,11 @@ def resume(
     StorageError
         for a file that cannot be carried on
     """
-    stored = read_run(path)
+    stored, watching = read_run(check_path("path", path)), check_trackers(trackers)
     about = stored.attributes
     demand(about, "measure", "t_span", "t_eval", "method_options")
     end = float(about["t_span"][1])
-    if t_end is not None and not (math.isfinite(t_end) and t_end >= end):
+    if t_end is not None and number("t_end", t_end) < end:
         raise InputError(
             f"t_end = {t_end:g}: the run in {path} already goes to {end:g}; ask for more"
         )
@@ -102,7 +103,7 @@ def resume(
         raise StorageError(f"{path} was carried on by another run meanwhile: try again")
     if longer:
         writer.extend(times.size, longer)
-    watchers = [*default_trackers(task.method.preserves), *trackers]
+    watchers = [*default_trackers(task.method.preserves), *watching]
     problem = task.problem
     control.restore(np.ones(len(control.memory)))  # until the checkpoint says how large
     carry = task.method.init(problem, float(about["t_span"][0]), problem.initial)

@@ -7,21 +7,18 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
-from wflow.measures.base import check_seed
 from wflow.results.kinds import Task
 from wflow.results.solution import Solution
 from wflow.run.events import as_events
 from wflow.run.execute import Underway, begin, execute
 from wflow.run.record import Settings
-from wflow.run.times import check_span
+from wflow.run.times import check_span, check_times
 from wflow.run.trackers import Tracker
 from wflow.solvers.method import AnyMethod, Tolerance, choose_method, get_method
-from wflow.tools.checks import positive
+from wflow.tools.checks import check_kind, check_mapping, check_seed, positive
 from wflow.views import view_of
 
 ASKED_FOR = "asked for"
@@ -136,17 +133,11 @@ def flow_run(
     settings: Settings,
 ) -> Underway:
     """The run that :func:`solve` carries out, checked and at its start."""
-    if not isinstance(flow, GradientFlow):
-        raise InputError(
-            f"flow is a {type(flow).__name__}: pass a wflow.GradientFlow (system.flow())"
-        )
-    if not isinstance(rho0, Measure):
-        raise InputError(
-            f"rho0 is a {type(rho0).__name__}: pass a wflow.GridDensity or wflow.Particles"
-        )
+    check_kind("flow", flow, GradientFlow, "pass a wflow.GradientFlow (system.flow())")
+    check_kind("rho0", rho0, Measure, "pass a wflow.GridDensity or wflow.Particles")
     span = check_span(t_span)
     why = ASKED_FOR
-    if method == "auto":
+    if isinstance(method, str) and method == "auto":
         method, why = choose_method(flow, rho0.kind)
     chosen = get_method(method, method_options)
     if chosen.acts_on != rho0.kind:
@@ -160,7 +151,7 @@ def flow_run(
             "grid with 'strang' or noiseless particles with 'runge-kutta', or reaction_rate = 0"
         )
     view = view_of(rho0)
-    kept = 0 if settings.output is not None else 11 if t_eval is None else np.size(t_eval)
+    kept = 0 if settings.output is not None else check_times(t_eval, span).size
     view.refuse_too_large(sum(v.nbytes for v in view.store(rho0).values()), kept)
     tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
@@ -187,6 +178,6 @@ def flow_run(
         max_step=max_step,
         trackers=trackers,
         events=as_events(events),
-        attributes=about | flow.origin | dict(attributes or {}),
+        attributes=about | flow.origin | check_mapping("attributes", attributes),
         settings=settings,
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
+from wflow.tools.arrays import as_floats
 
 ROUNDING = 1e-12
 """Times that differ by so little of the span are the same: n ticks of ε add up to no better."""
@@ -32,10 +33,10 @@ def told(t: float, span: float) -> str:
 
 def check_span(t_span: Any) -> tuple[float, float]:
     """Check and return (t0, t1)."""
-    try:
-        t0, t1 = (float(t) for t in t_span)
-    except (TypeError, ValueError):
-        raise InputError(f"t_span = {t_span!r}: give two numbers (t0, t1)") from None
+    span = as_floats("t_span", t_span, finite=False)
+    if span.shape != (2,):
+        raise InputError(f"t_span = {shown(t_span)}: give two numbers (t0, t1)")
+    t0, t1 = span.tolist()
     if not (math.isfinite(t0) and math.isfinite(t1) and t1 > t0):
         raise InputError(f"t_span = ({t0:g}, {t1:g}): t1 must be finite and greater than t0")
     if not LEAST_SPAN <= t1 - t0 < math.inf:
@@ -50,10 +51,7 @@ def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
     """Check and return the times to save at."""
     if t_eval is None:
         return np.unique(np.linspace(*span, 11))
-    try:
-        t = np.array(t_eval, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
-        raise InputError(f"t_eval = {t_eval!r}: give increasing numbers") from None
+    t = as_floats(f"t_eval = {shown(t_eval)}", t_eval, finite=False).ravel()
     if t.size == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any():
         raise InputError("t_eval must be finite, increasing and not empty")
     off = rounding(*span)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
+from wflow.tools.checks import check_list, non_negative, positive
 
 ULP = 2.0**-52
 """The distance of 1 from the next number."""
@@ -65,7 +66,7 @@ class Mass(_Memory):
 
     def __init__(self, tolerance: float = 1e-12) -> None:
         super().__init__()
-        self.tolerance = tolerance
+        self.tolerance = non_negative("tolerance", tolerance)
 
     def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
         mass, (first, steps) = observed["mass"], self._seen
@@ -97,7 +98,7 @@ class EnergyDecay(_Memory):
 
     def __init__(self, tolerance: float = 1e-12) -> None:
         super().__init__()
-        self.tolerance = tolerance
+        self.tolerance = non_negative("tolerance", tolerance)
 
     def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
         free, last = observed["free_energy"], self._seen[0]
@@ -122,11 +123,7 @@ class SteadyState(_Memory):
 
     def __init__(self, rate: float = 1e-8) -> None:
         super().__init__()
-        if not rate > 0:
-            raise InputError(
-                f"rate = {rate}: must be positive; it is the slope |dF/dt| taken for rest"
-            )
-        self.rate = rate
+        self.rate = positive("rate", rate)
 
     def handle(self, t: float, observed: dict[str, float]) -> Stop | None:
         value = observed.get("free_energy", math.nan)
@@ -153,6 +150,22 @@ def _dissipation(observed: dict[str, float]) -> float:
         return observed["dissipation"]
     except KeyError:
         return math.nan
+
+
+def check_trackers(given: Any) -> list[Tracker]:
+    """The watchers of a request, each of which can watch.
+
+    >>> check_trackers([1])
+    Traceback (most recent call last):
+    wflow.errors.InputError: trackers holds 1: give objects with handle(t, observed), state() and restore(state)
+    """
+    watchers = check_list("trackers", given, "trackers")
+    for one in watchers:
+        if not all(callable(getattr(one, part, None)) for part in ("handle", "state", "restore")):
+            raise InputError(
+                f"trackers holds {shown(one)}: give objects with handle(t, observed), state() and restore(state)"
+            )
+    return watchers
 
 
 def default_trackers(preserves: frozenset[str]) -> list[Tracker]:

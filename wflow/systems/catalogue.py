@@ -16,9 +16,10 @@ import numpy as np
 
 from wflow.energies.base import Energy
 from wflow.energies.network import NetworkModel
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
+from wflow.tools.checks import check_count, check_kind, non_negative
 from wflow.tools.parameters import Parameter, read_parameters
 from wflow.tools.register import Register
 from wflow.views import VIEWS
@@ -93,6 +94,7 @@ class System(ABC):
     def clocked(self, decay: float = 0.0) -> Schedule:
         """ξ(t) in the equation's own time: the system's clock, slowed as (1 + t)^-decay."""
         inner, clock = self.schedule(), self.clock
+        decay = non_negative("decay", decay)
         if decay == 0.0 and not callable(inner):
             return clock * inner
         return partial(slowed, inner=inner, clock=clock, decay=decay)
@@ -128,12 +130,12 @@ class System(ABC):
 
     def initial(self, kind: str = "grid", n: int | None = None) -> Measure:
         """The system's initial law as a grid or as particles."""
-        if kind not in self.measures:
+        if not isinstance(kind, str) or kind not in self.measures:
             raise InputError(
-                f"system '{self.name}' starts from {' or '.join(self.measures)}, not from {kind!r}"
+                f"system '{self.name}' starts from {' or '.join(self.measures)}, not from {shown(kind)}"
             )
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
-            raise InputError(f"n = {n!r}: give a number of {kind} cells or particles >= 1")
+        if n is not None:
+            check_count("n", n)
         if n is not None and n > MANY:
             d, count = self.energy().dimension, float(min(n, 2**62))
             numbers = count**d if kind == "grid" else count * (d + 1)
@@ -192,6 +194,20 @@ def catalogue() -> Mapping[str, type[System]]:
     True
     """
     return SYSTEMS
+
+
+def as_system(system: System | str) -> System:
+    """A system, or the one of that name with its defaults.
+
+    Raises
+    ------
+    InputError
+        for anything else, and for an unknown name
+    """
+    if isinstance(system, str):
+        return get(system)
+    check_kind("system", system, System, "pass a system (wflow.systems.get) or its name")
+    return system
 
 
 def get(name: str, /, **parameters: Any) -> System:

@@ -19,7 +19,11 @@ from wflow.systems.shared.data import (
     labels_to_targets,
     task_parameter,
 )
+from wflow.tools.memory import check_memory
 from wflow.tools.parameters import Parameter
+
+AXES = 3
+"""The most axes of a file: images by rows by columns."""
 
 
 @system
@@ -62,7 +66,7 @@ class Mnist(DataSystem):
                 f"{folder}: images {told[0]} and labels {told[1]} do not belong together: download MNIST again"
             )
         x, y = np.concatenate(images), np.concatenate(labels)
-        return x.reshape(x.shape[0], -1), labels_to_targets(y, self.task)
+        return x.reshape(y.size, math.prod(x.shape[1:])), labels_to_targets(y, self.task)
 
 
 def _find(folder: Path, ending: str) -> list[Path]:
@@ -79,18 +83,22 @@ def _find(folder: Path, ending: str) -> list[Path]:
 def _read_idx(path: Path) -> np.ndarray:
     """An IDX file of unsigned bytes: magic 0x0008 and the number of axes, big-endian sizes, data."""
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic = file.read(4)
+            if magic[:3] != b"\x00\x00\x08" or not 1 <= magic[-1] <= AXES:
+                raise InputError(
+                    f"{path} is not an IDX file of bytes: its first bytes are {magic!r}"
+                )
+            head = file.read(4 * magic[-1])
+            if len(head) < 4 * magic[-1]:
+                raise InputError(f"{path} is cut short: download it again")
+            shape = struct.unpack(f">{magic[-1]}I", head)
+            size = math.prod(shape)
+            check_memory(f"{path} of shape {shape}", size, "download it again")
+            raw = file.read(size + 1)  # no more than it says: a packed file may unpack to any size
     except (OSError, EOFError, zlib.error) as e:
         raise InputError(f"{path} cannot be read: {e}") from None
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise InputError(f"{path} is not an IDX file of bytes: its first bytes are {raw[:4]!r}")
-    axes = raw[3]
-    head = 4 + 4 * axes
-    if len(raw) < head:
-        raise InputError(f"{path} is cut short: download it again")
-    shape = struct.unpack(f">{axes}I", raw[4:head])
-    if len(raw) != head + math.prod(shape):
-        raise InputError(
-            f"{path} holds {len(raw) - head} bytes and says {shape}: download it again"
-        )
-    return np.frombuffer(raw, dtype=np.uint8, offset=head).reshape(shape)
+    if len(raw) != size:
+        held = f"{len(raw)} bytes" if len(raw) < size else "more"
+        raise InputError(f"{path} holds {held} and says {shape}: download it again")
+    return np.frombuffer(raw, dtype=np.uint8).reshape(shape)

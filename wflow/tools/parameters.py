@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wflow.errors import InputError, unknown
+import numpy as np
+
+from wflow.errors import InputError, shown, unknown
+from wflow.tools.checks import read_number
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Parameter:
         if isinstance(value, bool):
             raise self._refuse(value, "a number")
         try:
-            return float(value)
-        except (TypeError, ValueError):
+            return _float(value)
+        except (TypeError, ValueError, OverflowError):
             raise self._refuse(value, "a number") from None
 
     def _choice(self, value: Any) -> str:
@@ -86,15 +89,26 @@ class Parameter:
         return value
 
     def _refuse(self, value: Any, wanted: str) -> InputError:
-        return InputError(f"parameter {self.name} = {value!r}: expected {wanted} ({self.meaning})")
+        return InputError(
+            f"parameter {self.name} = {shown(value)}: expected {wanted} ({self.meaning})"
+        )
 
 
 def _is_number(value: Any) -> bool:
     try:
-        float(value)
-    except (TypeError, ValueError):
+        _float(value)
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
+
+
+def _float(value: Any) -> float:
+    """A number, or a text that is one; nothing else that Python would turn into one."""
+    if isinstance(value, str):
+        return read_number(value)
+    if not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError
+    return float(value)
 
 
 def read_parameters(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError, StorageError, unknown
+from wflow.tools.checks import check_path
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
@@ -80,8 +81,9 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     StorageError
         when the file cannot be written
     """
+    path = check_path("path", path)
     known = figure.canvas.get_supported_filetypes()
-    ending = os.path.splitext(path)[1].lstrip(".").lower()
+    ending = path.suffix.lstrip(".").lower()
     if ending not in known:
         raise unknown("picture format", ending, known)
     try:

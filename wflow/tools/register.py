@@ -74,7 +74,7 @@ class Register(Mapping[str, T]):
 
     def __getitem__(self, name: str) -> T:
         held = self._all()
-        if name not in held:
+        if not isinstance(name, str) or name not in held:
             raise UnknownName(*unknown(self._what, name, held, self._remedy).args)
         return held[name]
 

@@ -9,13 +9,14 @@ from typing import Protocol
 import numpy as np
 from scipy.special import gamma, ndtr
 
+from wflow.energies.arrays import check_axes
 from wflow.energies.grid.local import LocalEnergy
 from wflow.energies.pairs.functions import PairEnergy
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
-from wflow.measures.base import as_floats
-from wflow.tools.checks import non_negative, positive
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_counts, check_flag, non_negative, positive
 
 
 class Exact(Protocol):
@@ -88,14 +89,17 @@ class GaussianWell:
         half_width: float = 7.0,
         transport: bool = True,
     ) -> None:
-        self.dimension = _axes(dimension)
+        self.dimension = check_axes(dimension)
         self.temperature = non_negative("temperature", temperature)
         self.reaction_rate = non_negative("reaction_rate", reaction_rate)
         self.stiffness = positive("stiffness", stiffness)
         self.mean = _per_axis("mean", mean, self.dimension)
         self.variance = _per_axis("variance", variance, self.dimension)
         self.center = float(_per_axis("center", center, 1)[0])
-        self.half_width, self.transport = positive("half_width", half_width), bool(transport)
+        self.half_width, self.transport = (
+            positive("half_width", half_width),
+            check_flag("transport", transport),
+        )
         for variance in self.variance:
             positive("variance", variance)
 
@@ -128,7 +132,7 @@ class GaussianWell:
 
     def law(self, t: float, cells: int | Sequence[int]) -> GridDensity:
         """Cell averages at time t on a uniform grid, normalised to mass 1 in the box."""
-        shape = _per_axis("cells", cells, self.dimension)
+        shape = check_counts("cells", cells, self.dimension)
         density = np.ones(())
         edges = []
         for n, m, s in zip(shape, *self.moments(t), strict=True):
@@ -171,7 +175,7 @@ class Barenblatt:
     def __init__(
         self, *, dimension: int = 1, begin: float = 1.0, half_width: float | None = None
     ) -> None:
-        self.dimension = d = _axes(dimension)
+        self.dimension = d = check_axes(dimension)
         # At 0 all mass is in one point.
         self.begin = positive("begin", begin)
         # ∫(C − k|y|²)₊ dy = C^{d/2+1} k^{−d/2} π^{d/2}/Γ(d/2+2), k = β/2.
@@ -207,17 +211,11 @@ class Barenblatt:
         return GridDensity.from_function(lambda x: self.density(t, x), box, n=cells, order=8)
 
 
-def _axes(dimension: int) -> int:
-    if isinstance(dimension, bool) or dimension not in (1, 2, 3):
-        raise InputError(f"dimension = {dimension!r}: a grid has 1, 2 or 3 axes")
-    return int(dimension)
-
-
 def _per_axis(name: str, value: float | Sequence[float], dimension: int) -> np.ndarray:
     """One number an axis; a single one stands for all."""
     found = as_floats(name, value)
     if found.shape not in ((), (1,), (dimension,)):
         raise InputError(
-            f"{name} = {value!r}: give one number, or one for each of {dimension} axes"
+            f"{name} = {shown(value)}: give one number, or one for each of {dimension} axes"
         )
     return np.broadcast_to(found, (dimension,))

@@ -3,17 +3,17 @@ r"""The observed order of a method: halve the mesh and the step, and see by how 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
 from wflow.solvers.method import AnyMethod, Tolerance, get_method
-from wflow.tools.checks import check_count, positive
+from wflow.tools.checks import check_count, check_list, positive
 from wflow.validation.exact import Exact
 
 
@@ -90,6 +90,11 @@ def observed_orders(
         raise InputError(
             f"method '{chosen.name}' acts on {chosen.acts_on}: orders are measured on grids"
         )
+    for part in ("flow", "law"):
+        if not callable(getattr(exact, part, None)):
+            raise InputError(
+                f"exact is a {type(exact).__name__} without {part}: give a GaussianWell, say"
+            )
     flow = exact.flow()
     alone = not exact.transport
     if (flow.reaction_rate > 0 and not chosen.reacts) or alone != (chosen.name == "reaction"):
@@ -97,10 +102,13 @@ def observed_orders(
             f"method '{chosen.name}' solves another equation than this flow's, reaction_rate = "
             f"{flow.reaction_rate:g}{', transport off' if alone else ''}: its error would not fall"
         )
-    if against not in ("exact", "finest"):
-        raise InputError(f"against = {against!r}: must be 'exact' or 'finest'")
-    if norm not in ("L1", "W1") or (norm == "W1" and exact.dimension > 1):
-        raise InputError(f"norm = {norm!r} on {exact.dimension} axes: must be 'L1', or 'W1' on one")
+    if not isinstance(against, str) or against not in ("exact", "finest"):
+        raise InputError(f"against = {shown(against)}: must be 'exact' or 'finest'")
+    norms = ("L1", "W1") if exact.dimension == 1 else ("L1",)
+    if not isinstance(norm, str) or norm not in norms:
+        raise InputError(
+            f"norm = {shown(norm)} on {exact.dimension} axes: must be 'L1', or 'W1' on one"
+        )
     positive("t_end", t_end)
     n, k, fineness = _pairs(cells, steps)
     runs = list(zip(n, k, strict=True))
@@ -170,5 +178,7 @@ def _pairs(
 
 def _counts(name: str, given: int | Sequence[int]) -> tuple[int, ...]:
     """Whole numbers of at least 1."""
-    texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
-    return tuple(check_count(name, n) for n in texts)
+    one = isinstance(given, int | float | str | np.number)
+    return tuple(
+        check_count(name, n) for n in ([given] if one else check_list(name, given, "whole numbers"))
+    )

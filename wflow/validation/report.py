@@ -11,6 +11,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.results.labelled import Labelled, write_labelled
 from wflow.results.solution import Solution
+from wflow.tools.checks import check_count, check_word
 
 
 @dataclass
@@ -106,6 +107,8 @@ class Report:
         InputError
             with fewer than two sizes
         """
+        check_word("of", of, ("fluctuation", "bias", "law"))
+        check_count("resamples", resamples)
         self._refuse_one_size()
         j = self.finest
         n_seeds = self.risk.shape[2]

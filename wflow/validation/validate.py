@@ -23,8 +23,8 @@ from wflow.run.times import check_times
 from wflow.run.trackers import Fail
 from wflow.solvers.method import get_method
 from wflow.solvers.step_size import Clock
-from wflow.systems import System, get
-from wflow.tools.checks import check_count, positive
+from wflow.systems.catalogue import System, as_system
+from wflow.tools.checks import check_count, check_flag, check_list, positive
 from wflow.validation.report import Report
 
 T = TypeVar("T")
@@ -75,8 +75,7 @@ def validate(
     ComputationError
         when the limit or a network fails
     """
-    if isinstance(system, str):
-        system = get(system)
+    system = as_system(system)
     model = system.network()
     sizes = sorted(
         _each("neurons", system.validation_neurons() if neurons is None else neurons, _whole)
@@ -87,14 +86,15 @@ def validate(
     batch = check_count(
         "batch_size", system.sgd.get("batch_size", 1) if batch_size is None else batch_size
     )
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 2:
-        raise InputError(f"seeds = {seeds!r}: a band needs at least 2")
-    check_free(output, overwrite)
-    end = float(system.t_end if t_end is None else t_end)
+    check_count("seeds", seeds, 2)  # a band needs two
+    check_flag("progress", progress)
+    check_free(output, check_flag("overwrite", overwrite))
+    end = positive("t_end", system.t_end if t_end is None else t_end)
     if t_eval is None:
         t_eval = system.saved_times(end)
     times = check_times(t_eval, (0.0, end))
     for e in epsilons:
+        check_count("n_steps", math.ceil(min(end / e, 2.0**63)))
         if Clock(e).times(times, (0.0, end)).size < times.size:
             raise InputError(
                 f"step size {e:g} is too long for the saved times {times.tolist()}: two fall on one step"
@@ -233,10 +233,7 @@ def _whole(value: Any) -> int:
 
 def _each(name: str, values: Any, check: Callable[[Any], T]) -> list[T]:
     """Check every entry of a list; none may stand there twice."""
-    try:
-        checked = [check(v) for v in values]
-    except TypeError:
-        raise InputError(f"{name} = {values!r}: give a list of numbers") from None
+    checked = [check(v) for v in check_list(name, values, "numbers")]
     if not checked or len(set(checked)) != len(checked):
         raise InputError(f"{name} {checked}: give at least one, each once")
     return checked

@@ -20,12 +20,12 @@ from typing import Any, cast
 import numpy as np
 
 from wflow.energies import Energy, KernelEnergy
-from wflow.errors import ComputationError, InputError
+from wflow.errors import ComputationError, InputError, shown
 from wflow.measures import Particles
 from wflow.networks import sgd
 from wflow.run.solve import solve
 from wflow.systems import System, get
-from wflow.tools.checks import check_count
+from wflow.tools.checks import check_count, check_list, positive
 from wflow.validation.validate import Halt
 
 KINDS = ("free", "fixed", "random centres", "free at T", "fixed at T", "SGD at T")
@@ -76,7 +76,7 @@ class ErrorAgainstN:
         e = self._of(kind)
         there = np.isfinite(e).all(axis=1)
         if there.sum() < 2:
-            raise InputError(f"a slope of {kind!r} needs two sizes: give neurons=(n1, n2, …)")
+            raise InputError(f"a slope of {shown(kind)} needs two sizes: give neurons=(n1, n2, …)")
         fits = np.polyfit(np.log(self.neurons[there]), np.log(e[there]), 1)[0]
         if fits.size < 2:
             return float(fits[0]), np.nan, np.nan
@@ -103,8 +103,8 @@ class ErrorAgainstN:
         return "\n".join(lines)
 
     def _of(self, kind: str) -> np.ndarray:
-        if kind not in self.errors:
-            raise InputError(f"kind {kind!r}: expected one of {', '.join(self.errors)}")
+        if not isinstance(kind, str) or kind not in self.errors:
+            raise InputError(f"kind {shown(kind)}: expected one of {', '.join(self.errors)}")
         return self.errors[kind]
 
 
@@ -146,13 +146,12 @@ def error_against_n(
     >>> error_against_n(5, neurons=[8], seeds=2, horizon=10.0, evaluations=50, sgd_neurons=()).neurons
     array([8])
     """
-    sizes = sorted({check_count("neurons", n) for n in neurons})
+    sizes = sorted({check_count("neurons", n) for n in check_list("neurons", neurons, "widths")})
     if not sizes:
         raise InputError("neurons is empty: give widths such as (16, 64, 256)")
     check_count("seeds", seeds)
     check_count("evaluations", evaluations)
-    if not 0 < horizon < np.inf:
-        raise InputError(f"horizon = {horizon!r}: must be positive and finite")
+    positive("horizon", horizon)
     threads = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
     common = {"d": d, "kappa": kappa, "target_seed": target_seed}
     systems = {c: get("spherical-3-spin", charges=c, **common) for c in ("free", "fixed")}

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, unknown
+from wflow.energies.arrays import as_knots
+from wflow.errors import InputError, shown, unknown
 from wflow.kernels.features import activations as kernels
 from wflow.kernels.features.activations import ActivationMap
+from wflow.tools.arrays import as_floats
 from wflow.tools.fingerprint import of_function
 from wflow.tools.portable import Portable
 
@@ -66,7 +68,8 @@ class Activation(Portable):
 
     def value_and_derivative(self, z: Any) -> tuple[np.ndarray, np.ndarray]:
         """σ(z) and σ'(z), both of the shape of z."""
-        z = np.asarray(z, dtype=np.float64)
+        if not (type(z) is np.ndarray and z.dtype == np.float64):
+            z = as_floats("z", z, finite=False)
         flat = z.reshape(-1)
         if not (flat.flags.c_contiguous and flat.flags.writeable and flat.flags.aligned):
             # The map is compiled for one memory layout only, and read-only is another one to numba.
@@ -109,7 +112,7 @@ def get_activation(spec: Any) -> Activation:
     if isinstance(spec, Sequence) and len(spec) == 2 and all(callable(f) for f in spec):
         return _user_pair(spec[0], spec[1])
     raise InputError(
-        f"activation {spec!r}: expected a name ({', '.join(BUILT_IN)}), an Activation, or a pair "
+        f"activation {shown(spec)}: expected a name ({', '.join(BUILT_IN)}), an Activation, or a pair "
         "(value, derivative) of scalar functions"
     )
 
@@ -133,20 +136,9 @@ def piecewise_linear(knots: Sequence[tuple[float, float]]) -> Activation:
     >>> sigma([0.0, 1.0, 2.0])
     array([-2.5,  2.5,  7.5])
     """
-    try:
-        table = np.array(knots, dtype=np.float64)
-    except (TypeError, ValueError):
-        table = np.empty(0)
-    if table.ndim != 2 or table.shape[1] != 2:
-        raise InputError(f"knots {knots!r}: expected (position, value) pairs of numbers")
-    if not np.isfinite(table).all():
-        raise InputError(f"knots {knots!r}: positions and values must be finite")
+    table = as_knots(knots)
     position, value = table.T
     steps = np.diff(position)
-    if (steps <= 0).any():
-        raise InputError(
-            f"knot positions {position.tolist()}: must increase; sort them, drop repeats"
-        )
     if steps.size == 0:
         params = np.array([value[0], position[0], position[0], 0.0])
     else:

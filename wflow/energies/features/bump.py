@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_inputs, numbered
+from wflow.energies.arrays import as_domain, as_inputs, numbered
 from wflow.energies.features.base import FeatureMap
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, strides
 from wflow.errors import InputError
 from wflow.kernels.features.bump import gather, gather_nodes, scatter, scatter_nodes
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_counts, check_function, number, positive
 from wflow.tools.fingerprint import digest
 
 
@@ -60,19 +62,14 @@ class BumpMap(FeatureMap):
     scale = 1.0
 
     def __init__(self, width: float, dimension: int, domain: Any) -> None:
-        if not (isinstance(width, int | float | np.number) and 0 < width < math.inf):
-            raise InputError(
-                f"width = {width!r}: must be positive; the limit of width 0 is LocalEnergy"
-            )
-        self.bump = Bump(float(width), dimension)
-        self.width, self.dimension = float(width), dimension
+        try:
+            self.width, self.dimension = positive("width", width), dimension
+        except InputError as e:
+            raise InputError(f"{e}; the limit of width 0 is LocalEnergy") from None
+        self.bump = Bump(self.width, dimension)
         self.coordinates = numbered("w", dimension)
         if domain is not None:
-            self.bounds = np.array(domain, dtype=np.float64)
-        if self.bounds.shape != (dimension, 2):
-            raise InputError(
-                f"domain of shape {self.bounds.shape}: give (lo, hi) for each of {dimension} coordinates"
-            )
+            self.bounds = as_domain(domain, dimension, "domain")
 
     def at(self, x: Any) -> BumpFeatures:
         domain = self.bounds if np.isfinite(self.bounds).any() else None
@@ -117,27 +114,27 @@ class ConvolutionFeatures(BumpMap):
         mask: Any = None,
         domain: Any = None,
     ) -> None:
-        pairs = np.array(bounds, dtype=np.float64)
+        pairs = as_floats("bounds", bounds)
         if pairs.ndim != 2 or pairs.shape[1] != 2 or not 1 <= pairs.shape[0] <= 3:
             raise InputError(
                 f"bounds of shape {pairs.shape}: give (lo, hi) for each of 1 to 3 axes"
             )
-        if not (np.isfinite(pairs).all() and (pairs[:, 0] < pairs[:, 1]).all()):
+        if not (pairs[:, 0] < pairs[:, 1]).all():
             raise InputError(f"bounds {pairs.tolist()}: give finite pairs lo < hi")
         super().__init__(width, pairs.shape[0], domain)
-        each: list[Any] = [n] * pairs.shape[0] if np.ndim(n) == 0 else list(n)  # type: ignore[arg-type]
-        whole = all(isinstance(v, int | np.integer) and v >= 1 for v in each)
-        if len(each) != pairs.shape[0] or not whole:
-            raise InputError(
-                f"n = {n!r}: give a whole number of nodes >= 1, or one for each of {pairs.shape[0]} axes"
-            )
-        counts = [int(v) for v in each]
+        counts = check_counts("n", n, pairs.shape[0])
         steps = [(hi - lo) / m for (lo, hi), m in zip(pairs.tolist(), counts, strict=True)]
         origin = tuple(lo + h / 2 for lo, h in zip(pairs[:, 0].tolist(), steps, strict=True))
         self.lattice = Lattice(origin, tuple(steps), tuple(counts))
         inside = np.ones(self.lattice.size, dtype=bool)
         if mask is not None:
-            inside = np.asarray(mask(self.lattice.points), dtype=bool).reshape(-1)
+            told = check_function("mask", mask, "nodes (n, d)")(self.lattice.points)
+            inside = np.asarray(told, dtype=bool).reshape(-1)
+            if inside.size != self.lattice.size:
+                raise InputError(
+                    f"mask gives {inside.size} answers for {self.lattice.size} nodes: give one a node"
+                )
+
             if not inside.any():
                 raise InputError("mask leaves no node: refine the grid, or move its bounds")
         self.inside = inside
@@ -254,7 +251,7 @@ class BumpFeatures(BumpMap):
     ) -> None:
         x = as_inputs(nodes)
         super().__init__(width, x.shape[1], domain)
-        self.nodes, self.scale = x, float(scale)
+        self.nodes, self.scale = x, number("scale", scale)
         self.n_nodes = x.shape[0]
 
     def prepare(self, points: np.ndarray) -> PreparedNodes:

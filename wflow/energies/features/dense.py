@@ -18,6 +18,7 @@ from wflow.kernels.features import dense as kernels
 from wflow.kernels.memory import as_floats
 from wflow.kernels.parallel import over_blocks
 from wflow.kernels.tile import PANEL
+from wflow.tools.checks import check_flag
 from wflow.tools.fingerprint import digest
 
 KEEP_ENTRIES = 1 << 22
@@ -39,7 +40,8 @@ class DenseFeatures(FeatureMap):
         x = as_inputs(nodes)
         self.n_nodes, self.input_dimension = x.shape
         self.padded = kernels.padded(x)
-        self.charges, self.offset = bool(charges), bool(offset)
+        self.charges = check_flag("charges", charges)
+        self.offset = check_flag("offset", offset)
         d = self.input_dimension
         self.coordinates = ("a",) * self.charges + ("b",) * self.offset + numbered("w", d)
         self.dimension = len(self.coordinates)

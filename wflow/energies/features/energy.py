@@ -20,6 +20,7 @@ from wflow.energies.evaluator import contractions
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
 from wflow.energies.features.losses import Loss, get_loss
 from wflow.errors import InputError
+from wflow.tools.checks import check_kind
 
 
 class FeatureField:
@@ -112,6 +113,7 @@ class FeatureEnergy(SameSpace, Energy):
             if activation is None or nodes is None:
                 raise InputError("FeatureEnergy needs an activation and nodes, or features=")
             features = DenseFeatures(activation, nodes, charges=charges, offset=offset)
+        check_kind("features", features, FeatureMap, "give features of wflow.energies")
         super().__init__(features)
         self.features: FeatureMap = features
         self.loss = get_loss(loss)

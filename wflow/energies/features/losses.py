@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wflow.errors import InputError, unknown
+from wflow.errors import InputError
+from wflow.tools.checks import check_word
 from wflow.tools.portable import Portable
 
 
@@ -73,6 +74,4 @@ def get_loss(loss: str | Loss) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
-    if loss not in LOSSES:
-        raise unknown("loss", loss, LOSSES)
-    return LOSSES[loss]
+    return LOSSES[check_word("loss", loss, LOSSES)]

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_inputs
+from wflow.energies.arrays import as_inputs, as_knots
 from wflow.energies.features.base import FeatureMap
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
+from wflow.tools.checks import check_count
 from wflow.tools.fingerprint import digest
 
 LARGEST = 5000
@@ -47,8 +48,7 @@ class RadialProfile:
     def __init__(self, knots: Sequence[tuple[float, float]], d: float) -> None:
         from wflow.kernels.features.radial import tail_series
 
-        position = np.array([k for k, _ in knots], dtype=np.float64)
-        height = np.array([v for _, v in knots], dtype=np.float64)
+        position, height = np.ascontiguousarray(as_knots(knots).T)
         self.dimension = check_dimension(d)
         slopes = np.diff(height) / np.diff(position)
         self.knots = (position, height)
@@ -117,7 +117,7 @@ class RadialFeatures(FeatureMap):
 
     def __init__(self, knots: Sequence[tuple[float, float]], radii: np.ndarray, d: float) -> None:
         self.profile = RadialProfile(knots, d)
-        self.radii = np.array(radii, dtype=np.float64)
+        self.radii = as_inputs(radii, 1, "radii")[:, 0]
         self.n_nodes = self.radii.size
         self.dimension = 1
         self.coordinates = ("r",)
@@ -181,13 +181,15 @@ class PreparedRadial:
 def check_dimension(d: float) -> int:
     """Return an integer dimension, 0 for infinity."""
     if isinstance(d, bool) or not isinstance(d, (int, float, np.integer, np.floating)):
-        raise InputError(f"d = {d!r}: expected an integer >= 1 or inf")
-    if math.isinf(d) and d > 0:
+        raise InputError(f"d = {shown(d)}: expected an integer >= 1 or inf")
+    if d == math.inf:
         return 0
-    if not math.isfinite(d) or d != int(d) or d < 1:
-        raise InputError(f"d = {d!r}: expected an integer >= 1 or inf")
+    if not 1 <= d < math.inf or d != int(d):
+        raise InputError(f"d = {shown(d)}: expected an integer >= 1 or inf")
     if d > LARGEST:
-        raise InputError(f"d = {d:g}: the exact features go up to {LARGEST}; beyond, take d = inf")
+        raise InputError(
+            f"d = {shown(d)}: the exact features go up to {LARGEST}; beyond, take d = inf"
+        )
     return int(d)
 
 
@@ -216,7 +218,7 @@ def radial_nodes(d: float, n: int | None = None) -> tuple[np.ndarray, np.ndarray
         log_c = math.log(2.0) - dim / 2 * math.log(2.0) - math.lgamma(dim / 2)
         p = (half * w).ravel() * np.exp(log_c + (dim - 1) * np.log(t) - t**2 / 2)
         return t, p / p.sum()
-    n = n or (32 if dim >= 32 else 80)
+    n = (32 if dim >= 32 else 80) if n is None else check_count("n", n)
     i = np.arange(n)
     a = dim / 2 - 1
     jacobi = np.diag(2 * i + 1 + a) + np.diag(np.sqrt(i[1:] * (i[1:] + a)), 1)

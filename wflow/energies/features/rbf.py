@@ -14,7 +14,7 @@ from wflow.energies.arrays import as_inputs, distinct, gathered, numbered, sprea
 from wflow.energies.features.base import FeatureMap
 from wflow.energies.kept import KeptPairs
 from wflow.errors import InputError
-from wflow.tools.checks import positive
+from wflow.tools.checks import check_flag, positive
 from wflow.tools.fingerprint import digest
 
 BLOCK_ENTRIES = 1 << 17
@@ -70,8 +70,8 @@ class RbfFeatures(FeatureMap):
         x.setflags(write=False)
         self.nodes = x
         self.n_nodes, self.input_dimension = x.shape
-        self.charges = bool(charges)
-        self.normalised = bool(normalised)
+        self.charges = check_flag("charges", charges)
+        self.normalised = check_flag("normalised", normalised)
         d = self.input_dimension
         self.amplitude = (self.kappa / (2 * np.pi)) ** (d / 2) if self.normalised else 1.0
         self.coordinates = (charge_name,) * self.charges + numbered("y", d)

@@ -25,7 +25,9 @@ from wflow.energies.arrays import as_inputs
 from wflow.energies.features.base import FeatureMap
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.features.two_blocks import TwoBlockFeatures
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_list
 from wflow.tools.fingerprint import digest
 
 SMALLEST_MODE = 1e-7
@@ -54,12 +56,15 @@ class TwoRadiiFeatures(FeatureMap):
     """
 
     def __init__(self, scales: Any, sizes: tuple[float, float]) -> None:
-        self.scales = np.array(scales, dtype=np.float64)
-        if self.scales.ndim != 1 or not (np.isfinite(self.scales) & (self.scales >= 0)).all():
-            raise InputError(f"scales = {scales!r}: give one standard deviation >= 0 a class")
-        self.sizes = (_size(sizes[0]), _size(sizes[1]))
+        self.scales = as_floats("scales", scales)
+        if self.scales.ndim != 1 or self.scales.size == 0 or self.scales.min() < 0:
+            raise InputError(f"scales = {shown(scales)}: give one standard deviation >= 0 a class")
+        given = check_list("sizes", sizes, "two block sizes")
+        if len(given) != 2:
+            raise InputError(f"sizes = {shown(sizes)}: give the sizes of two blocks")
+        self.sizes = (_size(given[0]), _size(given[1]))
         if math.isinf(self.sizes[0]) != math.isinf(self.sizes[1]):
-            raise InputError(f"block sizes {sizes[0]} and {sizes[1]}: both finite or both inf")
+            raise InputError(f"block sizes {given[0]} and {given[1]}: both finite or both inf")
         self.modes, self.norms = laguerre_modes(*self.sizes)
         self.degree = max(1, int(self.modes.sum(axis=1).max()))
         self.n_nodes = self.scales.size * self.norms.size
@@ -190,5 +195,5 @@ def _size(value: Any) -> float:
     """A block's dimension, checked."""
     number = not isinstance(value, bool) and isinstance(value, int | float | np.number)
     if not number or not (value == math.inf or (value >= 1 and value % 1 == 0)):
-        raise InputError(f"block size {value!r}: expected an integer >= 1 or inf")
+        raise InputError(f"block size {shown(value)}: expected an integer >= 1 or inf")
     return math.inf if value == math.inf else int(value)

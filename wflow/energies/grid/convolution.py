@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_points, numbered
+from wflow.energies.arrays import as_domain, as_points, check_axes, numbered
 from wflow.energies.base import Energy, Law
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, wrapped
 from wflow.energies.pairs.closed import as_target
 from wflow.energies.pairs.kernel import Kernel
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.kernels.vectors import dot
+from wflow.tools.checks import check_flag, check_function, check_list, names_of, number, positive
 from wflow.tools.fingerprint import of_function
 
 PAIR_ENTRIES = 1 << 18
@@ -175,18 +176,18 @@ class ConvolutionEnergy(Energy):
         coordinates: Sequence[str] | None = None,
         bounds: Sequence[tuple[float, float]] | None = None,
     ) -> None:
-        if isinstance(dimension, bool) or dimension not in (1, 2, 3):
-            raise InputError(f"dimension = {dimension!r}: a grid has 1, 2 or 3 axes for U")
-        self.space, self.charges = int(dimension), bool(charges)
+        self.space, self.charges = check_axes(dimension), check_flag("charges", charges)
         self.dimension = self.space + self.charges
-        self.constant = float(constant)
-        self._v, self.interaction = V, U
+        self.constant = number("constant", constant)
+        self._v = check_function("V", V, "points (..., D)")
+        self.interaction = check_function("U", U, "displacements (..., D)")
         self._grad_v, self._grad_u = grad_V, grad_U
         self.periods = _periods(period, self.space)
-        if coordinates or charges:
-            self.coordinates = tuple(coordinates or ("c", *numbered("y", self.space)))
+        if coordinates is not None or charges:
+            own = ("c", *numbered("y", self.space))
+            self.coordinates = own if coordinates is None else names_of("coordinates", coordinates)
         if bounds is not None:
-            self.bounds = np.array(bounds, dtype=np.float64)
+            self.bounds = as_domain(bounds, self.dimension)
         self.refuse_without_names()
         self._check_functions()
 
@@ -216,6 +217,11 @@ class ConvolutionEnergy(Energy):
         InputError
             for a kernel that is not a function of y − z
         """
+        for part in ("dimension", "coordinates", "sums"):
+            if not hasattr(kernel, part):
+                raise InputError(
+                    f"kernel {shown(kernel)} has no {part}: give a wflow.energies.Kernel"
+                )
         shape = _KernelShape(kernel)
         shape.check()
         confinement = _Confinement(target, int(kernel.dimension))
@@ -229,7 +235,7 @@ class ConvolutionEnergy(Energy):
             period=period,
             charges=charges,
             constant=constant,
-            coordinates=(charge_name, *names) if charges else names,
+            coordinates=(charge_name, *names) if check_flag("charges", charges) else names,
         )
         energy.kernel = kernel
         return energy
@@ -378,10 +384,8 @@ def _no_grid(n: int) -> InputError:
 
 
 def _periods(period: Any, space: int) -> tuple[float | None, ...]:
-    given = [period] * space if period is None or np.ndim(period) == 0 else list(period)
+    one = period is None or isinstance(period, int | float | np.number)
+    given = [period] * space if one else check_list("period", period, "lengths, one an axis")
     if len(given) != space:
         raise InputError(f"period has {len(given)} entries for {space} axes: give one an axis")
-    for p in given:
-        if p is not None and not (isinstance(p, int | float | np.number) and 0 < p < np.inf):
-            raise InputError(f"period = {p}: a positive length, or None for an axis with walls")
-    return tuple(None if p is None else float(p) for p in given)
+    return tuple(None if p is None else positive("period", p) for p in given)

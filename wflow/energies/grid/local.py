@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_inputs, as_points, numbered
+from wflow.energies.arrays import as_domain, as_inputs, as_points, check_axes, numbered
 from wflow.energies.base import Energy, Law
 from wflow.energies.grid.lattice import Lattice
 from wflow.errors import InputError
 from wflow.kernels.vectors import dot
+from wflow.tools.checks import check_function, check_list, names_of, positive
 from wflow.tools.fingerprint import digest, of_function
 
 
@@ -110,14 +111,13 @@ class LocalEnergy(Energy):
         coordinates: Sequence[str] | None = None,
         bounds: Sequence[tuple[float, float]] | None = None,
     ) -> None:
-        if isinstance(dimension, bool) or dimension not in (1, 2, 3):
-            raise InputError(f"dimension = {dimension!r}: a grid has 1, 2 or 3 axes")
-        self.dimension = int(dimension)
-        self.coordinates = tuple(coordinates or numbered("w", self.dimension))
+        self.dimension = check_axes(dimension)
+        own = numbered("w", self.dimension)
+        self.coordinates = own if coordinates is None else names_of("coordinates", coordinates)
         if bounds is not None:
-            self.bounds = np.array(bounds, dtype=np.float64)
+            self.bounds = as_domain(bounds, self.dimension)
         self.refuse_without_names()
-        self._target = target
+        self._target = check_function("target", target, "points (..., d)")
         probe = np.full((2, self.dimension), 0.1)
         if np.shape(target(probe)) != (2,):
             raise InputError(
@@ -146,7 +146,10 @@ class LocalEnergy(Energy):
         >>> LocalEnergy(lambda x: 0 * x[..., 0]).explicit_step([0.1], peak=2.5)
         0.001
         """
-        return 1.0 / (4.0 * peak * float((np.asarray(spacing, dtype=np.float64) ** -2.0).sum()))
+        h = [positive("spacing", one) for one in check_list("spacing", spacing, "widths of cells")]
+        if not h:
+            raise InputError("spacing is empty: give the width of a cell on each axis")
+        return 1.0 / (4.0 * positive("peak", peak) * float(sum(one**-2.0 for one in h)))
 
     def target(self, points: np.ndarray) -> np.ndarray:
         """f at points, shape (n,)."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from wflow.energies.arrays import as_points
 from wflow.energies.pairs.products import ProductKernel, norms_and_inverses
-from wflow.errors import unknown
+from wflow.tools.checks import check_word
 from wflow.tools.fingerprint import digest
 
 INPUTS = ("gaussian", "sphere", "unit-sphere")
@@ -42,9 +42,7 @@ class ArcCosineKernel(ProductKernel):
 
     def __init__(self, dimension: int, inputs: str = "gaussian") -> None:
         super().__init__(dimension)
-        if inputs not in INPUTS:
-            raise unknown("inputs", inputs, INPUTS)
-        self.inputs = inputs
+        self.inputs = check_word("inputs", inputs, INPUTS)
         self.factor = 1.0 / self.dimension if inputs == "unit-sphere" else 1.0
 
     def _map(self) -> Any:

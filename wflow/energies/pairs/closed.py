@@ -17,7 +17,8 @@ from wflow.energies.arrays import as_points, distinct, gathered, spread
 from wflow.energies.base import Energy, Law
 from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
 from wflow.energies.pairs.kernel import Kernel
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
+from wflow.tools.checks import check_flag, number
 from wflow.tools.fingerprint import digest, of_function
 from wflow.tools.portable import Portable
 
@@ -88,13 +89,13 @@ class KernelEnergy(Energy):
     ) -> None:
         if not isinstance(kernel, Kernel):
             raise InputError(
-                f"kernel {kernel!r} has no sums over pairs: give a wflow.energies.Kernel, as GaussianKernel(0.5), or "
-                "a subclass of it"
+                f"kernel {shown(kernel)} has no sums over pairs: give a wflow.energies.Kernel, as "
+                "GaussianKernel(0.5), or a subclass of it"
             )
         self.kernel = kernel
         self.target = as_target(target)
-        self.charges = bool(charges)
-        self.constant = float(constant)
+        self.charges = check_flag("charges", charges)
+        self.constant = number("constant", constant, finite=False)
         if not np.isfinite(self.constant):
             raise InputError(f"constant {self.constant}: the risk of the zero network is finite")
         self.coordinates = ((charge_name,) if charges else ()) + kernel.coordinates
@@ -144,7 +145,7 @@ def as_target(target: Any) -> Target:
     for name in ("values", "values_and_gradients", "fingerprint"):
         if not hasattr(target, name):
             raise InputError(
-                f"target {target!r} has no {name}: give a KernelSum, or a pair of functions (F, gradient of F)"
+                f"target {shown(target)} has no {name}: give a KernelSum, or a pair of functions (F, gradient of F)"
             )
     return target  # type: ignore[no-any-return]
 

@@ -15,11 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
-from wflow.energies.arrays import answered, as_points
+from wflow.energies.arrays import answered, as_domain, as_points
 from wflow.energies.base import Energy
 from wflow.energies.kept import KeptPairs
 from wflow.errors import InputError
-from wflow.tools.checks import check_count
+from wflow.tools.checks import check_count, check_function, names_of, number
 from wflow.tools.fingerprint import of_function
 
 Potential = Callable[[np.ndarray], np.ndarray]
@@ -131,15 +131,17 @@ class PairEnergy(Energy):
         bounds: Sequence[tuple[float, float]] | None = None,
     ) -> None:
         self._v, self._u, self._grad_v, self._grad_u = V, U, grad_V, grad_U
-        if not callable(V):
-            raise InputError(f"V = {V!r}: give a function of points (n, D)")
+        check_function("V", V, "points (n, D)")
+        for name, f in (("U", U), ("grad_V", grad_V), ("grad_U", grad_U)):
+            if f is not None:
+                check_function(name, f, "points (…, D)")
         self.dimension = check_count("dimension", dimension)
-        self.constant = float(constant)
+        self.constant = number("constant", constant)
         self.interacts = U is not None
-        if coordinates:
-            self.coordinates = tuple(coordinates)
+        if coordinates is not None:
+            self.coordinates = names_of("coordinates", coordinates)
         if bounds is not None:
-            self.bounds = np.array(bounds, dtype=np.float64)
+            self.bounds = as_domain(bounds, self.dimension)
             self.gathers_at_walls = True
         self.refuse_without_names()
         probe = np.zeros((2, self.dimension)) + 0.5

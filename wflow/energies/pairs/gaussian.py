@@ -11,6 +11,7 @@ import numpy as np
 from wflow.energies.arrays import as_points, as_vector, numbered
 from wflow.energies.pairs.kernel import Kernel, KernelSum
 from wflow.errors import InputError
+from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, positive
 from wflow.tools.fingerprint import digest
 
@@ -123,10 +124,7 @@ class GaussianSum:
     """
 
     def __init__(self, points: Any, charges: Any, variances: float | Sequence[float]) -> None:
-        try:
-            z = np.array(points, dtype=np.float64)
-        except (TypeError, ValueError) as e:
-            raise InputError(f"points must be numbers: {e}") from None
+        z = as_floats("points", points)
         z = z[:, None] if z.ndim == 1 else z
         if z.ndim != 2 or z.size == 0:
             raise InputError(f"points of shape {z.shape}: expected (k, D), one row a Gaussian")

@@ -17,6 +17,8 @@ import numpy as np
 from wflow.energies.arrays import as_inputs, as_points, as_vector
 from wflow.energies.base import ParameterSpace
 from wflow.errors import InputError
+from wflow.tools.arrays import as_floats, check_size
+from wflow.tools.checks import check_kind
 from wflow.tools.fingerprint import digest
 from wflow.tools.portable import Portable
 
@@ -98,10 +100,12 @@ class KernelSum(Portable):
     """
 
     def __init__(self, kernel: Kernel, points: Any, charges: Any) -> None:
+        check_kind("kernel", kernel, Kernel, "give a wflow.energies.Kernel")
         self.kernel = kernel
-        self.points = np.array(as_points(points, kernel.dimension))
+        self.points = as_points(as_floats("points", points, finite=False), kernel.dimension)
         if not np.isfinite(self.points).all():
             raise InputError("a point of the kernel sum is not finite: give finite coordinates")
+        check_size("points", self.points)
         self.charges = as_vector("charges", charges, self.points.shape[0])
         self.dimension = kernel.dimension
 

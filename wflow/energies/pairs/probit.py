@@ -9,7 +9,7 @@ import numpy as np
 from wflow.energies.arrays import as_points, numbered
 from wflow.energies.pairs.kernel import Kernel
 from wflow.energies.pairs.products import one_plus_square
-from wflow.tools.checks import check_count
+from wflow.tools.checks import check_count, check_flag
 from wflow.tools.fingerprint import digest
 
 
@@ -33,7 +33,7 @@ class ProbitKernel(Kernel):
 
     def __init__(self, dimension: int, offset: bool = True) -> None:
         self.inputs = self.inputs_dimension = check_count("dimension", dimension)
-        self.offset = bool(offset)
+        self.offset = check_flag("offset", offset)
         self.coordinates = ("b",) * self.offset + numbered("w", self.inputs)
         self.dimension = len(self.coordinates)
 

@@ -20,6 +20,7 @@ from wflow.energies.arrays import as_inputs, as_points, numbered
 from wflow.energies.base import Energy, Law
 from wflow.energies.features.dense import DenseFeatures
 from wflow.errors import InputError
+from wflow.tools.arrays import as_floats
 from wflow.tools.fingerprint import digest
 
 BLOCK_ROWS = 128
@@ -49,9 +50,9 @@ class RampsOnGaussians(Energy):
     affine = True
 
     def __init__(self, variances: Any) -> None:
-        self.variances = np.array(variances, dtype=np.float64)
+        self.variances = as_floats("variances", variances)
         v = self.variances
-        if v.ndim != 2 or v.shape[0] != 2 or not (np.isfinite(v) & (v >= 0)).all():
+        if v.ndim != 2 or v.shape[0] != 2 or v.size == 0 or v.min() < 0:
             raise InputError(f"variances of shape {v.shape}: give (2, d) finite numbers >= 0")
         d = v.shape[1]
         self.targets = np.array([1.0, -1.0])

@@ -15,7 +15,8 @@ import numpy as np
 from wflow.energies.arrays import as_points, numbered
 from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError
-from wflow.tools.checks import positive
+from wflow.tools.arrays import as_floats, check_size
+from wflow.tools.checks import check_count, check_kind, positive
 from wflow.tools.fingerprint import digest
 
 BLOCK_ENTRIES = 1 << 15
@@ -49,9 +50,7 @@ class SphereRbfKernel(Kernel):
     """
 
     def __init__(self, d: int, kappa: float) -> None:
-        if isinstance(d, bool) or not isinstance(d, int | np.integer) or d < 2:
-            raise InputError(f"d = {d!r}: a sphere needs a whole dimension >= 2")
-        self.dimension = int(d)
+        self.dimension = check_count("d", d, 2)
         self.kappa = positive("kappa", kappa)
         self.coordinates = numbered("y", self.dimension)
 
@@ -164,11 +163,12 @@ class CubicForm:
     """
 
     def __init__(self, couplings: Any) -> None:
-        a = np.asarray(couplings, dtype=np.float64)
+        a = as_floats("couplings", couplings, finite=False)
         if a.ndim != 3 or len(set(a.shape)) != 1 or a.size == 0:
             raise InputError(f"couplings of shape {a.shape}: expected (d, d, d)")
         if not np.isfinite(a).all():
             raise InputError("couplings hold NaN or infinity: entries must be finite")
+        check_size("couplings", a)
         orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
         self.d = a.shape[0]
         self.tensor: np.ndarray = np.mean([a.transpose(o) for o in orders], axis=0)
@@ -215,8 +215,11 @@ class SphereRbfTarget:
     """
 
     def __init__(self, form: CubicForm, kappa: float) -> None:
-        self.form, self.kappa = form, float(kappa)
-        d = form.d
+        check_kind("form", form, CubicForm, "give a CubicForm")
+        self.form = form
+        self.kappa, d = positive("kappa", kappa), self.form.d
+        if self.kappa * d > 1e100:
+            raise InputError(f"kappa = {kappa:g}: its cube is too large for a float")
         self._cubic = (kappa * d / 2) ** 3 / ((d / 2) * (d / 2 + 1) * (d / 2 + 2)) / d
         self._linear = 3 * kappa / (d + 2)
 

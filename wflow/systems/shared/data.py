@@ -14,6 +14,7 @@ from wflow.energies import FeatureEnergy
 from wflow.errors import InputError
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import EVALUATOR, System
+from wflow.tools.arrays import as_floats, check_size
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -144,9 +145,11 @@ class DataNetwork:
         InputError
             for indices outside the data set
         """
-        order = np.asarray(order)
-        if order.ndim != 1 or order.dtype.kind not in "iu":
+        asked = as_floats("order", order)
+        whole = np.asarray(order).dtype.kind in "iu"
+        if asked.ndim != 1 or not whole:
             raise InputError("order must be a 1-D array of sample indices")
+        order = asked.astype(np.int64)
         if order.size and not 0 <= order.min() <= order.max() < self._x.shape[0]:
             raise InputError(f"order names samples outside [0, {self._x.shape[0]})")
         return DataNetwork(self._system, order)
@@ -185,7 +188,7 @@ def checked(x: np.ndarray, y: np.ndarray) -> Samples:
     InputError
         for other shapes than (Q, d) and (Q,), and for what is not finite
     """
-    x, y = np.ascontiguousarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    x, y = (as_floats(*given, finite=False) for given in (("inputs", x), ("targets", y)))
     if x.ndim != 2 or y.shape != (x.shape[0],) or x.size == 0:
         raise InputError(
             f"inputs of shape {x.shape} and targets of shape {y.shape}: expected (Q, d) and (Q,)"
@@ -197,6 +200,7 @@ def checked(x: np.ndarray, y: np.ndarray) -> Samples:
                 f"the data hold NaN or infinity: {what}{bad[0].tolist()} is the first of {len(bad)}; "
                 "fill them in or leave their rows out"
             )
+        check_size(what, values)
     return x, y
 
 

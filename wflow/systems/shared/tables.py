@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError, unknown
+from wflow.tools.arrays import as_floats
+from wflow.tools.checks import read_number
 from wflow.tools.memory import check_memory
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 """How tables write that a value is missing, in lower case."""
 NAMES = ("x", "X", "y", "Y")
 """What the inputs and the targets may be called."""
+MARK = "\ufeff"
+"""What spreadsheets begin UTF-8 with; a program that reads and writes it again may leave two."""
 SEPARATORS = {";": "semicolons", "\t": "tabs", " ": "spaces"}
 """What stands between columns in place of commas."""
 
@@ -44,16 +48,46 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         # Opened here: numpy leaves a file open that it cannot read.
         with path.open("rb") as file:
-            held = np.load(file, allow_pickle=False)
-            if isinstance(held, np.ndarray):
+            if file.read(6) == np.lib.format.MAGIC_PREFIX:
                 raise InputError(
                     f"{path} holds one array without a name: write np.savez(path, x=x, y=y)"
                 )
-            return _pick(path, held)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as e:
+            with zipfile.ZipFile(file) as packed:
+                _check_sizes(path, packed)
+            file.seek(0)
+            return _pick(path, np.load(file, allow_pickle=False))
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+    ) as e:
         if isinstance(e, InputError):
             raise
         raise InputError(f"{path} cannot be read as NPZ: {e}") from None
+
+
+def _check_sizes(path: Path, packed: zipfile.ZipFile) -> None:
+    """Refuse arrays that unpack to more than the memory, or say that they are larger than what there is of them."""
+    for entry in packed.infolist():
+        name = entry.filename.removesuffix(".npy")
+        if name.lower() not in ("x", "y"):
+            continue
+        check_memory(
+            f"array '{name}' of {path}", 2.0 * entry.file_size, "leave out what you do not need"
+        )
+        with packed.open(entry) as array:
+            version = np.lib.format.read_magic(array)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, _, dtype = read(array)
+        if not dtype.hasobject and math.prod(shape) * dtype.itemsize > entry.file_size:
+            raise InputError(f"{path}: array '{name}' is cut short: it says {shape} of {dtype}")
 
 
 def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +97,6 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with open_hdf5(path) as f:
             arrays = {k: member(f, k, path) for k in f if k in NAMES}
-            for name, array in arrays.items():
-                check_memory(f"'{name}' of {path}", array.nbytes, "give fewer samples")
             return _pick(path, dict.fromkeys(f) | arrays)
     except InputError:
         raise
@@ -85,20 +117,23 @@ def _named(path: Path, held: Mapping[str, Any], name: str) -> np.ndarray:
             f"{path} has no array '{name}' (or '{name.upper()}'): it holds {', '.join(held) or 'nothing'}; "
             "call the inputs x and the targets y"
         )
-    array = np.asarray(held[found][...])
+    array = held[found]
     if array.dtype.kind not in "fiu":
         raise InputError(
             f"{path}: array '{found}' has type {array.dtype}; expected numbers: write labels as -1 and +1, "
             "other categories as columns of 0 and 1"
         )
-    return array
+    check_memory(
+        f"array '{found}' of {path}", 16.0 * math.prod(array.shape or ()), "give fewer samples"
+    )
+    return as_floats(f"{path}: array '{found}'", array, finite=False)
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Numbers separated by commas; one line of column names at the top is allowed."""
     try:
         # Spreadsheets begin UTF-8 with a mark, which would make a name of the first number.
-        text = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig").lstrip(MARK).splitlines()
     except UnicodeDecodeError as e:
         raise InputError(f"{path} is not UTF-8 text: {e}") from None
     lines = [(number, line) for number, line in enumerate(text, 1) if line.strip()]
@@ -107,10 +142,13 @@ def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if len(rows) == 0 or (len(_cells(rows[0][1])) < 2 and _is_number(rows[0][1])):
         raise InputError(f"{path}: expected rows of at least one input and the target")
     try:
+        # numpy reads what people do not write, 1_0 and digits of other scripts.
+        odd = [line for _, line in rows if "_" in line or not line.isascii()]
+        good = all(_is_number(cell) for line in odd for cell in _cells(line))
         table = np.loadtxt(
             [line for _, line in rows], delimiter=",", comments=None, quotechar='"', ndmin=2
         )
-        good = bool(np.isfinite(table).all())
+        good = good and bool(np.isfinite(table).all())
     except ValueError:
         good = False
     if not good:
@@ -119,12 +157,21 @@ def _read_csv(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _names(top: list[str]) -> list[str]:
-    """The names in the first of two lines: it has a word over a number. Else none, and it is a row like the others."""
-    if len(top) < 2:
-        return _cells(top[0]) if top and not any(map(_is_number, _cells(top[0]))) else []
-    first, second = map(_cells, top)
+    """The names in the first of two lines: it has a word over a number. Else none, and it is a row like the others.
+
+    Of numbers, only those that pandas calls columns by are names: 0, 1, … before all words. A word beside any other
+    is a value that is wrong, and its row is not dropped.
+    """
+    if not top:
+        return []
+    first, second = _cells(top[0]), _cells(top[-1])
+    numbers = [cell for cell in first if _is_number(cell)]
+    start = 0 if first[0] else 1
+    if first[start : start + len(numbers)] != [str(k) for k in range(len(numbers))]:
+        return []
     over = zip(first, second, strict=False)
-    return first if any(_is_word(a) and not _is_word(b) for a, b in over) else []
+    alone = len(top) == 1 and not numbers
+    return first if alone or any(_is_word(a) and not _is_word(b) for a, b in over) else []
 
 
 def _fault(rows: list[tuple[int, str]], names: list[str]) -> str:
@@ -157,13 +204,16 @@ def _fault(rows: list[tuple[int, str]], names: list[str]) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
+    except csv.Error:  # a cell of more characters than the reader takes
+        return [line]
 
 
 def _is_number(cell: str) -> bool:
     """Whether a cell is a finite number."""
     try:
-        return math.isfinite(float(cell))
+        return math.isfinite(read_number(cell))
     except ValueError:
         return False
 
@@ -171,7 +221,7 @@ def _is_number(cell: str) -> bool:
 def _is_word(cell: str) -> bool:
     """Whether a cell is no number, finite or not, and no mark of a missing one."""
     try:
-        float(cell)
+        read_number(cell)
     except ValueError:
         return cell.lower() not in MISSING
     return False

@@ -1,0 +1,295 @@
+"""Values that nobody should pass, and a valid call of every public callable to pass them to, one argument at a time."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import wflow
+from wflow import GradientFlow, GridDensity, Particles, energies, measures, solvers, validation
+from wflow.energies import FeatureEnergy, GaussianKernel, KernelSum, PairEnergy
+from wflow.solvers import statics
+
+Call = tuple[Callable[..., Any], dict[str, Any]]
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise ValueError("no words for it")
+
+
+class Tensor:
+    """As a tensor that requires a gradient: numpy cannot have it."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nUse tensor.detach()")
+
+
+VALUES: dict[str, Any] = {
+    "None": None,
+    "True": True,
+    "0": 0,
+    "-1": -1,
+    "3": 3,
+    "1.5": 1.5,
+    "nan": math.nan,
+    "inf": math.inf,
+    "-inf": -math.inf,
+    "1e200": 1e200,
+    "10**400": 10**400,
+    "10**5000": 10**5000,
+    "2**63": 2**63,
+    "1j": 1j,
+    "empty text": "",
+    "text": "x",
+    "number as text": "1_0",
+    "two lines": "a\nb",
+    "NUL": "a\0b",
+    "bytes": b"x",
+    "empty list": [],
+    "[1]": [1],
+    "[None]": [None],
+    "ragged": [[1], [1, 2]],
+    "texts": ["a", "b"],
+    "dict": {"a": 1},
+    "empty dict": {},
+    "set": {1},
+    "object": object(),
+    "function of nonsense": lambda *a, **k: "nonsense",
+    "function of None": lambda *a, **k: None,
+    "Decimal": Decimal("1.5"),
+    "unprintable": Unprintable(),
+    "tensor": Tensor(),
+    "path": Path("no/such/folder/file.h5"),
+    "empty array": np.array([]),
+    "0-d array": np.array(1.0),
+    "box": np.ones((2, 3, 4)),
+    "vector": np.array([1.0, 2.0]),
+    "NaNs": np.array([math.nan, 1.0]),
+    "complex": np.array([1j, 2.0]),
+    "words": np.array(["a", "b"]),
+    "objects": np.array([None, 1.0], dtype=object),
+    "masked": np.ma.masked_equal([1.0, -999.0], -999.0),
+    "dates": np.array(["2020-01-01", "2020-01-02"], dtype="M8[D]"),
+    "booleans": np.array([True, False]),
+    "huge": np.array([1e200, -1e200]),
+    "records": np.zeros(2, dtype="f8,f8"),
+    "Ellipsis": ...,
+}
+
+
+def well(x: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 * (x**2).sum(axis=-1))
+
+
+def pair(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray((a * b).sum(axis=-1))
+
+
+def slope(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 * x)
+
+
+def density(x: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(-(x[..., 0] ** 2)))
+
+
+def calls() -> dict[str, Call]:
+    """A valid call of each public callable, by its name; the objects are made anew."""
+    rho = GridDensity.from_function(density, [(-3, 3)], n=12)
+    cloud = Particles([-1.0, 0.5, 1.0])
+    both = Particles([[0.0, 1.0], [1.0, 0.0]])
+    energy = PairEnergy(well)
+    features = FeatureEnergy("tanh", [-1.0, 1.0], [-0.5, 0.5])
+    flow = GradientFlow(energy)
+    noisy = GradientFlow(energy, temperature=0.5)
+    system = wflow.systems.get("isotropic-gaussians", d=4)
+    sol = wflow.solve(GradientFlow(features), cloud, (0, 0.1), t_eval=[0.0, 0.1])
+    kernel, at = GaussianKernel(0.5), np.array([[0.0], [1.0]])
+    kernel_sum = KernelSum(kernel, at, [1.0, -1.0])
+    gaussian_well = validation.GaussianWell(temperature=0.5, half_width=5.0)
+    steady = wflow.trackers.SteadyState
+    span = {"rho0": cloud, "t_span": (0, 0.1), "flow": flow}
+    quick = {"system": system, "n_neurons": 3, "step_size": 1e-2, "n_steps": 3}
+    table: dict[str, Call] = {
+        "Event": (wflow.Event, {"of": "risk", "level": 0.1}),
+        "GradientFlow": (GradientFlow, {"energy": energy}),
+        "GradientFlow.schedule": (flow.schedule, {"t": 0.5}),
+        "GradientFlow.free_energy": (flow.free_energy, {"measure": rho}),
+        "GridDensity": (GridDensity, {"density": [1.0, 2.0], "edges": [[0.0, 0.5, 1.0]]}),
+        "GridDensity.from_function": (
+            GridDensity.from_function,
+            {"f": density, "bounds": [(-1, 1)], "n": 4},
+        ),
+        "GridDensity.from_cdf": (
+            GridDensity.from_cdf,
+            {"cdf": lambda x: np.clip(x, 0.0, 1.0), "bounds": [(0, 1)], "n": 4},
+        ),
+        "GridDensity.with_density": (rho.with_density, {"density": np.ones(12)}),
+        "GridDensity.diffused": (rho.diffused, {"amount": 0.1}),
+        "GridDensity.sample": (rho.sample, {"n": 2, "seed": 1}),
+        "GridDensity.to_particles": (rho.to_particles, {"n": 3}),
+        "GridDensity.cdf": (rho.cdf, {"x": 0.5}),
+        "GridDensity.quantile": (rho.quantile, {"u": 0.5}),
+        "Particles": (Particles, {"positions": [1.0, 2.0]}),
+        "Particles.from_quantile": (
+            Particles.from_quantile,
+            {"ppf": lambda u: np.log(u / (1 - u)), "n": 3},
+        ),
+        "Particles.to_grid": (cloud.to_grid, {"bounds": [(-3, 3)], "n": 4}),
+        "Particles.sample": (cloud.sample, {"n": 2, "seed": 1}),
+        "Particles.cdf": (cloud.cdf, {"x": 0.5}),
+        "Particles.quantile": (cloud.quantile, {"u": 0.5}),
+        "TensorGrid": (measures.TensorGrid, {"edges": [[0.0, 1.0, 2.0]]}),
+        "TensorGrid.from_bounds": (
+            measures.TensorGrid.from_bounds,
+            {"bounds": [(0, 1)], "n": 3},
+        ),
+        "bounded_lipschitz": (measures.bounded_lipschitz, {"mu": cloud, "nu": cloud}),
+        "maximum_mean_discrepancy": (
+            measures.maximum_mean_discrepancy,
+            {"mu": cloud, "nu": cloud},
+        ),
+        "sliced_wasserstein_2": (measures.sliced_wasserstein_2, {"mu": both, "nu": both}),
+        "wasserstein_2": (measures.wasserstein_2, {"mu": cloud, "nu": cloud}),
+        "load": (wflow.load, {"path": "none.h5"}),
+        "resume": (wflow.resume, {"path": "none.h5"}),
+        "reproduce": (wflow.reproduce, {"name": "mmn-2", "size": "none"}),
+        "solve": (wflow.solve, span | {"t_eval": [0.1]}),
+        "solve with noise": (wflow.solve, span | {"rho0": rho, "flow": noisy, "t_eval": [0.1]}),
+        "sgd": (wflow.networks.sgd, quick),
+        "validate": (
+            wflow.validate,
+            {"system": system, "neurons": [3], "step_sizes": [0.01], "seeds": 2, "t_end": 0.02}
+            | {"n_grid": 8, "n_particles": 4, "workers": 1},
+        ),
+        "get": (
+            lambda name, **given: wflow.systems.get(name, **given),
+            {"name": "isotropic-gaussians", "d": 4, "delta": 0.5},
+        ),
+        "System.flow": (system.flow, {}),
+        "System.initial": (system.initial, {"kind": "particles", "n": 4}),
+        "Solution": (sol, {"t": 0.05}),
+        "Solution.predict": (sol.predict, {"x": [0.5]}),
+        "Solution.plot": (sol.plot, {}),
+        "Solution.animate": (sol.animate, {"path": "movie.none"}),
+        "Activation": (energies.get_activation("tanh"), {"z": 0.5}),
+        "ArcCosineKernel": (energies.ArcCosineKernel, {"dimension": 2}),
+        "BumpFeatures": (energies.BumpFeatures, {"nodes": [0.0, 1.0], "width": 0.5}),
+        "ConvolutionEnergy": (
+            energies.ConvolutionEnergy,
+            {"V": well, "U": lambda z: np.cos(z[..., 0])},
+        ),
+        "ConvolutionEnergy.from_kernel": (
+            energies.ConvolutionEnergy.from_kernel,
+            {"kernel": kernel, "target": kernel_sum},
+        ),
+        "ConvolutionFeatures": (
+            energies.ConvolutionFeatures,
+            {"width": 0.5, "bounds": [(-1.0, 1.0)], "n": 20},
+        ),
+        "CubicForm": (energies.CubicForm, {"couplings": np.ones((2, 2, 2))}),
+        "DenseFeatures": (energies.DenseFeatures, {"activation": "tanh", "nodes": [1.0, 2.0]}),
+        "ErfKernel": (energies.ErfKernel, {"dimension": 2}),
+        "FeatureEnergy": (
+            FeatureEnergy,
+            {"activation": "tanh", "nodes": [1.0, 2.0], "targets": [1.0, -1.0]},
+        ),
+        "FeatureEnergy.prepare": (features.prepare, {"points": at}),
+        "FeatureEnergy.predict": (features.predict, {"measure": cloud, "x": [0.5]}),
+        "FeatureEnergy.diagonal": (features.diagonal, {"points": at}),
+        "FeatureEnergy.columns": (features.columns, {"points": at}),
+        "PairEnergy": (PairEnergy, {"V": well, "U": pair, "grad_V": slope}),
+        "PairEnergy.prepare": (energy.prepare, {"points": at}),
+        "GaussianKernel": (GaussianKernel, {"variance": 0.5}),
+        "GaussianSum": (
+            energies.GaussianSum,
+            {"points": at, "charges": [1.0, -1.0], "variances": 0.5},
+        ),
+        "KernelEnergy": (energies.KernelEnergy, {"kernel": kernel, "target": kernel_sum}),
+        "KernelSum": (KernelSum, {"kernel": kernel, "points": at, "charges": [1.0, 2.0]}),
+        "KernelSum.values": (kernel_sum.values, {"at": at}),
+        "LocalEnergy": (energies.LocalEnergy, {"target": well}),
+        "LocalEnergy.explicit_step": (
+            energies.LocalEnergy(well).explicit_step,
+            {"spacing": [0.1], "peak": 2.5},
+        ),
+        "ProbitKernel": (energies.ProbitKernel, {"dimension": 2}),
+        "RadialFeatures": (
+            energies.RadialFeatures,
+            {"knots": [(0.5, -2.5), (1.5, 7.5)], "radii": [1.0, 2.0], "d": 4},
+        ),
+        "RadialProfile": (
+            energies.RadialProfile,
+            {"knots": [(0.5, -2.5), (1.5, 7.5)], "d": 4},
+        ),
+        "RampsOnGaussians": (energies.RampsOnGaussians, {"variances": np.ones((2, 2))}),
+        "RbfFeatures": (energies.RbfFeatures, {"nodes": [0.0, 1.0], "kappa": 2.0}),
+        "SphereRbfKernel": (energies.SphereRbfKernel, {"d": 3, "kappa": 1.0}),
+        "SphereRbfTarget": (
+            energies.SphereRbfTarget,
+            {"form": energies.CubicForm(np.ones((3, 3, 3))), "kappa": 1.0},
+        ),
+        "StepKernel": (energies.StepKernel, {"dimension": 2}),
+        "TwoRadiiFeatures": (energies.TwoRadiiFeatures, {"scales": [1.0], "sizes": (2, 3)}),
+        "get_activation": (energies.get_activation, {"spec": "tanh"}),
+        "get_loss": (energies.get_loss, {"loss": "square"}),
+        "piecewise_linear": (energies.piecewise_linear, {"knots": [(0.0, 1.0), (1.0, 2.0)]}),
+        "radial_nodes": (energies.radial_nodes, {"d": 4}),
+        "get_figure": (wflow.figures.get_figure, {"name": "mmn-2"}),
+        "get_method": (solvers.get_method, {"spec": "langevin"}),
+        "choose_method": (solvers.choose_method, {"flow": flow, "measure_kind": "grid"}),
+        "EnergyDecay": (wflow.trackers.EnergyDecay, {"tolerance": 1e-9}),
+        "Mass": (wflow.trackers.Mass, {"tolerance": 1e-9}),
+        "SteadyState": (steady, {"rate": 1e-3}),
+        "Barenblatt": (validation.Barenblatt, {}),
+        "GaussianWell": (validation.GaussianWell, {}),
+        "GaussianWell.moments": (gaussian_well.moments, {"t": 0.5}),
+        "GaussianWell.law": (gaussian_well.law, {"t": 0.5, "cells": 8}),
+        "observed_orders": (
+            validation.observed_orders,
+            {"method": "scharfetter-gummel", "exact": gaussian_well, "t_end": 0.1}
+            | {"cells": (8, 16), "steps": (4, 8)},
+        ),
+        "solve_gibbs": (statics.solve_gibbs, {"flow": noisy, "where": rho}),
+        "gibbs_gap": (statics.gibbs_gap, {"flow": noisy, "measure": rho}),
+        "continue_in_temperature": (
+            statics.continue_in_temperature,
+            {"flow": flow, "where": rho, "temperatures": [1.0, 0.5]},
+        ),
+        "solve_euler_lagrange": (
+            statics.solve_euler_lagrange,
+            {"kernel": kernel, "target": kernel_sum, "points": at, "ridge": 0.1},
+        ),
+        "expected_excess": (statics.expected_excess, {"energy": energy, "measure": cloud}),
+        "expected_risk": (statics.expected_risk, {"energy": energy, "measure": cloud, "n": 3}),
+        "excess_bound": (statics.excess_bound, {"energy": energy, "minimiser": cloud}),
+        "duality_gap": (
+            statics.duality_gap,
+            {"energy": features, "measure": cloud, "where": cloud},
+        ),
+        "minimise_on_grid": (statics.minimise_on_grid, {"energy": features, "where": rho}),
+        "minimise_sparse": (
+            statics.minimise_sparse,
+            {"energy": features, "bounds": [(-2.0, 2.0)], "search": 21, "max_iterations": 3},
+        ),
+    }
+    for name, method in solvers.methods().items():
+        table[f"method {name}"] = (method, {"step_size": 0.1} if name == "sgd" else {})
+    return table
+
+
+def attacks(table: dict[str, Call]) -> Iterator[tuple[str, str, str]]:
+    """Callable, argument and value, by their names."""
+    for name, (call, valid) in table.items():
+        known = inspect.signature(call).parameters.values()
+        own = [p.name for p in known if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        for argument in dict.fromkeys([*own, *valid]):
+            for value in VALUES:
+                yield name, argument, value
