@@ -14,7 +14,7 @@ estimate of L: Sommeijer, Shampine & Verwer, J. Comput. Appl. Math. 88 (1998) 31
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,21 +29,30 @@ from wflow.tools.checks import non_negative
 
 POSITIVE = 0.4999
 """Largest dt·Σv/w at which a cell cannot lose more than it holds, with room for rounding."""
+MOST_EMPTY = 1e-6
+"""The share of the mass that is left alone at a loose tolerance."""
 STABLE, TOO_STIFF, FORGET = 1.7, 2.2, 0.98
 """dt·L aimed at, dt·L refused, and the memory of L a step."""
 
 
 @dataclass(frozen=True)
 class TransportMethod(GridMethod[GridProblem]):
-    """Explicit finite volumes along −∇Ψ_λ; ``cfl`` is the part of a cell that may leave in a step, at most ½."""
+    """Explicit finite volumes along −∇Ψ_λ; ``cfl`` is the part of a cell that may leave in a step, at most ½.
+
+    Of the cells with the highest Ψ those that hold less than the share ``empty`` of the mass, all together, stay as
+    they are: an empty wall, where velocities are largest, sets no step.
+    """
 
     cfl: float = 0.45
+    empty: float = 0.0
 
     preserves = frozenset({"mass", "positive", "energy"})
 
     def __post_init__(self) -> None:
         if not 0 < non_negative("cfl", self.cfl) <= 0.5:
             raise InputError(f"cfl = {self.cfl}: must be in (0, 0.5], the bound for positivity")
+        if not non_negative("empty", self.empty) < 1:
+            raise InputError(f"empty = {self.empty}: must be in [0, 1), a share of the mass")
 
     def prepare(
         self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
@@ -53,6 +62,9 @@ class TransportMethod(GridMethod[GridProblem]):
                 f"method '{self.name}' has no diffusion: use 'scharfetter-gummel' for temperature > 0"
             )
         return super().prepare(flow, measure, tolerance, seed)
+
+    def within(self, tolerance: Tolerance) -> TransportMethod:
+        return replace(self, empty=max(self.empty, min(tolerance.atol, MOST_EMPTY)))
 
     def init(self, problem: GridProblem, t: float, y: Arrays) -> Arrays:
         carry = super().init(problem, t, y)
@@ -77,6 +89,8 @@ class TransportMethod(GridMethod[GridProblem]):
     ) -> tuple[np.ndarray, float]:
         """dρ/dt, and the largest rate at which a cell empties."""
         out = np.empty_like(rho) if out is None else out
+        if self.empty > 0:
+            psi = np.minimum(psi, self.height(problem, rho, psi))
         box = problem.box_shape
         outflow = muscl_tendency(
             rho.reshape(box),
@@ -87,6 +101,11 @@ class TransportMethod(GridMethod[GridProblem]):
             out.reshape(box),
         )
         return out, outflow
+
+    def height(self, problem: GridProblem, rho: np.ndarray, psi: np.ndarray) -> float:
+        """The highest Ψ of a cell with mass, above which Ψ is taken as level: slopes keep their sign, so F falls."""
+        least = self.empty * problem.mass / rho.size
+        return float(psi.max(where=rho * problem.volumes > least, initial=-math.inf))
 
     def sharpness(self) -> float:
         """θ of the slope limiter; 0 is first-order upwind."""

@@ -42,6 +42,8 @@ class OperatorSplitting(GridMethod[GridProblem]):
         self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance, seed: int
     ) -> GridProblem:
         part = self.part(flow)
+        if flow.temperature == 0:
+            part = part.within(tolerance)
         problem: GridProblem = part.prepare(flow, measure, tolerance, seed)
         problem.transport = part
         return problem

@@ -211,6 +211,10 @@ class GridMethod(Method[GridDensity, GP]):
         # A method with a problem of its own prepares that one.
         return cast(GP, GridProblem(flow, measure, tolerance))
 
+    def within(self, tolerance: Tolerance) -> GridMethod[GP]:
+        """The same as part of a step whose error is held to ``tolerance``, of which it may make use."""
+        return self
+
     def init(self, problem: GP, t: float, y: Arrays) -> Arrays:
         return problem.state(y["density"])
 
