@@ -25,6 +25,13 @@ from wflow.run.record import RunRecorder, Settings, layout, versions
 from wflow.run.times import check_times
 from wflow.run.trackers import Tracker, check_trackers, default_trackers
 from wflow.storage import RunWriter
+from wflow.storage.writer import SET_BY_US
+
+RESERVED = SET_BY_US | {
+    *("events", "measure", "method", "run", "seed", "t_eval", "t_eval_asked", "t_span"),
+    *("system", "parameters", "decay", "n_neurons", "replayed"),
+}
+"""Entries of a header that some runs have, and that whoever reads a file takes for theirs."""
 
 
 @dataclass
@@ -51,6 +58,7 @@ def begin(
     trackers: Sequence[Tracker] = (),
     events: Sequence[Event] = (),
     attributes: Mapping[str, Any],
+    further: Mapping[str, Any] | None = None,
     settings: Settings,
 ) -> Underway:
     """A run at its start; with an output, its file is there and can be taken up from now on.
@@ -60,7 +68,8 @@ def begin(
     task : of the kind that ``attributes["run"]`` names
     start : what the task was prepared with, as its view shows states
     t_span, t_eval, first_step, max_step, trackers, events : as in ``wflow.solve``
-    attributes : what the kind of run needs to rebuild the task, and whatever else the header shall say
+    attributes : what the kind of run needs to rebuild the task
+    further : what else the header shall say, in the user's words
     """
     problem, method, _ = task
     control = method.control(problem)
@@ -88,6 +97,7 @@ def begin(
     about = versions() | {"method": method.name, "method_options": method.options()}
     about |= {"events": [event.describe() for event in events]} if events else {}
     about |= attributes
+    about |= others(further, about)
     run = Underway(task, state, t_span[1], times, about, settings)
     if settings.output is not None:
         about |= {"t_eval": times.tolist(), "t_span": list(t_span)}
@@ -103,6 +113,22 @@ def begin(
             start=problem.view.store(start),
         )
     return run
+
+
+def others(further: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a user wants the header to say beside the run's own entries, which a resumed run is rebuilt from."""
+    if further is None:
+        return {}
+    if not isinstance(further, Mapping):
+        raise InputError(f"attributes = {further!r}: give a mapping of names to values")
+    for name in further:
+        if not isinstance(name, str) or not name:
+            raise InputError(f"attributes has the name {name!r}: names are text")
+        if name in own or name in RESERVED:
+            raise InputError(
+                f"attributes: '{name}' is what the run says of itself: call it otherwise, 'my_{name}' say"
+            )
+    return dict(further)
 
 
 def execute(run: Underway) -> Solution:

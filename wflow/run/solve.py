@@ -73,7 +73,7 @@ def solve(
     progress : a bar on a terminal
     checkpoint_every : seconds between checkpoints
     max_steps : accepted steps after which the run stops as failed
-    attributes : further entries for the file's header
+    attributes : further entries for the file's header, under names that the run does not use itself
 
     Returns
     -------
@@ -178,6 +178,7 @@ def flow_run(
         max_step=max_step,
         trackers=trackers,
         events=as_events(events),
-        attributes=about | flow.origin | check_mapping("attributes", attributes),
+        attributes=about | flow.origin,
+        further=check_mapping("attributes", attributes),
         settings=settings,
     )
