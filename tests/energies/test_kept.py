@@ -58,6 +58,15 @@ def counted(given=("V", "U", "grad_V", "grad_U"), **options):
     return energy, found
 
 
+def look(energy, start, found):
+    """How often a run asks each function at a few points before it begins."""
+    energy.check(start)
+    asked = {name: f.calls for name, f in found.items()}
+    for one in found.values():
+        one.calls = 0
+    return asked
+
+
 def bell(x):
     return np.exp(-((x - 0.5) ** 2).sum(-1))
 
@@ -67,18 +76,20 @@ def test_a_run_on_a_grid_asks_once(method):
     energy, found = counted(("V", "U"))
     flow = GradientFlow(energy, temperature=0.1, reaction_rate=1.0 if method == "strang" else 0.0)
     start = GridDensity.from_function(bell, [(-3, 3)], n=60)
+    before = look(energy, start, found)
     sol = solve(flow, start, (0, 0.2), method=method, t_eval=[0, 0.1, 0.2])
     assert sol.success, sol.message
     assert sol.stats["steps"] > 10
-    assert {name: f.calls for name, f in found.items()} == {"V": 1, "U": 1}
+    assert {name: f.calls - before[name] for name, f in found.items()} == {"V": 1, "U": 1}
 
 
 def test_v_alone_is_asked_once_whatever_the_size():
     energy, found = counted(("V",), dimension=2)
     start = GridDensity.from_function(bell, [(-3, 3)] * 2, n=40)
+    before = look(energy, start, found)
     sol = solve(GradientFlow(energy, temperature=0.1), start, (0, 0.1), t_eval=[0, 0.1])
     assert sol.success, sol.message
-    assert found["V"].calls == 1
+    assert found["V"].calls - before["V"] == 1
 
 
 @pytest.mark.parametrize("given", [("V", "U"), ("V", "U", "grad_V", "grad_U")])

@@ -110,7 +110,7 @@ def test_it_needs_a_uniform_grid():
     field = energy.prepare(np.array([[0.0], [1.0]])).field(np.ones(2))
     with pytest.raises(InputError, match="own cells only"):
         field.gradient(cloud)
-    with pytest.raises(InputError, match="target gives shape"):
+    with pytest.raises(InputError, match="target returned shape"):
         LocalEnergy(lambda x: x)
 
 

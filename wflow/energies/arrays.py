@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -98,9 +99,15 @@ def answered(what: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
         return values  # in every step
     if np.iscomplexobj(values):
         raise InputError(f"{what} returned complex numbers: return real ones")
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        raise InputError(f"{what} returned a masked array: fill what is masked")
     try:
-        v = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+        given = np.asarray(values)
+        words = given.dtype == object and any(isinstance(x, str | bytes | None) for x in given.flat)
+        if given.dtype.kind not in "biufO" or words:
+            raise TypeError
+        v = np.asarray(given, dtype=np.float64)
+    except Exception:  # noqa: BLE001  a tensor that is part of a graph has an error of its own
         raise InputError(
             f"{what} returned {type(values).__name__}, no numbers: return an array of shape {shape}"
         ) from None
@@ -128,6 +135,33 @@ def check_axes(dimension: Any) -> int:
     if not whole or not 1 <= dimension <= 3:
         raise InputError(f"dimension = {shown(dimension)}: a grid has 1, 2 or 3 axes")
     return int(dimension)
+
+
+def as_masses(weights: Any, n: int) -> np.ndarray:
+    """Weights of n points as floats (n,): fewer would be stretched, or read past their end.
+
+    >>> as_masses([1, 0], 2)
+    array([1., 0.])
+    """
+    if type(weights) is np.ndarray and weights.dtype == np.float64 and weights.shape == (n,):
+        return weights  # in every step
+    try:
+        w = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        w = np.empty(())
+    if w.shape != (n,):
+        raise InputError(f"weights of shape {np.shape(weights)} for {n} points: give one a point")
+    return w
+
+
+def place(point: np.ndarray, names: Sequence[str]) -> str:
+    """A point in words, up to three coordinates of it.
+
+    >>> place(np.array([0.5, 2.0]), ("x", "y"))
+    'x = 0.5, y = 2'
+    """
+    parts = [f"{name} = {value:.4g}" for name, value in zip(names, point, strict=True)]
+    return ", ".join(parts[:3] + ["…"] * (len(parts) > 3))
 
 
 def numbered(letter: str, count: int) -> tuple[str, ...]:

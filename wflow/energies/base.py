@@ -15,14 +15,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from wflow.energies.arrays import as_points, numbered
+from wflow.energies.arrays import answered, as_points, numbered
+from wflow.energies.contracts import (
+    POINTS,
+    of_the_library,
+    refuse_open,
+    refuse_wrong_slope,
+    some_points,
+    support,
+)
 from wflow.errors import InputError
 from wflow.tools.checks import check_count, names_of
 from wflow.tools.portable import Portable
+
+if TYPE_CHECKING:
+    from wflow.measures import Measure
 
 
 class Field(Protocol):
@@ -159,6 +170,50 @@ class Energy(ParameterSpace):
     @abstractmethod
     def prepare(self, points: np.ndarray) -> PreparedEnergy:
         """The energy at fixed points (n, D)."""
+
+    def check(self, start: Measure) -> None:
+        """Hold the answers against one another at a few points of a start; a run does so once, before it steps.
+
+        The gradient, where particles follow it, against differences of the first variation (what comes with the
+        library is not asked again), and the first variation where an axis of the grid closes on itself.
+
+        Raises
+        ------
+        InputError
+            where they contradict one another
+        """
+        rings, gradients = start.rings, start.density is None and not self.tested
+        if self.needs_density or not (rings or gradients):
+            return
+        points, names = support(start, self.dimension), self.coordinates
+        at = some_points(points, self.bounds)
+        law = some_points(points, self.bounds, 2 * POINTS)[POINTS:]
+        n = len(law)
+
+        def answers(x: np.ndarray, what: str, shape: tuple[int, ...]) -> np.ndarray:
+            # At points without mass beside the law they are those anywhere.
+            masses = np.concatenate([np.full(n, start.mass / n), np.zeros(len(x))])
+            try:
+                field = self.prepare(np.concatenate([law, x])).field(masses)
+                whole = (n + len(x), *shape[1:])
+                return answered(what, getattr(field, what)(), whole)[n:]
+            except Exception:  # noqa: BLE001  the run itself says what is wrong
+                return np.full(shape, np.nan)
+
+        def psi(x: np.ndarray) -> np.ndarray:
+            return answers(x, "first_variation", x.shape[:1])
+
+        def slope(x: np.ndarray) -> np.ndarray:
+            return answers(x, "gradient", x.shape)
+
+        refuse_open("the energy's first_variation", psi, at, rings, names)
+        if gradients:
+            refuse_wrong_slope("the energy's gradient", psi, slope, at, self.bounds, names)
+
+    @property
+    def tested(self) -> bool:
+        """Whether the library's own tests hold the gradient against differences."""
+        return of_the_library(self)
 
     def why_not_affine(self) -> str:
         """The beginning of a line that refuses an energy that is not affine."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeAlias
 
@@ -50,6 +50,11 @@ class Measure(ABC):
     @abstractmethod
     def weights(self) -> FloatArray:
         """Masses (n,) at the points."""
+
+    @property
+    def rings(self) -> Mapping[int, tuple[float, float]]:
+        """Axes that close on themselves, with their two ends, which are one place."""
+        return {}
 
     @abstractmethod
     def sample(self, n: int, seed: int) -> FloatArray:

@@ -217,6 +217,11 @@ class GridDensity(Measure):
         return self.grid.periodic
 
     @property
+    def rings(self) -> dict[int, tuple[float, float]]:
+        ends = enumerate(zip(self.periodic, self.edges, strict=True))
+        return {k: (float(e[0]), float(e[-1])) for k, (ring, e) in ends if ring}
+
+    @property
     def uniform(self) -> bool:
         """Whether the cells of every axis are equally wide."""
         return self.grid.uniform

@@ -26,6 +26,8 @@ from wflow.run.trackers import Fail, Stop, Tracker
 from wflow.solvers.method import AnyMethod, Arrays, Problem, Step
 from wflow.solvers.step_size import StepSize
 
+NOT_A_NUMBER = "the energy is not a number"
+
 
 class Recorder(Protocol):
     """Where frames, step rows and checkpoints go."""
@@ -232,16 +234,19 @@ class _Path:
 
     def attempt(self) -> Step:
         """The next step, shrunk as often as needed."""
-        state, control, reason = self.state, self.state.control, ""
+        state, control, reason, where = self.state, self.state.control, "", ""
         while True:
             if control.h < (least := control.least(state.elapsed, self.span)):
-                method = self.method
+                method, small = self.method, f"step size fell below {least:.1e}"
                 remedies = ["loosen rtol"] if method.error_order else []
                 remedies += ["refine the grid"] if method.acts_on == "grid" else []
+                what = f"{small} at {self.at()} ({reason or 'stability'})"
+                if reason == NOT_A_NUMBER:
+                    what = f"{reason} at {self.at()}{where} ({small})"
                 raise Ended(
-                    f"step size fell below {least:.1e} at {self.at()} ({reason or 'stability'}): "
-                    f"{', '.join([*remedies, 'or check the energy' if remedies else 'check the energy'])}"
+                    f"{what}: {', '.join([*remedies, 'or check the energy' if remedies else 'check the energy'])}"
                 )
+            reason = where = ""
             try:
                 step = self.method.step(self.problem, state.t, control.h, state.y, state.carry)
                 finite = _finite(step)
@@ -253,12 +258,15 @@ class _Path:
             if step.status == "refused":
                 reason, shorter = step.reason, control.refuse(step.limit)
             elif not finite or not math.isfinite(step.error):
-                reason, shorter = reason or "not a number", control.reject(math.nan)
+                # Where the state is whole, the energy at the end of the step is not.
+                view = self.problem.view
+                where = view.lost(state.y, step.y) or view.lost(step.y, step.carry)
+                reason, shorter = reason or NOT_A_NUMBER, control.reject(math.nan)
             else:
                 reason, shorter = "error above the tolerance", control.reject(step.error)
             if not shorter:
                 raise Ended(
-                    f"{reason} at {self.at()}: take a smaller step_size than {control.asked or control.h:g}"
+                    f"{reason} at {self.at()}{where}: take a smaller step_size than {control.asked or control.h:g}"
                 )
 
     def branch(self, elapsed: float) -> Step:

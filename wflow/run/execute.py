@@ -26,6 +26,7 @@ from wflow.run.times import check_times
 from wflow.run.trackers import Tracker, check_trackers, default_trackers
 from wflow.storage import RunWriter
 from wflow.storage.writer import SET_BY_US
+from wflow.tools.checks import check_mapping
 
 RESERVED = SET_BY_US | {
     *("events", "measure", "method", "run", "seed", "t_eval", "t_eval_asked", "t_span"),
@@ -83,8 +84,9 @@ def begin(
         )
     carry = method.init(problem, t_span[0], problem.initial)
     if not all(np.isfinite(np.asarray(v)).all() for v in carry.values()):
+        where = problem.view.lost(problem.initial, carry)
         raise InputError(
-            "the energy is not finite at the start: check the initial measure and the data"
+            f"the energy is not finite at the start{where}: check the initial measure and the data"
         )
     control.first(
         lambda: method.first_step(problem, t_span[0], problem.initial, carry),
@@ -117,18 +119,15 @@ def begin(
 
 def others(further: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     """What a user wants the header to say beside the run's own entries, which a resumed run is rebuilt from."""
-    if further is None:
-        return {}
-    if not isinstance(further, Mapping):
-        raise InputError(f"attributes = {further!r}: give a mapping of names to values")
-    for name in further:
+    given: dict[str, Any] = check_mapping("attributes", further)
+    for name in given:
         if not isinstance(name, str) or not name:
             raise InputError(f"attributes has the name {name!r}: names are text")
         if name in own or name in RESERVED:
             raise InputError(
                 f"attributes: '{name}' is what the run says of itself: call it otherwise, 'my_{name}' say"
             )
-    return dict(further)
+    return given
 
 
 def execute(run: Underway) -> Solution:

@@ -18,7 +18,7 @@ from wflow.run.record import Settings
 from wflow.run.times import check_span, check_times
 from wflow.run.trackers import Tracker
 from wflow.solvers.method import AnyMethod, Tolerance, choose_method, get_method
-from wflow.tools.checks import check_kind, check_mapping, check_seed, positive
+from wflow.tools.checks import check_kind, check_seed, positive
 from wflow.views import view_of
 
 ASKED_FOR = "asked for"
@@ -155,6 +155,8 @@ def flow_run(
     view.refuse_too_large(sum(v.nbytes for v in view.store(rho0).values()), kept)
     tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
+    for energy in (flow.energy, *flow.observations.values()):
+        energy.check(rho0)
     about = {
         "run": "flow",
         "method_reason": why,
@@ -179,6 +181,6 @@ def flow_run(
         trackers=trackers,
         events=as_events(events),
         attributes=about | flow.origin,
-        further=check_mapping("attributes", attributes),
+        further=attributes,
         settings=settings,
     )

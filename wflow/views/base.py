@@ -109,6 +109,18 @@ class View(ABC):
         """What stands along the named dimensions."""
         return {name: centers for name, (centers, _) in self.axes.items()}
 
+    def lost(self, fields: Fields, arrays: Fields) -> str:
+        """Where arrays of a state, or of what is known at it, are no numbers, in words; "" if that has no place."""
+        for values in arrays.values():
+            wrong = ~np.isfinite(values)
+            if wrong.any() and (where := self.place(fields, wrong)):
+                return f", {where}"
+        return ""
+
+    def place(self, fields: Fields, marked: np.ndarray) -> str:
+        """The first place that an array of a state marks, in words."""
+        return ""
+
     def curve(self, shown: Any) -> Curve:
         """A shown state along one axis, as a density."""
         raise NotImplementedError(f"a {self.name} is no density over one axis")

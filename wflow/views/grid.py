@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wflow.energies.arrays import place
 from wflow.measures import GridDensity
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
 from wflow.views.drawing import (
@@ -63,6 +64,15 @@ class GridView(View):
         along = [edges[name] for name in about["names"]]
         empty = np.zeros([e.size - 1 for e in along])
         return cls(GridDensity(empty, along, names=about["names"], periodic=about["periodic"]))
+
+    def place(self, fields: Fields, marked: np.ndarray) -> str:
+        if marked.shape != self._grid.shape:
+            return ""
+        if marked.all():
+            return "in every cell"
+        cell = np.argwhere(marked)[0]
+        at = [centers[i] for centers, i in zip(self._grid.centers, cell, strict=True)]
+        return place(np.array(at), self.coordinates)
 
     def stack(self, frames: Sequence[Fields]) -> Fields:
         return {"density": super().stack(frames)["density"].reshape(-1, *self._grid.shape)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wflow.energies.arrays import place
 from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.tools.pictures import BLUE, GREY
@@ -97,6 +98,12 @@ class ParticleView(View):
             low = low | {"positions": np.where(unborn, end, start)}
             high = high | {"positions": np.where(dead, start, end)}
         return super().mix(low, high, share)
+
+    def place(self, fields: Fields, marked: np.ndarray) -> str:
+        positions = fields.get("positions", np.empty(0))
+        if marked.shape[:1] != positions.shape[:1]:
+            return ""
+        return place(positions[np.argwhere(marked)[0, 0]], self.coordinates)
 
     def stack(self, frames: Sequence[Fields]) -> Fields:
         """Frames of one length; where one holds fewer particles, NaN and weight 0 stand at its end."""

@@ -169,7 +169,8 @@ class GridProblem:
         limit: float = math.inf,
     ) -> Step:
         """The step of h from ``y`` to ``density``, or its refusal where F rose from ``carry`` to ``after``."""
-        if energy_rises(carry, after):
+        # An energy that is not a number does not rise: the driver says where it is none.
+        if energy_rises(carry, after) and math.isfinite(after["free_energy"]):
             return Step.refused(y, carry, "free energy would rise", 0.5 * h)
         density, after = self.settled(density, after)
         return Step({"density": density}, after, error=error, limit=limit)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.arrays import as_knots
+from wflow.energies.contracts import POINTS, refuse_wrong_slope
 from wflow.errors import InputError, shown, unknown
 from wflow.kernels.features import activations as kernels
 from wflow.kernels.features.activations import ActivationMap
@@ -152,7 +153,7 @@ def _through_knots(name: str, params: np.ndarray) -> Activation:
     return Activation(name, kernels.piecewise_linear, params)
 
 
-_user_maps: dict[tuple[Any, Any], ActivationMap] = {}
+_user_maps: dict[tuple[str, Any, Any], ActivationMap] = {}
 
 
 def _user_pair(value: Callable[[float], float], derivative: Callable[[float], float]) -> Activation:
@@ -161,7 +162,11 @@ def _user_pair(value: Callable[[float], float], derivative: Callable[[float], fl
 
     # The digests tell apart two functions of one name (two lambdas, say) when a run is resumed.
     name = f"({_name_of(value)}, {_name_of(derivative)})"
-    key = (value, derivative)
+    key = (
+        name,
+        value,
+        derivative,
+    )  # a constant of their module may have changed, which the compiled code keeps
     if key not in _user_maps:
         trial = np.array([0.5])
         pair = kernels.map_from_scalars(value, derivative)
@@ -175,8 +180,24 @@ def _user_pair(value: Callable[[float], float], derivative: Callable[[float], fl
                 f"activation {name} does not compile: {reason}; use numbers, operators and math functions "
                 "of one float only"
             ) from None
+        _check_pair(Activation(name, pair, np.zeros(1)))
         _user_maps[key] = pair
-    return Activation(name, _user_maps[key], np.zeros(1), key)
+    return Activation(name, _user_maps[key], np.zeros(1), (value, derivative))
+
+
+def _check_pair(activation: Activation) -> None:
+    """Refuse a derivative that differences of the values contradict, on either side of 0: a logarithm has but one."""
+    everywhere = np.array([[-np.inf, np.inf]])
+    for side in (-1.0, 1.0):
+        at = side * np.random.default_rng(POINTS).uniform(0.25, 2.0, (POINTS, 1))
+        refuse_wrong_slope(
+            f"the derivative of activation {activation.name}",
+            lambda z: activation.value_and_derivative(z[:, 0])[0],
+            lambda z: activation.value_and_derivative(z)[1],
+            at,
+            everywhere,
+            ("z",),
+        )
 
 
 def _name_of(function: Any) -> str:

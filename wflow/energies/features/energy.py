@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_points, as_vector
+from wflow.energies.arrays import as_masses, as_points, as_vector
 from wflow.energies.base import Energy, Law, SameSpace
+from wflow.energies.contracts import of_the_library
 from wflow.energies.evaluator import contractions
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
 from wflow.energies.features.losses import Loss, get_loss
@@ -54,12 +55,13 @@ class FeatureField:
 class PreparedFeatureEnergy:
     """A feature energy at fixed points."""
 
-    def __init__(self, energy: FeatureEnergy, prepared: PreparedFeatures) -> None:
-        self._energy = energy
-        self._prepared = prepared
+    def __init__(self, energy: FeatureEnergy, points: np.ndarray) -> None:
+        self._energy, self._n = energy, len(points)
+        self._prepared = energy.features_of(points)
 
     def field(self, weights: np.ndarray) -> FeatureField:
-        return FeatureField(self._energy, self._prepared, self._prepared.predict(weights))
+        prediction = self._prepared.predict(as_masses(weights, self._n))
+        return FeatureField(self._energy, self._prepared, prediction)
 
 
 class FeatureEnergy(SameSpace, Energy):
@@ -131,11 +133,15 @@ class FeatureEnergy(SameSpace, Energy):
             )
 
     def prepare(self, points: np.ndarray) -> PreparedFeatureEnergy:
-        return PreparedFeatureEnergy(self, self.features_of(as_points(points, self.dimension)))
+        return PreparedFeatureEnergy(self, as_points(points, self.dimension))
 
     def features_of(self, points: np.ndarray) -> PreparedFeatures:
         """The features of points (n, D), by the evaluator chosen."""
         return self._prepare(points)
+
+    @property
+    def tested(self) -> bool:
+        return super().tested and of_the_library(self.features)
 
     def why_not_affine(self) -> str:
         return f"loss '{self.loss.name}'"

@@ -10,19 +10,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_domain, as_points, check_axes, numbered
+from wflow.energies.arrays import (
+    answered,
+    as_domain,
+    as_masses,
+    as_points,
+    check_axes,
+    numbered,
+)
 from wflow.energies.base import Energy, Law
+from wflow.energies.contracts import (
+    POINTS,
+    refuse_neighbours,
+    refuse_open,
+    refuse_wrong_slope,
+    some_points,
+    support,
+)
+from wflow.energies.grid.from_kernel import Confinement, KernelShape
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, wrapped
-from wflow.energies.pairs.closed import as_target
 from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError, shown
 from wflow.kernels.vectors import dot
 from wflow.tools.checks import check_flag, check_function, check_list, names_of, number, positive
 from wflow.tools.fingerprint import of_function
+
+if TYPE_CHECKING:
+    from wflow.measures import Measure
 
 PAIR_ENTRIES = 1 << 18
 """Pairs visited at a time where sums are direct."""
@@ -96,7 +114,7 @@ class PreparedConvolution:
         return self.energy.slope_of_v(self.lattice.points)
 
     def field(self, weights: np.ndarray) -> ConvolutionField:
-        return ConvolutionField(self, np.asarray(weights, dtype=np.float64))
+        return ConvolutionField(self, as_masses(weights, self.charges.size * self.confinement.size))
 
     def interaction(self) -> LatticeConvolution:
         """U between the grid's points."""
@@ -222,9 +240,9 @@ class ConvolutionEnergy(Energy):
                 raise InputError(
                     f"kernel {shown(kernel)} has no {part}: give a wflow.energies.Kernel"
                 )
-        shape = _KernelShape(kernel)
+        shape = KernelShape(kernel)
         shape.check()
-        confinement = _Confinement(target, int(kernel.dimension))
+        confinement = Confinement(target, int(kernel.dimension))
         names = tuple(kernel.coordinates)
         energy = cls(
             confinement.value,
@@ -275,6 +293,33 @@ class ConvolutionEnergy(Energy):
         c, y = self.split(points)
         return self.kernel.output(x, y, weights * c)
 
+    def check(self, start: Measure) -> None:
+        names, bounds = self.coordinates[self.charges :], self.bounds[self.charges :]
+        points = self.split(support(start, self.dimension))[1]
+        at, other = some_points(points, bounds), some_points(points, bounds, 2 * POINTS)[POINTS:]
+        rings = {k - self.charges: ends for k, ends in start.rings.items() if k >= self.charges}
+        for k, (low, high) in rings.items():
+            if self.periods[k] is None:
+                raise InputError(
+                    f"axis '{names[k]}' is periodic and U does not close on it: give period={high - low:g} there"
+                )
+        refuse_open("V", self.potential, at, rings, names)
+        for name, f, slope, x, domain in (
+            ("V", self.potential, self._grad_v, at, bounds),
+            (
+                "U",
+                self.drawn,
+                self._grad_u,
+                self.displacement(at - other),
+                np.tile([-np.inf, np.inf], (self.space, 1)),
+            ),
+        ):
+            refuse_neighbours(name, f, x, names)
+            if slope is not None and self.kernel is None:
+                refuse_wrong_slope(
+                    f"grad_{name}", f, slope, x, domain, names, f", or leave grad_{name} out"
+                )
+
     def split(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Charges (1 for every point where there are none) and the coordinates that U sees."""
         if self.charges:
@@ -283,13 +328,17 @@ class ConvolutionEnergy(Energy):
 
     def potential(self, y: np.ndarray) -> np.ndarray:
         """V, shape (n,)."""
-        return np.asarray(self._v(y), dtype=np.float64)
+        return np.array(answered("V", self._v(np.array(y)), y.shape[:-1]))
+
+    def drawn(self, z: np.ndarray) -> np.ndarray:
+        """U at displacements, shape (n,)."""
+        return np.array(answered("U", self.interaction(np.array(z)), z.shape[:-1]))
 
     def slope_of_v(self, y: np.ndarray) -> np.ndarray:
         """∇V, shape (n, D)."""
         if self._grad_v is None:
             raise InputError("ConvolutionEnergy without grad_V has no gradient: pass grad_V")
-        return np.asarray(self._grad_v(y), dtype=np.float64)
+        return np.array(answered("grad_V", self._grad_v(np.array(y)), y.shape))
 
     def slope_of_u(self) -> Function:
         """∇U as a function of displacements."""
@@ -307,13 +356,10 @@ class ConvolutionEnergy(Energy):
         return np.stack(parts, axis=-1)
 
     def _check_functions(self) -> None:
-        probe = 0.1 * np.arange(1, 2 * self.space + 1).reshape(2, self.space)
-        for name, f in (("V", self._v), ("U", self.interaction)):
-            if np.shape(f(probe)) != (2,):
-                raise InputError(
-                    f"{name} gives shape {np.shape(f(probe))} for points (2, {self.space}): give (2,)"
-                )
-        ahead, back = np.asarray(self.interaction(probe)), np.asarray(self.interaction(-probe))
+        n = 2 if self.space != 2 else 3
+        probe = 0.1 * np.arange(1, n * self.space + 1).reshape(n, self.space)
+        self.potential(probe)
+        ahead, back = self.drawn(probe), self.drawn(-probe)
         if np.abs(ahead - back).max() > 1e-10 * np.abs(ahead).max():
             raise InputError(
                 f"U({probe[0].tolist()}) = {ahead[0]:g} and U of its opposite = {back[0]:g}: U must be even"
@@ -327,50 +373,6 @@ class ConvolutionEnergy(Energy):
 
     def __repr__(self) -> str:
         return f"ConvolutionEnergy({', '.join(self.coordinates)})"
-
-
-class _KernelShape:
-    """K(y, z) of a translation-invariant kernel as a function of y − z, with its gradient."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
-
-    def value(self, z: np.ndarray) -> np.ndarray:
-        flat, origin = self._flat(z)
-        return np.asarray(self._kernel.sums(flat, origin, np.ones(1))).reshape(z.shape[:-1])
-
-    def slope(self, z: np.ndarray) -> np.ndarray:
-        flat, origin = self._flat(z)
-        _, gradients = self._kernel.sums_and_gradients(flat, origin, np.ones(1))
-        return np.asarray(gradients).reshape(z.shape)
-
-    def check(self) -> None:
-        d = int(self._kernel.dimension)
-        y = 0.3 + 0.1 * np.arange(3.0 * d).reshape(3, d)
-        shifted = np.asarray(self._kernel.sums(y + 0.7, np.full((1, d), 0.7), np.ones(1)))
-        if np.abs(shifted - self.value(y)).max() > 1e-10 * np.abs(shifted).max():
-            raise InputError(
-                f"kernel {self._kernel!r} is no function of y - z: use KernelEnergy, which sums pairs"
-            )
-
-    def _flat(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        d = int(self._kernel.dimension)
-        return np.ascontiguousarray(z.reshape(-1, d)), np.zeros((1, d))
-
-
-class _Confinement:
-    """V = −F of a target given by values and gradients, or by a pair of functions."""
-
-    def __init__(self, target: Any, dimension: int) -> None:
-        self._target, self._dimension = as_target(target), dimension
-
-    def value(self, y: np.ndarray) -> np.ndarray:
-        f = self._target.values(y.reshape(-1, self._dimension))
-        return -np.asarray(f).reshape(y.shape[:-1])
-
-    def slope(self, y: np.ndarray) -> np.ndarray:
-        both = self._target.values_and_gradients(y.reshape(-1, self._dimension))
-        return -np.asarray(both[1]).reshape(y.shape)
 
 
 def _component(slope: Function, k: int, z: np.ndarray) -> np.ndarray:

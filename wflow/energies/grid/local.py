@@ -10,17 +10,29 @@ Source: Javanmard, Mondelli & Montanari, Ann. Statist. 48 (2020) 3619.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_domain, as_inputs, as_points, check_axes, numbered
+from wflow.energies.arrays import (
+    answered,
+    as_domain,
+    as_inputs,
+    as_masses,
+    as_points,
+    check_axes,
+    numbered,
+)
 from wflow.energies.base import Energy, Law
+from wflow.energies.contracts import refuse_neighbours, refuse_open, some_points, support
 from wflow.energies.grid.lattice import Lattice
 from wflow.errors import InputError
 from wflow.kernels.vectors import dot
 from wflow.tools.checks import check_function, check_list, names_of, positive
 from wflow.tools.fingerprint import digest, of_function
+
+if TYPE_CHECKING:
+    from wflow.measures import Measure
 
 
 class LocalField:
@@ -29,7 +41,7 @@ class LocalField:
     def __init__(self, prepared: PreparedLocal, weights: np.ndarray) -> None:
         self._prepared = prepared
         lattice = prepared.lattice
-        self._density = np.asarray(weights, dtype=np.float64) / lattice.cell
+        self._density = weights / lattice.cell
         self._excess = self._density - prepared.target
         self.risk = lattice.cell * dot(self._excess, self._excess)
 
@@ -71,7 +83,7 @@ class PreparedLocal:
         self.target = energy.target(points)
 
     def field(self, weights: np.ndarray) -> LocalField:
-        return LocalField(self, weights)
+        return LocalField(self, as_masses(weights, self.target.size))
 
 
 class LocalEnergy(Energy):
@@ -118,11 +130,12 @@ class LocalEnergy(Energy):
             self.bounds = as_domain(bounds, self.dimension)
         self.refuse_without_names()
         self._target = check_function("target", target, "points (..., d)")
-        probe = np.full((2, self.dimension), 0.1)
-        if np.shape(target(probe)) != (2,):
-            raise InputError(
-                f"target gives shape {np.shape(target(probe))} for points (2, {dimension}): give (2,)"
-            )
+        self.target(np.full((2 if dimension != 2 else 3, self.dimension), 0.1))
+
+    def check(self, start: Measure) -> None:
+        at = some_points(support(start, self.dimension), self.bounds)
+        refuse_neighbours("target", self.target, at, self.coordinates)
+        refuse_open("target", self.target, at, start.rings, self.coordinates)
 
     def prepare(self, points: np.ndarray) -> PreparedLocal:
         p = as_points(points, self.dimension)
@@ -153,7 +166,7 @@ class LocalEnergy(Energy):
 
     def target(self, points: np.ndarray) -> np.ndarray:
         """f at points, shape (n,)."""
-        return np.asarray(self._target(points), dtype=np.float64)
+        return np.array(answered("target", self._target(np.array(points)), points.shape[:1]))
 
     def predict(self, measure: Law, x: Any) -> np.ndarray:
         """f(x; ρ) = ρ(x), the density of the cell that holds x and 0 outside the grid; see :meth:`Energy.predict`."""

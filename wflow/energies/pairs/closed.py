@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wflow.energies.arrays import as_points, distinct, gathered, spread
+from wflow.energies.arrays import as_masses, as_points, distinct, gathered, spread
 from wflow.energies.base import Energy, Law
+from wflow.energies.contracts import of_the_library
 from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
 from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError, shown
@@ -110,6 +111,11 @@ class KernelEnergy(Energy):
                 f"return (2,) and {probe.shape}"
             )
 
+    @property
+    def tested(self) -> bool:
+        own = isinstance(self.target, _Functions) or not of_the_library(self.target)
+        return super().tested and of_the_library(self.kernel) and not own
+
     def split(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Charges (n,), 1 where θ has none, and y (n, D)."""
         if not self.charges:
@@ -176,7 +182,7 @@ class PreparedKernel:
         return self._target
 
     def field(self, weights: np.ndarray) -> KernelField:
-        return KernelField(self, np.asarray(weights, dtype=np.float64))
+        return KernelField(self, as_masses(weights, len(self.c)))
 
 
 class KernelField:

@@ -12,15 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wflow.energies.arrays import answered, as_domain, as_points
+from wflow.energies.arrays import answered, as_domain, as_masses, as_points
 from wflow.energies.base import Energy
+from wflow.energies.contracts import (
+    POINTS,
+    refuse_asymmetric,
+    refuse_neighbours,
+    refuse_open,
+    refuse_wrong_slope,
+    some_points,
+    support,
+)
 from wflow.energies.kept import KeptPairs
-from wflow.errors import InputError
 from wflow.tools.checks import check_count, check_function, names_of, number
 from wflow.tools.fingerprint import of_function
+
+if TYPE_CHECKING:
+    from wflow.measures import Measure
 
 Potential = Callable[[np.ndarray], np.ndarray]
 Interaction = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -30,7 +42,7 @@ class PairField:
     """Risk, first variation and gradient at one measure; Ψ at own points is computed when first asked for."""
 
     def __init__(self, prepared: PreparedPair, weights: np.ndarray) -> None:
-        self._prepared, self._weights = prepared, np.asarray(weights, dtype=np.float64)
+        self._prepared, self._weights = prepared, weights
         self._own: np.ndarray | None = None
 
     @property
@@ -76,7 +88,7 @@ class PreparedPair:
         return self.energy.potential_slope(self.at)
 
     def field(self, weights: np.ndarray) -> PairField:
-        return PairField(self, weights)
+        return PairField(self, as_masses(weights, len(self.points)))
 
     def elsewhere(self, at: np.ndarray) -> PreparedPair:
         """The same law seen from other points."""
@@ -108,7 +120,9 @@ class PairEnergy(Energy):
     Raises
     ------
     InputError
-        when V or U return a wrong shape
+        when V or U return a wrong shape; and when a run starts, for gradients that differences contradict, a U that is
+        not symmetric, values that jump where an axis of the grid closes on itself, or that change with the points
+        beside them
 
     >>> e = PairEnergy(lambda x: 0.5 * x[..., 0] ** 2)
     >>> field = e.prepare(np.array([[1.0], [3.0]])).field(np.array([0.5, 0.5]))
@@ -144,13 +158,35 @@ class PairEnergy(Energy):
             self.bounds = as_domain(bounds, self.dimension)
             self.gathers_at_walls = True
         self.refuse_without_names()
-        probe = np.zeros((2, self.dimension)) + 0.5
-        if np.shape(V(probe)) != (2,):
-            raise InputError(
-                f"V returned shape {np.shape(V(probe))} for points (2, {dimension}): return (2,)"
+        # Not as many points as coordinates, which x[0] in place of x[..., 0] would fit.
+        probe = np.full((2 if self.dimension != 2 else 3, self.dimension), 0.5)
+        self.potential(probe)
+        self.pairs(probe, probe)
+
+    def check(self, start: Measure) -> None:
+        names, bounds, points = self.coordinates, self.bounds, support(start, self.dimension)
+        at, other = some_points(points, bounds), some_points(points, bounds, 2 * POINTS)[POINTS:]
+        shares = np.arange(1.0, POINTS + 1)
+
+        def drawn(x: np.ndarray) -> np.ndarray:
+            return np.asarray(self.pairs(x, other) @ shares)
+
+        if self.interacts:
+            refuse_asymmetric("U", self.pairs, at, other, names)
+        for name, f in (("V", self.potential), ("U", drawn))[: 1 + self.interacts]:
+            refuse_neighbours(name, f, at, names)
+            refuse_open(name, f, at, start.rings, names)
+        if self._grad_v is not None:
+            slope = self.potential_slope
+            refuse_wrong_slope(
+                "grad_V", self.potential, slope, at, bounds, names, ", or leave grad_V out"
             )
-        if U is not None and np.shape(U(probe[:, None], probe[None])) != (2, 2):
-            raise InputError("U must broadcast: points (n, 1, D) and (1, m, D) give (n, m)")
+        if self._grad_u is not None and self.interacts:
+
+            def pull(x: np.ndarray) -> np.ndarray:
+                return np.asarray((self.pair_slopes(x, other) @ shares).T)
+
+            refuse_wrong_slope("grad_U", drawn, pull, at, bounds, names, ", or leave grad_U out")
 
     def prepare(self, points: np.ndarray) -> PreparedPair:
         return PreparedPair(self, as_points(points, self.dimension))

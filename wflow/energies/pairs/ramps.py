@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_inputs, as_points, numbered
+from wflow.energies.arrays import as_inputs, as_masses, as_points, numbered
 from wflow.energies.base import Energy, Law
 from wflow.energies.features.dense import DenseFeatures
 from wflow.errors import InputError
@@ -94,7 +94,7 @@ class PreparedRamps:
         return [-0.5 * y * np.stack(_ramp_means(spread), axis=1) for y, spread in both]
 
     def field(self, weights: np.ndarray) -> RampField:
-        return RampField(self, np.asarray(weights, dtype=np.float64))
+        return RampField(self, as_masses(weights, len(self.points)))
 
 
 class RampField:
