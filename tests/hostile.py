@@ -14,6 +14,7 @@ import numpy as np
 import wflow
 from wflow import GradientFlow, GridDensity, Particles, energies, measures, solvers, validation
 from wflow.energies import FeatureEnergy, GaussianKernel, KernelSum, PairEnergy
+from wflow.results.ledger import ledger
 from wflow.solvers import statics
 
 Call = tuple[Callable[..., Any], dict[str, Any]]
@@ -84,6 +85,30 @@ VALUES: dict[str, Any] = {
 }
 
 
+MODULES = (
+    wflow,
+    energies,
+    measures,
+    validation,
+    solvers,
+    statics,
+    wflow.figures,
+    wflow.networks,
+    wflow.systems,
+    wflow.trackers,
+)
+NOT_CALLED = {
+    "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
+    "what others answer to": "Field PreparedEnergy Problem Tracker",
+    "what the package makes": "ChargeDensity Continuation Fail GibbsState Loss Minimiser Orders Report Results Step "
+    "Stop Tolerance",
+    "errors": "ComputationError InputError StorageError",
+    "without arguments": "Positivity catalogue figures methods",
+    "a decorator for classes": "register",
+}
+"""Public names that no one passes values to, and why."""
+
+
 def well(x: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * (x**2).sum(axis=-1))
 
@@ -114,7 +139,10 @@ def calls() -> dict[str, Call]:
     kernel, at = GaussianKernel(0.5), np.array([[0.0], [1.0]])
     kernel_sum = KernelSum(kernel, at, [1.0, -1.0])
     gaussian_well = validation.GaussianWell(temperature=0.5, half_width=5.0)
-    steady = wflow.trackers.SteadyState
+    spreading, steady = validation.Barenblatt(), wflow.trackers.SteadyState
+    report = wflow.validate(
+        system, neurons=[2, 4], step_sizes=[0.01], seeds=2, t_end=0.02, n_grid=8, n_particles=4
+    )
     span = {"rho0": cloud, "t_span": (0, 0.1), "flow": flow}
     quick = {"system": system, "n_neurons": 3, "step_size": 1e-2, "n_steps": 3}
     table: dict[str, Call] = {
@@ -175,6 +203,11 @@ def calls() -> dict[str, Call]:
         ),
         "System.flow": (system.flow, {}),
         "System.initial": (system.initial, {"kind": "particles", "n": 4}),
+        "System.saved_times": (system.saved_times, {"t_end": 1.0}),
+        "Report.save": (report.save, {"path": "report.h5", "overwrite": True}),
+        "Report.plot": (report.plot, {}),
+        "Report.slope": (report.slope, {"of": "bias", "resamples": 3}),
+        "ledger": (ledger, {"solution": sol, "flow": GradientFlow(features)}),
         "Solution": (sol, {"t": 0.05}),
         "Solution.predict": (sol.predict, {"x": [0.5]}),
         "Solution.plot": (sol.plot, {}),
@@ -207,6 +240,8 @@ def calls() -> dict[str, Call]:
         "FeatureEnergy.columns": (features.columns, {"points": at}),
         "PairEnergy": (PairEnergy, {"V": well, "U": pair, "grad_V": slope}),
         "PairEnergy.prepare": (energy.prepare, {"points": at}),
+        "PairEnergy.diagonal": (energy.diagonal, {"points": at}),
+        "PairEnergy.columns": (energy.columns, {"points": at}),
         "GaussianKernel": (GaussianKernel, {"variance": 0.5}),
         "GaussianSum": (
             energies.GaussianSum,
@@ -249,6 +284,8 @@ def calls() -> dict[str, Call]:
         "Mass": (wflow.trackers.Mass, {"tolerance": 1e-9}),
         "SteadyState": (steady, {"rate": 1e-3}),
         "Barenblatt": (validation.Barenblatt, {}),
+        "Barenblatt.law": (spreading.law, {"t": 0.5, "cells": 8}),
+        "Barenblatt.radius": (spreading.radius, {"t": 0.5}),
         "GaussianWell": (validation.GaussianWell, {}),
         "GaussianWell.moments": (gaussian_well.moments, {"t": 0.5}),
         "GaussianWell.law": (gaussian_well.law, {"t": 0.5, "cells": 8}),

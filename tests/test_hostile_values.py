@@ -43,6 +43,19 @@ def refuse_faults(count: int | None = None) -> None:
     assert not listed, f"{len(listed)} of {len(faults)}:\n" + "\n".join(listed)
 
 
+def test_every_public_name_is_attacked() -> None:
+    called = {name.split(".")[0].split()[0] for name in hostile.calls()}
+    spared = {name for names in hostile.NOT_CALLED.values() for name in names.split()}
+    public = {
+        name
+        for module in hostile.MODULES
+        for name in module.__all__
+        if callable(getattr(module, name))
+    }
+    assert public - called - spared == set(), "write a valid call of it in tests/hostile.py"
+    assert spared - public == set()
+
+
 def test_a_sample_of_hostile_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     refuse_faults(QUICK)

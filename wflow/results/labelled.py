@@ -6,14 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wflow.errors import StorageError
 from wflow.storage.disk import check_place, replacement
-from wflow.tools.checks import check_path
+from wflow.tools.checks import check_flag, check_path
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Labelled:
 def check_free(path: str | os.PathLike[str] | None, overwrite: bool) -> None:
     """Refuse a path that exists or whose folder does not, before any work is done."""
     if path is not None:
-        check_place(check_path("output", path), overwrite)
+        check_place(check_path("output", path), check_flag("overwrite", overwrite))
 
 
 def write_labelled(
@@ -51,8 +50,8 @@ def write_labelled(
     """
     import h5py
 
-    check_free(path, overwrite)
-    target = Path(path)
+    target = check_path("path", path)
+    check_free(target, overwrite)
     scales = dict(_scales(arrays))
     try:
         with (

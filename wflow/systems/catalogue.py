@@ -19,7 +19,7 @@ from wflow.energies.network import NetworkModel
 from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
-from wflow.tools.checks import check_count, check_kind, non_negative
+from wflow.tools.checks import check_count, check_kind, non_negative, positive
 from wflow.tools.parameters import Parameter, read_parameters
 from wflow.tools.register import Register
 from wflow.views import VIEWS
@@ -157,6 +157,7 @@ class System(ABC):
 
     def saved_times(self, t_end: float) -> np.ndarray:
         """Times to save at by default, up to ``t_end``."""
+        t_end = positive("t_end", t_end)
         if self.t_eval is None:
             return np.linspace(0.0, t_end, 11)
         inside = [t for t in self.t_eval if t < t_end]
