@@ -19,6 +19,7 @@ from wflow.measures import Measure
 from wflow.solvers.method import Arrays, Method, Step, register
 from wflow.solvers.networks.problem import NetworkProblem
 from wflow.solvers.step_size import Clock, StepSize
+from wflow.tools.checks import check_count, positive
 from wflow.tools.streams import stream
 
 STREAM_STEPS = 1024
@@ -39,6 +40,10 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
     name = "sgd"
     acts_on = "network"
     order = 1
+
+    def __post_init__(self) -> None:
+        positive("step_size", self.step_size)
+        check_count("batch_size", self.batch_size)
 
     def init(self, problem: NetworkProblem, t: float, y: Arrays) -> Arrays:
         return {"loss": np.array(0.0)}

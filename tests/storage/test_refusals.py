@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from wflow.errors import InputError, StorageError
+from wflow.errors import InputError, StorageError, WriteError
 from wflow.storage import FieldSpec, Quantity, RunWriter, read_run
+from wflow.storage.disk import check_place
 
 
 @pytest.fixture
@@ -62,6 +63,25 @@ def test_a_run_that_the_disk_has_no_room_for(path, sample):
     with refused("needs .* TB", "free", "save fewer frames"):
         RunWriter.create(path, sample.layout(10**12), {})
     assert not path.exists()
+
+
+def test_room_is_looked_for_before_a_rewrite_reserves_it(path, writer, sample):
+    writer.write_frame(*sample.frame(0))
+    before = path.stat().st_size
+    with pytest.raises(WriteError, match=r"needs .* TB and its disk has .* free: more frames"):
+        writer.extend(10**12)
+    assert path.stat().st_size == before
+    writer.write_frame(*sample.frame(1))  # the old file takes more
+    sample.check_run(path, 2)
+
+
+def test_a_place_where_no_file_can_be_made(tmp_path, sample, monkeypatch):
+    def no(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", no)
+    with refused("run.h5 cannot be created: read-only file system"):
+        check_place(tmp_path / "run.h5", False)
 
 
 def test_files_that_are_no_runs(tmp_path, path, writer, sample):

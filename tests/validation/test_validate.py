@@ -380,6 +380,13 @@ def no_work(monkeypatch):
     monkeypatch.setattr(module, "sgd", work)
 
 
+def test_a_place_that_takes_no_file_is_refused_before_any_work(system, tmp_path, monkeypatch):
+    no_work(monkeypatch)
+    for name, why in (("x" * 300 + ".h5", "file name too long"), (".", "is a folder")):
+        with pytest.raises(StorageError, match=why):
+            validate(system, output=tmp_path / name, **SMALL)
+
+
 def test_existing_output_is_refused_before_any_work(system, tmp_path, monkeypatch, report):
     no_work(monkeypatch)
     path = tmp_path / "there.h5"

@@ -59,7 +59,7 @@ class StoredRun:
     @property
     def status(self) -> str:
         """``running``, ``done``, ``failed`` or ``interrupted``; a killed run stays ``running``."""
-        return str(self.attributes["status"])
+        return str(self.attributes.get("status", "running"))
 
     def read_field(self, name: str, frame: int) -> np.ndarray:
         """One field of one frame; negative frames count from the end.

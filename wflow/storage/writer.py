@@ -374,7 +374,7 @@ class RunWriter(OpenRun):
         # Rows were on the disk before the checkpoint that counts them; the count itself may have been cut off.
         self.steps_safe = min(checkpoint.n_steps, self._step_room)
         self._sequence = checkpoint.sequence
-        if self._attributes["status"] != "running":
+        if self._attributes.get("status", "running") != "running":
             running = {"status": "running", "message": "", "stats": {}}
             self._rewrite("a resumed run", attributes=running, checkpoint=checkpoint)
             return
