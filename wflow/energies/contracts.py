@@ -170,7 +170,7 @@ def refuse_open(
             line = np.tile(start, (AROUND, 1))
             line[:, axis] = np.linspace(low, high, AROUND)
             with np.errstate(all="ignore"):
-                f = _tried(values, line)
+                f = _tried(values, line) + 0.0  # no -0 in the message
                 jump, steps = abs(f[-1] - f[0]), np.abs(np.diff(f))
             size = 1e-9 * np.abs(f).max()
             if not (np.isfinite(size) and jump > max(STEEPER * steps.max(), size)):
