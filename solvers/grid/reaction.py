@@ -11,6 +11,7 @@ step predicts the Ψ that the whole step uses) makes it second order. Source: Ro
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
+
+AGREED = 1e-10
+"""Two values of ∫ξ dt over a step that differ by so little, relative to them, agree."""
 
 
 @register
@@ -55,12 +59,27 @@ class Reaction(GridMethod[GridProblem]):
 def react(
     problem: GridProblem, t: float, h: float, density: np.ndarray, psi: np.ndarray
 ) -> np.ndarray:
-    """One midpoint step of birth–death, ∫ξ dt by Simpson's rule."""
-    schedule = problem.flow.schedule
-    clock = h / 6 * (schedule(t) + 4 * schedule(t + 0.5 * h) + schedule(t + h))
+    """One midpoint step of birth–death."""
+    clock = run_clock(problem.flow.schedule, t, h)
     middle = frozen_reaction(problem, 0.5 * clock, density, psi)
     psi_middle, _ = problem.potential(middle)
     return frozen_reaction(problem, clock, density, psi_middle)
+
+
+def run_clock(schedule: Callable[[float], float], t: float, h: float, halvings: int = 14) -> float:
+    """∫ξ dt over (t, t + h) by Simpson's rule, in halves where they do not agree with the whole.
+
+    A cell of 1e-30 shows no error in mass while it grows, so what its logarithm gains must be right by itself.
+
+    >>> round(run_clock(lambda t: t**6, 0.0, 1.0), 9) == round(1 / 7, 9)
+    True
+    """
+    a, b, c, d, e = (schedule(t + part * h) for part in (0.0, 0.25, 0.5, 0.75, 1.0))
+    whole, halves = h / 6 * (a + 4 * c + e), h / 12 * (a + 4 * b + 2 * c + 4 * d + e)
+    if halvings == 0 or abs(halves - whole) <= AGREED * abs(halves):
+        return whole
+    one, other = (run_clock(schedule, t + part * h, 0.5 * h, halvings - 1) for part in (0.0, 0.5))
+    return one + other
 
 
 def frozen_reaction(

@@ -72,6 +72,7 @@ class GridProblem:
         self.view: View = view_of(measure)
         self.initial: Arrays = {"density": np.array(measure.density)}
         self.mass = measure.mass
+        self._least_drift = ROUNDED[0] * self.mass
 
     def potential(self, density: np.ndarray) -> tuple[np.ndarray, float]:
         """Ψ_λ − τ log vol at the centres, and the risk."""
@@ -152,7 +153,7 @@ class GridProblem:
         """
         mass = after["mass"].item()
         off = abs(mass - self.mass)
-        if not ROUNDED[0] * self.mass < off <= ROUNDED[1] * self.mass:
+        if off <= self._least_drift or not off <= ROUNDED[1] * self.mass:
             return density, after
         density = density * (self.mass / mass)
         return density, after | {k: v for k, v in self.state(density).items() if k in after}
