@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.metadata
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -56,9 +58,11 @@ def test_link_to_solvers_is_relative() -> None:
 
 def test_installed_metadata_is_that_of_pyproject() -> None:
     project = PYPROJECT["project"]
-    installed = importlib.metadata.distribution("wflow")
+    installed = importlib.metadata.distribution(project["name"])
     assert installed.version == project["version"], 'stale: run pip install -e ".[test]" again'
     assert importlib.import_module("wflow").__version__ == project["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {project['version']}\n" in citation
     (script,) = (e for e in installed.entry_points if e.group == "console_scripts")
     assert (script.name, script.value) == ("wflow", project["scripts"]["wflow"])
     assert callable(script.load())
@@ -92,6 +96,24 @@ def test_a_users_own_solvers_module_is_left_alone(tmp_path: Path) -> None:
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_called_wflow_hides_nothing(tmp_path: Path) -> None:
+    """The clone itself, say, beside which somebody begins to work."""
+    (tmp_path / "wflow" / "docs").mkdir(parents=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import wflow; print(wflow.solve.__name__)"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "solve\n", done.stderr
+
+
+def test_messages_name_packages_that_are_what_they_say() -> None:
+    """Nobody is told to install PyPI's wflow, which is another project."""
+    assert PYPROJECT["project"]["name"] == "wflow-meanfield"
+    for path in sorted((ROOT / "wflow").rglob("*.py")):
+        assert not re.search(r"pip install '?wflow\b(?!-)", path.read_text(encoding="utf-8")), path
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("wflow")
+        return version("wflow-meanfield")
     if name in _HOME:
         value = getattr(importlib.import_module(f"wflow.{_HOME[name]}"), name)
     elif name in _MODULES:

@@ -86,7 +86,7 @@ def test_the_axes_stand_still_and_hold_every_frame(kind: str, dimension: int) ->
 def test_an_mp4_has_the_frames_and_the_speed_that_were_asked_for(
     sol: Solution, tmp_path: Path
 ) -> None:
-    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="comes with the extra wflow[movies]")
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="comes with the extra movies")
     path = tmp_path / "run.mp4"
     sol.animate(path, fps=2)
     count, seconds = ffmpeg.count_frames_and_secs(str(path))
@@ -104,7 +104,7 @@ def test_without_ffmpeg_mp4_is_refused_with_its_remedy(
         sol.animate(tmp_path / "run.mp4")
     said = str(caught.value)
     assert "there is no ffmpeg to write mp4" in said
-    assert "pip install 'wflow[movies]', or take .gif" in said
+    assert "pip install imageio-ffmpeg, or take .gif" in said
     assert "\n" not in said
     assert not list(tmp_path.iterdir())
 

@@ -91,7 +91,7 @@ def _ffmpeg(target: Path) -> dict[Any, Any]:
         return {}
     if importlib.util.find_spec("imageio_ffmpeg") is None:
         raise InputError(
-            f"{target}: there is no ffmpeg to write mp4; python -m pip install 'wflow[movies]', or take .gif"
+            f"{target}: there is no ffmpeg to write mp4; python -m pip install imageio-ffmpeg, or take .gif"
         )
     return {"animation.ffmpeg_path": importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()}
 

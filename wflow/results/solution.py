@@ -192,13 +192,13 @@ class Solution:
         Raises
         ------
         InputError
-            when xarray is not installed (it is in the extra ``wflow[xarray]``)
+            when xarray is not installed (it is in the extra ``xarray``)
         """
         try:
             import xarray
         except ImportError:
             raise InputError(
-                "to_xarray needs xarray: python -m pip install 'wflow[xarray]'"
+                "to_xarray needs xarray: python -m pip install xarray h5netcdf"
             ) from None
         variables: dict[str, Any] = {k: ("t", v) for k, v in self.series.items()}
         coords = {"t": self.t} | self.view.labels()
@@ -224,7 +224,7 @@ class Solution:
 
         Parameters
         ----------
-        path : ends in .gif or .mp4; mp4 needs ffmpeg, which the extra ``wflow[movies]`` brings
+        path : ends in .gif or .mp4; mp4 needs ffmpeg, which the extra ``movies`` brings
         fps : frames a second; each saved frame is shown once, so save more for a smoother movie (``t_eval``)
         overwrite : whether a file that is there is replaced
         progress : a bar on a terminal

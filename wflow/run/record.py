@@ -163,7 +163,7 @@ def versions() -> dict[str, Any]:
     import scipy
 
     return {
-        "wflow_version": version("wflow"),
+        "wflow_version": version("wflow-meanfield"),
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,

@@ -28,7 +28,7 @@ class Digits(DataSystem):
             from sklearn.datasets import load_digits
         except ImportError:
             raise InputError(
-                "system 'digits' needs scikit-learn: python -m pip install 'wflow[digits]'"
+                "system 'digits' needs scikit-learn: python -m pip install scikit-learn"
             ) from None
         bunch = load_digits()
         return bunch.data, labels_to_targets(bunch.target, self.task)
