@@ -1,5 +1,6 @@
 """The picture of a run: no panel twice, axes that suit the data, peaks that are cut where they would hide the rest."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,12 @@ def test_a_histogram_shows_every_particle() -> None:
     for axes in (sol.plot().axes[-1], scene(sol)):
         low, high = axes.get_xlim()
         assert low < x.min() < 40.0 < high
+
+
+def test_a_notebook_shows_a_figure_that_it_is_handed() -> None:
+    figure = wflow.solve(GradientFlow(WELL), bump(), (0, 1)).plot()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert pickle.loads(pickle.dumps(figure))._repr_png_() == figure._repr_png_()  # noqa: S301
 
 
 def scene(solution: Solution) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import textwrap
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,13 +38,22 @@ PER_INCH = 16
 
 
 def new_figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
-    """A figure of panels that needs no display."""
+    """A figure of panels that needs no display, and shows itself where it is a notebook cell's last value."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
+    figure: Any = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
+    # Notebooks know how to show matplotlib's figures only once pyplot is there.
+    figure._repr_png_ = partial(as_png, figure)
     return figure, np.atleast_1d(figure.subplots(rows, columns)).ravel()
+
+
+def as_png(figure: Any) -> bytes:
+    """A figure's picture."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
 
 
 def facts(values: Mapping[str, Any]) -> str:
