@@ -15,6 +15,7 @@ from wflow.energies import (
     RbfFeatures,
     kept,
 )
+from wflow.errors import InputError
 
 RNG = np.random.default_rng(5)
 
@@ -214,3 +215,19 @@ def test_other_energies_ask_once_too():
     field = prepared.field(w)
     assert field.first_variation() == pytest.approx(field.first_variation(neurons), rel=1e-14)
     assert field.gradient() == pytest.approx(field.gradient(neurons), rel=1e-14)
+
+
+def test_more_pairs_than_anyone_would_wait_for_are_refused_with_the_time(monkeypatch):
+    """10^12 pairs of a user's U: hours an evaluation, of which a run takes thousands."""
+    energy = PairEnergy(lambda x: 0.5 * x[..., 0] ** 2, lambda x, y: np.cos(x - y)[..., 0])
+    flow = GradientFlow(energy)
+    with pytest.raises(
+        InputError, match=r"the values of 1e\+12 pairs of points take about .*hours"
+    ):
+        solve(flow, Particles(np.linspace(-1, 1, 10**6)), (0, 1))
+    monkeypatch.setattr(kept, "LONGEST", 1e-9)
+    small = kept.KeptPairs(lambda x, y: x @ y.T, np.ones((30, 1)), np.ones((30, 1)), block=90)
+    with pytest.raises(InputError, match="the values of 900 pairs"):
+        small.sums(np.ones(30))
+    one_block = kept.KeptPairs(lambda x, y: x @ y.T, np.ones((30, 1)), np.ones((30, 1)))
+    assert one_block.sums(np.ones(30)).tolist() == [30.0] * 30

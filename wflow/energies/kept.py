@@ -8,10 +8,12 @@ up to a stated memory, and blocks beyond it are formed anew at every sum.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from wflow.errors import InputError
 from wflow.kernels.vectors import add_column_products, row_products
 
 BLOCK_ENTRIES = 1 << 20
@@ -19,8 +21,27 @@ BLOCK_ENTRIES = 1 << 20
 KEPT_ENTRIES = 1 << 25
 """Values kept at most (256 MiB): all pairs of 5792 points."""
 
+LONGEST = 600.0
+"""Seconds that the values of all pairs may take: a run asks for them again and again."""
+
 PairFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Of points (m, D) and (n, d), gives (m, n) values, or (D, m, n) for a gradient."""
+
+
+TRIAL = 1
+"""The block by which the others are judged: the first one may find nothing compiled and no memory at hand."""
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(90), duration(2e4), duration(3e9)
+    ('90 s', '5.56 hours', '95.1 years')
+    """
+    for unit, length in (("years", 3.156e7), ("days", 86400.0), ("hours", 3600.0)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 class KeptPairs:
@@ -75,18 +96,32 @@ class KeptPairs:
             add_column_products(block, w[rows], total)
         return total
 
+    def _refuse_hopeless(self, seconds: float) -> None:
+        """Refuse more pairs than anyone would wait for, once it is known how long a block takes."""
+        m, n = self._at.shape[0], self._points.shape[0]
+        total = seconds * m / min(m, self._rows)
+        if total > LONGEST:
+            raise InputError(
+                f"the values of {m * n:.3g} pairs of points take about {duration(total)} each time they are asked for: "
+                "take fewer points, or a KernelEnergy or, on a grid, a ConvolutionEnergy"
+            )
+
     def _blocks(self, kind: str) -> Iterator[tuple[slice, np.ndarray]]:
         # Points that move are asked each kind of sum once. A grid's are asked again.
         worth_keeping = kind in self._asked or self._at.shape[0] <= self._rows
+        first_of_all = not self._asked
         self._asked.add(kind)
         for k, start in enumerate(range(0, self._at.shape[0], self._rows)):
             rows = slice(start, start + self._rows)
             if k < len(self._kept):
                 yield rows, self._kept[k]
                 continue
+            began = time.perf_counter()
             block = np.ascontiguousarray(
                 self._values(self._at[rows], self._points), dtype=np.float64
             )
+            if first_of_all and k == TRIAL:
+                self._refuse_hopeless(time.perf_counter() - began)
             if worth_keeping and k == len(self._kept) and block.size <= self._room:
                 self._kept.append(np.array(block))  # not a buffer that is filled anew
                 self._room -= block.size
