@@ -258,6 +258,13 @@ def test_validate_at_tiny_size(refused: Refused, capsys: pytest.CaptureFixture[s
     assert "R SGD N=8" in said.out
     assert "written: v.h5, v.png" in said.out
     assert Path("v.png").read_bytes().startswith(b"\x89PNG")
+    table = said.out[: said.out.index("written:")]
+    assert main(["info", "v.h5"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("limit against SGD")
+    assert "risk: neurons 2 x step_size 1 x seed 2 x t 2 [loss] risk of the SGD networks" in told
+    assert told.endswith(table)
+    assert "no run of wflow: it holds the numbers of a picture" in refused("plot", "v.h5")
     assert "v.h5 exists" in refused(*tiny)
     assert main([*tiny, "--overwrite", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")

@@ -104,8 +104,12 @@ def reproduce_figures(arguments: Any) -> int:
 
 def info(arguments: Any) -> int:
     """``wflow info FILE``."""
+    from wflow.results.labelled import told
     from wflow.results.load import load
 
+    if not arguments.verify and (words := told(arguments.file)):
+        print(words)
+        return 0
     checked = ""
     if arguments.verify:
         damage, checked = _verified(arguments.file)

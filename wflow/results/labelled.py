@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import StorageError
-from wflow.storage.disk import check_place, replacement
+from wflow.errors import StorageError, printable
+from wflow.storage.disk import HDF5_ERRORS, check_place, replacement
 from wflow.tools.checks import check_flag, check_path
+
+KINDS = {"wflow-report-1": "limit against SGD", "wflow-figure-1": "a published figure"}
+"""What files of labelled arrays may be, by the attribute ``format``."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,33 @@ def write_labelled(
                     f[name].dims[k].label = dim
     except OSError as e:
         raise StorageError(f"{target} could not be written: {e}") from None
+
+
+def told(path: str | os.PathLike[str]) -> str | None:
+    """What such a file holds, in words; None for any other."""
+    from wflow.storage.contained import member, open_hdf5
+
+    try:
+        with open_hdf5(path) as f:
+            kind = f.attrs.get("format")
+            if not isinstance(kind, str) or kind not in KINDS:
+                return None
+            lines = [f"{KINDS[kind]}, {kind}"]
+            for name in sorted(set(f.attrs) - {"format", "summary"}):
+                lines.append(f"{printable(name):>16}: {printable(f.attrs[name])}")
+            for name in f:
+                array = member(f, name, path)
+                axes = zip(array.dims, array.shape, strict=True)
+                shape = " x ".join(f"{dim.label} {n}".strip() for dim, n in axes)
+                about = array.attrs.get("long_name", ""), array.attrs.get("units", "1")
+                lines.append(
+                    printable(f"{name:>16}: {shape or 'a number'} [{about[1]}] {about[0]}").rstrip()
+                )
+            if isinstance(summary := f.attrs.get("summary"), str):
+                lines += map(printable, summary.splitlines())
+            return "\n".join(lines)
+    except HDF5_ERRORS:
+        return None
 
 
 def _scales(arrays: Mapping[str, Labelled]) -> list[tuple[str, Labelled]]:

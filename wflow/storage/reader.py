@@ -197,8 +197,11 @@ def check_signature(path: str | os.PathLike[str]) -> None:
 def check_format(file: h5py.File, path: str | os.PathLike[str]) -> None:
     """Refuse HDF5 of another program, or of a newer wflow."""
     if file.attrs.get("format") != FORMAT:
+        ours = str(file.attrs.get("format")).startswith("wflow-")
         raise StorageError(
-            f"{path} is HDF5, but no run of wflow: name a file that wflow has written"
+            f"{path} is no run of wflow: it holds the numbers of a picture beside it, which 'wflow info' tells"
+            if ours
+            else f"{path} is HDF5, but no run of wflow: name a file that wflow has written"
         )
     version = int(file.attrs["format_version"])
     if version > FORMAT_VERSION:

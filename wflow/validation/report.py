@@ -242,6 +242,7 @@ class Report:
             "parameters": self.parameters,
             "batch_size": self.batch_size,
             "seconds": self.seconds,
+            "summary": self.table(),
         }
         write_labelled(path, arrays, attributes, overwrite=overwrite)
 
