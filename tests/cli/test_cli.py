@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -361,3 +362,12 @@ def test_a_method_takes_words_as_options(tmp_path, monkeypatch) -> None:
     asked += ["--method", "lie", "--t-end", "0.1", "--option", "first=reaction", "--quiet"]
     assert main(["run", *asked, "-o", "a.h5"]) == 0
     assert wflow.load("a.h5").attributes["method_options"]["first"] == "reaction"
+
+
+def test_info_of_hand_made_reports(refused: Refused) -> None:
+    for name, value in (("format", "wflow-report-1"), ("format", 3), ("format", np.zeros((2, 2)))):
+        with h5py.File("odd.h5", "w") as file:
+            file.attrs[name] = value
+            file.attrs["x"] = h5py.Empty("f8")
+            file["a"] = h5py.ExternalLink("other.h5", "/b")
+        assert "odd.h5" in refused("info", "odd.h5")

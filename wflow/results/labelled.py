@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import StorageError, printable
+from wflow.errors import InputError, StorageError, printable
 from wflow.storage.disk import HDF5_ERRORS, check_place, replacement
 from wflow.tools.checks import check_flag, check_path
 
@@ -103,8 +103,10 @@ def told(path: str | os.PathLike[str]) -> str | None:
             if isinstance(summary := f.attrs.get("summary"), str):
                 lines += map(printable, summary.splitlines())
             return "\n".join(lines)
-    except HDF5_ERRORS:
-        return None
+    except InputError:
+        raise
+    except (*HDF5_ERRORS, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None  # not HDF5, or made by hand
 
 
 def _scales(arrays: Mapping[str, Labelled]) -> list[tuple[str, Labelled]]:

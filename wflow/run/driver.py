@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -322,17 +322,19 @@ def _numbers(v: np.ndarray) -> bool:
     return bool(np.isfinite(v).all())
 
 
-class _Seen(dict[str, float]):
-    """What watchers see of the present state: the scalars of its row, and the dissipation where one asks for it."""
+class _Seen(dict[str, Any]):
+    """What watchers see: the scalars of the present row; the state and its dissipation where one asks for them."""
 
     def __init__(self, problem: Problem, method: AnyMethod, state: State) -> None:
         super().__init__()
         self._problem, self._method, self._state = problem, method, state
 
-    def __missing__(self, name: str) -> float:
+    def __missing__(self, name: str) -> Any:
+        state = self._state
+        if name == "state":
+            return self._problem.view.show(self._problem.fields(state.y))
         if name != "dissipation":
             raise KeyError(name)
-        state = self._state
         return self._method.dissipation(self._problem, state.t, state.y, state.carry)
 
     def judged(self, row: dict[str, float]) -> Outcome | None:

@@ -63,7 +63,8 @@ def solve(
         misplaced; particles may be off by atol + rtol |θ|, and by rtol in the logarithm of their weight
     first_step, max_step : step sizes of adaptive and CFL methods; a schedule ξ(t) is looked at up to one step past t1
     method_options : options of the method by name, e.g. {"step_size": 1e-3} for "langevin"
-    trackers : watchers beside those the method's declarations call for
+    trackers : watchers beside those the method's declarations call for: functions f(t, rho) that answer True or a
+        reason to end the run, or objects that remember (:mod:`wflow.trackers`)
     events : what to watch for, one or several: functions f(t, rho) whose zeros count, with scipy's attributes
         ``terminal`` and ``direction`` if wanted, pairs (name of a series, level), or :class:`wflow.Event`. They are
         located without bending the path, at the ends of steps where there is noise; two passages in one step are

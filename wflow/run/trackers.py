@@ -2,14 +2,19 @@
 
 A tracker answers ``handle(t, observed)`` with None to go on, :class:`Stop` to end well (a steady state) or
 :class:`Fail` to end badly (mass lost). ``observed`` holds the scalars of the step, and −dF/dt as ``"dissipation"``,
-formed when it is asked for. ``state`` and ``restore`` carry its memory through a checkpoint.
+and the state (a measure) as ``"state"``, each formed when it is asked for. ``state`` and ``restore`` carry its memory
+through a checkpoint. A plain function f(t, rho) serves where there is nothing to remember: it answers None or False to
+go on, True or a reason to end.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from wflow.errors import InputError, shown
 from wflow.tools.checks import check_list, non_negative, positive
@@ -39,7 +44,7 @@ class Tracker(Protocol):
 
     name: str
 
-    def handle(self, t: float, observed: dict[str, float]) -> Stop | Fail | None: ...
+    def handle(self, t: float, observed: dict[str, Any]) -> Stop | Fail | None: ...
 
     def state(self) -> list[float]: ...
 
@@ -152,18 +157,48 @@ def _dissipation(observed: dict[str, float]) -> float:
         return math.nan
 
 
+class Function:
+    """A plain function f(t, rho) as a watcher."""
+
+    def __init__(self, f: Callable[[float, Any], Any]) -> None:
+        self.f, self.name = f, getattr(f, "__name__", type(f).__name__)
+
+    def handle(self, t: float, observed: dict[str, Any]) -> Stop | Fail | None:
+        answer = self.f(t, observed["state"])
+        if answer is None or isinstance(answer, Stop | Fail):
+            return answer
+        if isinstance(answer, str):
+            return Stop(answer)
+        if isinstance(answer, bool | np.bool_):
+            return Stop(f"tracker '{self.name}' at t = {t:g}") if answer else None
+        raise InputError(
+            f"tracker '{self.name}' answered {shown(answer)} at t = {t:g}: None or False goes on, True or a reason ends"
+        )
+
+    def state(self) -> list[float]:
+        return []
+
+    def restore(self, state: list[float]) -> None:
+        """There is nothing to remember."""
+
+
 def check_trackers(given: Any) -> list[Tracker]:
     """The watchers of a request, each of which can watch.
 
     >>> check_trackers([1])
     Traceback (most recent call last):
-    wflow.errors.InputError: trackers holds 1: give objects with handle(t, observed), state() and restore(state)
+    wflow.errors.InputError: trackers holds 1: give functions f(t, rho), or objects with ...
     """
-    watchers = check_list("trackers", given, "trackers")
-    for one in watchers:
-        if not all(callable(getattr(one, part, None)) for part in ("handle", "state", "restore")):
+    watchers: list[Tracker] = []
+    for one in check_list("trackers", given, "trackers"):
+        if all(callable(getattr(one, part, None)) for part in ("handle", "state", "restore")):
+            watchers.append(one)
+        elif callable(one) and not isinstance(one, type):
+            watchers.append(Function(one))
+        else:
             raise InputError(
-                f"trackers holds {shown(one)}: give objects with handle(t, observed), state() and restore(state)"
+                f"trackers holds {shown(one)}: give functions f(t, rho), or objects with handle(t, observed), state() "
+                "and restore(state)"
             )
     return watchers
 
