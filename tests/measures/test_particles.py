@@ -189,7 +189,7 @@ def test_equality_and_one_line() -> None:
     assert repr(rho) == "Particles(n = 1 in (x, y), mass 1)"
     assert (
         repr(Particles(np.zeros((3, 66))))
-        == "Particles(n = 3 in (x0, x1, x2, x3, x4, x5, …), mass 1)"
+        == "Particles(n = 3 in (x1, x2, x3, x4, x5, x6, …), mass 1)"
     )
 
 

@@ -143,11 +143,11 @@ def check_not_negative(what: str, array: FloatArray, remedy: str) -> None:
 
 
 def check_names(names: Sequence[str] | None, dimension: int) -> tuple[str, ...]:
-    """Names of D coordinates: x, y, z by default, x0, x1 … beyond three."""
+    """Names of D coordinates: x, y, z by default, x1, x2 … beyond three."""
     if names is None:
         if dimension <= 3:
             return ("x", "y", "z")[:dimension]
-        return tuple(f"x{i}" for i in range(dimension))
+        return tuple(f"x{i + 1}" for i in range(dimension))
     given = names_of("names", names)
     if len(given) != dimension:
         raise InputError(

@@ -20,6 +20,8 @@ from wflow.storage import Axis, FieldSpec, Layout, Quantity, RunWriter
 from wflow.tools.checks import check_count, check_flag, check_path, non_negative
 from wflow.views import Fields
 
+LINES_APART = 30.0
+"""Seconds between the lines of a run's progress in a log."""
 SECONDS_AT_RISK = 1.0
 """Frames of so much time at most are lost to a kill: they wait for one another, since each commit costs two syncs."""
 
@@ -146,14 +148,41 @@ def layout(problem: Problem, state: State, n_frames: int) -> Layout:
     )
 
 
+class ProgressLines:
+    """How far a run has come where no bar can be drawn, in a log file say: a line now and then."""
+
+    def __init__(self, span: tuple[float, float]) -> None:
+        self.n, self._span, self._words = 0.0, span, ""
+        self._began = self._last = time.monotonic()
+
+    def set_postfix_str(self, words: str, refresh: bool) -> None:
+        """What the next line says beside the time."""
+        self._words = words
+
+    def update(self, more: float) -> None:
+        """So much nearer to the end."""
+        self.n += more
+        now = time.monotonic()
+        if now - self._last < LINES_APART:
+            return
+        self._last, spent = now, now - self._began
+        start, end = self._span
+        left = spent * ((end - start) / self.n - 1) if self.n > 0 else math.inf
+        line = f"t = {start + self.n:.4g} of {end:.4g}, {self._words}, {spent:.0f} s, about {left:.0f} s left"
+        print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """There is nothing to clear away."""
+
+
 def _progress_bar(span: tuple[float, float]) -> Any:
+    # A log file wants no carriage returns; a notebook takes them.
+    if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        return ProgressLines(span)
     from tqdm import tqdm
 
-    # On a terminal only: a log file wants no carriage returns.
     shown = "{l_bar}{bar}| t={n:.4g}/{total:.4g} [{elapsed}<{remaining}] {postfix}"
-    return tqdm(
-        total=span[1] - span[0], bar_format=shown, disable=not sys.stderr.isatty(), leave=False
-    )
+    return tqdm(total=span[1] - span[0], bar_format=shown, leave=False)
 
 
 def versions() -> dict[str, Any]:
