@@ -30,8 +30,7 @@ def test_the_bad_start_collapses_to_a_risk_of_7_25(d, n, invariants):
     assert run.measures[-1].points().max() < 1e-6
 
 
-@pytest.mark.parametrize("d", [math.inf, 320])
-@pytest.mark.parametrize("n", [None, 100])
+@pytest.mark.parametrize("d, n", [(math.inf, 100), (320, None)])
 def test_by_default_a_grid_holds_the_atom_at_the_wall(d, n, invariants):
     """Cells that stand still end at 7.2813 on 512 of them, half a cell off."""
     run = solve("grid", n, d=d, kappa=0.1)
