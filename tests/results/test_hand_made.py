@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from forks import fork
 
 import wflow
 from wflow.cli.main import main
@@ -255,16 +255,7 @@ def use(path: Path, capsys: pytest.CaptureFixture[str], seed: int) -> list[str]:
 
 def in_time(act: Callable[[], Any], seconds: float = 30.0) -> bool:
     """Do ``act`` in a fork; False if it takes longer: bytes in HDF5's heap of texts can send libhdf5 round for ever."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            act()
-            status = 0
-        finally:
-            if status:  # there is nobody above to tell
-                traceback.print_exc()
-            os._exit(status)
+    child = fork(act)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)

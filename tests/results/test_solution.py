@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+from forks import fork
 
 import wflow
 import wflow.run.record
@@ -233,12 +234,8 @@ def test_xarray_opens_the_file_of_a_killed_run(
                 os.kill(os.getpid(), signal.SIGKILL)
 
     radial(kind)  # compiled here, not in the fork
-    child = os.fork()
-    if child == 0:
-        try:
-            radial(kind, output=path, t_eval=np.linspace(0, 1, 11), trackers=[Killer()])
-        finally:
-            os._exit(1)
+    frames = np.linspace(0, 1, 11)
+    child = fork(lambda: radial(kind, output=path, t_eval=frames, trackers=[Killer()]))
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     sol = wflow.load(path)
     assert not sol.success

@@ -7,7 +7,6 @@ Every victim is a fork of a process whose kernels are compiled already, so that 
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forks import fork
+from same import same_bits, same_measure
 
 import wflow
 from wflow.energies import PairEnergy
@@ -102,23 +103,10 @@ CASES = {
 
 
 def assert_same_bits(a: Any, b: Any) -> None:
-    """Times, series, step series and every measure of two solutions, to the bit."""
+    """Both are done, and in every bit alike."""
     assert a.success, a.message
     assert b.success, b.message
-    assert a.message == b.message
-    assert a.t.tobytes() == b.t.tobytes()
-    for one, other in ((a.series, b.series), (a.steps, b.steps)):
-        assert one.keys() == other.keys()
-        for name in one:
-            assert one[name].tobytes() == other[name].tobytes(), name
-    for m, n in zip(a.measures, b.measures, strict=True):
-        assert_same_measure(m, n)
-
-
-def assert_same_measure(m: Any, n: Any) -> None:
-    assert type(m) is type(n)
-    assert m.points().tobytes() == n.points().tobytes()
-    assert m.weights().tobytes() == n.weights().tobytes()
+    same_bits(a, b)
 
 
 def take_up(path: Path, flow: wflow.GradientFlow | None) -> Any:
@@ -133,16 +121,7 @@ def take_up(path: Path, flow: wflow.GradientFlow | None) -> Any:
 
 def run_and_kill(work: Callable[[], Any], after: float) -> bool:
     """Do ``work`` in a fork and kill it; whether it was killed before it was done."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            if status:  # there is nobody above to tell
-                traceback.print_exc()
-            os._exit(status)
+    child = fork(work)
     time.sleep(after)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
@@ -184,7 +163,7 @@ def test_killed_anywhere_ends_in_the_same_bits(name: str, kills: int, tmp_path: 
         for series, right in left.series.items():
             assert right.tobytes() == whole.series[series][:n].tobytes()
         for i in range(n):
-            assert_same_measure(left.measures[i], whole.measures[i])
+            same_measure(left.measures[i], whole.measures[i])
         if n == 0 and take_up(path, case.flow()) is None:
             continue
         if rng.random() < 0.3:  # the resumed run is killed, too

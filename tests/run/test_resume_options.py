@@ -8,6 +8,7 @@ import pytest
 from flows import gauss, interacting, well
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from same import same_bits
 
 import wflow
 from wflow import GradientFlow, Particles
@@ -203,19 +204,3 @@ def test_watchers_of_the_users_own(again, tmp_path):
         assert sol.t[-1] == 20
         # The third part: they are there for a later resume.
         assert wflow.resume(path, flow, 21.0, trackers=rest()).success
-
-
-def same_bits(one, other):
-    """Times, series, step rows, measures and the ending of two runs."""
-    assert (one.success, one.message) == (other.success, other.message)
-    assert {k: one.stats[k] for k in ("steps", "rejections")} == {
-        k: other.stats[k] for k in ("steps", "rejections")
-    }
-    assert one.t.tobytes() == other.t.tobytes()
-    for mine, theirs in ((one.series, other.series), (one.steps, other.steps)):
-        assert mine.keys() == theirs.keys()
-        for name in mine:
-            assert mine[name].tobytes() == theirs[name].tobytes(), name
-    for m, n in zip(one.measures, other.measures, strict=True):
-        assert m.points().tobytes() == n.points().tobytes()
-        assert m.weights().tobytes() == n.weights().tobytes()
