@@ -328,18 +328,23 @@ class _Seen(dict[str, Any]):
     def __init__(self, problem: Problem, method: AnyMethod, state: State) -> None:
         super().__init__()
         self._problem, self._method, self._state = problem, method, state
+        self._formed: dict[str, Any] = {}
 
     def __missing__(self, name: str) -> Any:
-        state = self._state
-        if name == "state":
-            return self._problem.view.show(self._problem.fields(state.y))
-        if name != "dissipation":
-            raise KeyError(name)
-        return self._method.dissipation(self._problem, state.t, state.y, state.carry)
+        problem, state, formed = self._problem, self._state, self._formed
+        if name not in formed:
+            if name == "state":
+                formed[name] = problem.view.show(problem.fields(state.y))
+            elif name == "dissipation":
+                formed[name] = self._method.dissipation(problem, state.t, state.y, state.carry)
+            else:
+                raise KeyError(name)
+        return formed[name]
 
     def judged(self, row: dict[str, float]) -> Outcome | None:
         """How the run ends here, if a watcher says so."""
         self.update(row)
+        self._formed.clear()
         for tracker in self._state.trackers:
             verdict = tracker.handle(self._state.t, self)
             if isinstance(verdict, Fail):
