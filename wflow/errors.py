@@ -54,6 +54,15 @@ class ComputationError(RuntimeError):
     __str__ = InputError.__str__
 
 
+def damaged(path: object, what: str) -> DamageError:
+    """The refusal of a file that is not as it was written.
+
+    >>> print(damaged("run.h5", "'t' is missing"))
+    run.h5 is damaged: 't' is missing: restore a copy
+    """
+    return DamageError(f"{path} is damaged: {what}: restore a copy")
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: on one line, of 60 characters at most.
 

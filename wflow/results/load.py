@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wflow.errors import DamageError
+from wflow.errors import damaged
 from wflow.results.kinds import Predicts
 from wflow.results.solution import Solution
 from wflow.storage import StoredRun, demand, read_run
@@ -91,7 +91,5 @@ def stored_view(stored: StoredRun) -> View:
         known = {name: tuple(field.dims) for name, field in view.fields.items()}
     own = () if view.axes else view.coordinates
     if known != stored.fields or tuple(own) != stored.coordinates:
-        raise DamageError(
-            f"{stored.path} is damaged: its arrays are not those of {about['kind']}: restore a copy"
-        )
+        raise damaged(stored.path, f"its arrays are not those of {about['kind']}")
     return view

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import DamageError, StorageError
+from wflow.errors import StorageError, damaged
 from wflow.storage.shapes import HEADER, misfit
 
 JSON_NAMES = "json_attributes"
@@ -60,9 +60,7 @@ def read_attributes(source: Any, path: str | os.PathLike[str]) -> dict[str, Any]
         if name != JSON_NAMES:
             result[name] = value
     if (place := misfit(result, HEADER)) is not None:
-        raise DamageError(
-            f"{path} is damaged: attribute '{place[1:]}' is not of its kind: restore a copy"
-        )
+        raise damaged(path, f"attribute '{place[1:]}' is not of its kind")
     return result
 
 

@@ -86,7 +86,7 @@ def write_slot(file: h5py.File, checkpoint: Checkpoint) -> None:
 
 def read_newest(file: h5py.File, declared: Specification) -> Checkpoint | None:
     """The newest checkpoint whose digest is right; None if there is none."""
-    headers = _headers(file)
+    headers = [file[slot]["header"][()] for slot in SLOTS]
     for i in sorted((0, 1), key=lambda i: -int(headers[i][0])):
         sequence, n_frames, n_steps, length = map(int, headers[i])
         if sequence < 1 or not 0 <= length <= META_ROOM:
@@ -102,10 +102,6 @@ def read_newest(file: h5py.File, declared: Specification) -> Checkpoint | None:
 def any_sealed(file: h5py.File) -> bool:
     """Whether a slot was ever filled: the digest comes last, so a kill within the first checkpoint leaves none."""
     return any(file[slot]["digest"][()].any() for slot in SLOTS)
-
-
-def _headers(file: h5py.File) -> list[np.ndarray]:
-    return [file[slot]["header"][()] for slot in SLOTS]
 
 
 def _digest(header: np.ndarray, text: bytes, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import h5py
 
-from wflow.errors import DamageError, StorageError
+from wflow.errors import StorageError, damaged
 from wflow.storage.raw_file import RawFile
 from wflow.tools.memory import size
 
@@ -65,19 +65,17 @@ def member(group: h5py.Group, name: str, path: str | os.PathLike[str]) -> h5py.D
     """
     found = within(group, name, path)
     if not isinstance(found, h5py.Dataset):
-        raise DamageError(f"{path} is damaged: '{name}' is no dataset: restore a copy")
+        raise damaged(path, f"'{name}' is no dataset")
     plan = found.id.get_create_plist()
     if plan.get_external_count() or plan.get_layout() == h5py.h5d.VIRTUAL:
         _outside(name, path)
     if found.shape is None:
-        raise DamageError(f"{path} is damaged: '{name}' holds no numbers: restore a copy")
+        raise damaged(path, f"'{name}' holds no numbers")
     claimed = math.prod(found.shape) * found.dtype.itemsize
     held = min(found.id.get_storage_size(), found.file.id.get_filesize())
     if claimed > SHRINKS * held:
-        raise DamageError(
-            f"{path} is damaged: '{name}' claims {math.prod(found.shape)} entries ({size(claimed)}), and {size(held)} "
-            "of them are there: restore a copy"
-        )
+        entries = f"{math.prod(found.shape)} entries ({size(claimed)})"
+        raise damaged(path, f"'{name}' claims {entries}, and {size(held)} of them are there")
     return found
 
 
@@ -88,7 +86,7 @@ def within(
     here, parts = group, [part for part in name.split("/") if part not in ("", ".")]
     for i, part in enumerate(parts):
         if not (isinstance(here, h5py.Group) and has(here, part)):
-            raise DamageError(f"{path} is damaged: '{name}' is missing: restore a copy")
+            raise damaged(path, f"'{name}' is missing")
         kind = here.id.links.get_info(part.encode()).type
         if kind == h5py.h5l.TYPE_SOFT and hops:
             target = here.id.links.get_val(part.encode()).decode()

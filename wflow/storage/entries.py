@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from wflow.errors import DamageError
+from wflow.errors import damaged
 from wflow.storage.checkpoint import DIGEST_SIZE, META_ROOM, SLOTS
 from wflow.storage.contained import has, member, within
 from wflow.storage.layout import CHECKSUM, START, Layout
@@ -78,7 +78,7 @@ def _check_start(file: h5py.File, layout: Layout, path: str | os.PathLike[str]) 
     """The start has arrays of a frame; their lengths are its own, and what shows states looks at them."""
     found = set(within(file, START, path))
     if odd := sorted(found - set(layout.fields)):
-        raise DamageError(f"{path} is damaged: '{START}/{odd[0]}' is not in the file's layout")
+        raise damaged(path, f"'{START}/{odd[0]}' is not in the file's layout")
     for name in found:
         array = member(file, f"{START}/{name}", path)
         lengths = array.shape if array.ndim == len(layout.fields[name].dims) else ()
@@ -92,7 +92,5 @@ def _refuse_other(entry: h5py.Dataset, name: str, kind: Kind, path: str | os.Pat
         wanted.kind,
         wanted.itemsize,
     ):
-        raise DamageError(
-            f"{path} is damaged: '{name}' is {entry.dtype} of shape {entry.shape}, and the file's layout says {wanted} "
-            f"of shape {shape}: restore a copy"
-        )
+        found = f"'{name}' is {entry.dtype} of shape {entry.shape}"
+        raise damaged(path, f"{found}, and the file's layout says {wanted} of shape {shape}")
