@@ -19,26 +19,9 @@ from wflow.cli import commands, options, run
 from wflow.errors import ComputationError, InputError, WriteError
 
 PLAIN = {
-    "·": "-",
-    "…": "...",
-    "–": "-",
-    "—": "-",
-    "±": "+-",
-    "²": "^2",
-    "³": "^3",
-    "×": "x",
-    "→": "->",
-}
-PLAIN |= {
-    "≤": "<=",
-    "≥": ">=",
-    "−": "-",
-    "τ": "tau",
-    "λ": "lambda",
-    "ρ": "rho",
-    "Ψ": "Psi",
-    "∫": "int ",
-}
+    "·": "-", "…": "...", "–": "-", "—": "-", "±": "+-", "²": "^2", "³": "^3", "×": "x", "→": "->",
+    "≤": "<=", "≥": ">=", "−": "-", "τ": "tau", "λ": "lambda", "ρ": "rho", "Ψ": "Psi", "∫": "int ",
+}  # fmt: skip
 """Signs in words of ASCII."""
 
 

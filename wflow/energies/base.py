@@ -21,12 +21,11 @@ import numpy as np
 
 from wflow.energies.arrays import answered, as_points, numbered
 from wflow.energies.contracts import (
-    POINTS,
     of_the_library,
     refuse_open,
     refuse_wrong_slope,
-    some_points,
     support,
+    two_lots,
 )
 from wflow.errors import InputError
 from wflow.tools.checks import check_count, names_of
@@ -185,9 +184,8 @@ class Energy(ParameterSpace):
         rings, gradients = start.rings, start.density is None and not self.tested
         if self.needs_density or not (rings or gradients):
             return
-        points, names = support(start, self.dimension), self.coordinates
-        at = some_points(points, self.bounds)
-        law = some_points(points, self.bounds, 2 * POINTS)[POINTS:]
+        names = self.coordinates
+        at, law = two_lots(support(start, self.dimension), self.bounds)
         n = len(law)
 
         def answers(x: np.ndarray, what: str, shape: tuple[int, ...]) -> np.ndarray:

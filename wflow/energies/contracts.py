@@ -71,6 +71,11 @@ def some_points(points: np.ndarray, bounds: np.ndarray, count: int = POINTS) -> 
     return np.asarray(np.clip(moved, bounds[:, 0], bounds[:, 1]))
 
 
+def two_lots(points: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some points to look at, and as many others."""
+    return some_points(points, bounds), some_points(points, bounds, 2 * POINTS)[POINTS:]
+
+
 def refuse_wrong_slope(
     what: str,
     values: Function,
@@ -118,6 +123,19 @@ def refuse_wrong_slope(
             f"{what} at {place(at[i], names)} is {stated[k, i]:.6g} {where}, and differences of the values give "
             f"{finer[best, k, i]:.6g}: mend one of the two{otherwise}"
         )
+
+
+def refuse_wrong_gradient(
+    name: str,
+    values: Function,
+    slopes: Function,
+    at: np.ndarray,
+    bounds: np.ndarray,
+    names: Sequence[str],
+) -> None:
+    """The same of a gradient that a user gives beside a function, and might leave out."""
+    what = f"grad_{name}"
+    refuse_wrong_slope(what, values, slopes, at, bounds, names, f", or leave {what} out")
 
 
 def refuse_neighbours(what: str, values: Function, at: np.ndarray, names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from wflow.errors import InputError, StorageError, shown
-from wflow.results.labelled import Labelled, check_free, write_labelled
+from wflow.results.labelled import FIGURE, Labelled, check_free, write_labelled
 from wflow.tools.checks import check_path
 from wflow.tools.pictures import caption, facts, save_figure
 from wflow.tools.register import Register
@@ -161,7 +161,7 @@ def reproduce(
     data, picture = places(name, folder, overwrite)
     results = chosen.compute(**arguments)
     attributes = {
-        "format": "wflow-figure-1",
+        "format": FIGURE,
         "figure": name,
         "title": chosen.title,
         "source": chosen.source,

@@ -17,7 +17,7 @@ _KEPT = 8
 _keeping = threading.Lock()
 
 
-def as_floats(array: np.ndarray) -> np.ndarray:
+def kernel_floats(array: np.ndarray) -> np.ndarray:
     """The array as C-ordered, writeable float64: any other layout would compile a kernel once more."""
     flags = array.flags
     if array.dtype == np.float64 and flags.c_contiguous and flags.writeable and flags.aligned:

@@ -14,7 +14,8 @@ from wflow.errors import InputError, StorageError, printable
 from wflow.storage.disk import HDF5_ERRORS, check_place, replacement
 from wflow.tools.checks import check_flag, check_path
 
-KINDS = {"wflow-report-1": "limit against SGD", "wflow-figure-1": "a published figure"}
+REPORT, FIGURE = "wflow-report-1", "wflow-figure-1"
+KINDS = {REPORT: "limit against SGD", FIGURE: "a published figure"}
 """What files of labelled arrays may be, by the attribute ``format``."""
 
 

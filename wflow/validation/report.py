@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.results.labelled import Labelled, write_labelled
+from wflow.results.labelled import REPORT, Labelled, write_labelled
 from wflow.results.solution import Solution
 from wflow.tools.checks import check_count, check_word
 
@@ -237,7 +237,7 @@ class Report:
                     density, ("t", axis), "1/parameter", "limit on the grid"
                 )
         attributes = {
-            "format": "wflow-report-1",
+            "format": REPORT,
             "system": self.system,
             "parameters": self.parameters,
             "batch_size": self.batch_size,

@@ -12,7 +12,7 @@ from wflow.energies.features.activations import BUILT_IN, get_activation
 from wflow.energies.features.dense import DenseFeatures
 from wflow.kernels import parallel
 from wflow.kernels.features.dense import block_rows
-from wflow.kernels.memory import as_floats
+from wflow.kernels.memory import kernel_floats
 from wflow.kernels.tile import PANEL
 
 
@@ -148,7 +148,7 @@ def test_points_and_weights_in_any_layout():
         array.setflags(write=False)
     assert_twins(features, theta, weights, node_weights)
     assert_twins(features, theta, np.repeat(weights, 2)[::2], node_weights.astype(">f8"))
-    assert as_floats(weights).flags.writeable
+    assert kernel_floats(weights).flags.writeable
 
 
 def test_blocks_depend_on_the_shape_alone():

@@ -15,7 +15,7 @@ from wflow.energies.arrays import as_inputs, numbered
 from wflow.energies.features.activations import get_activation
 from wflow.energies.features.base import FeatureMap
 from wflow.kernels.features import dense as kernels
-from wflow.kernels.memory import as_floats
+from wflow.kernels.memory import kernel_floats
 from wflow.kernels.parallel import over_blocks
 from wflow.kernels.tile import PANEL
 from wflow.tools.checks import check_flag
@@ -85,7 +85,7 @@ class PreparedDense:
 
     def __init__(self, features: DenseFeatures, points: np.ndarray) -> None:
         self._features = features
-        self._points = as_floats(points)
+        self._points = kernel_floats(points)
         n, d = points.shape[0], features.input_dimension
         self._rows = kernels.block_rows(n, features.n_nodes, d)
         self._pairs = n * features.n_nodes
@@ -99,7 +99,7 @@ class PreparedDense:
         f = self._features
         n = self._points.shape[0]
         charge = self._points[:, 0] if f.charges else None
-        effective = as_floats(weights) if charge is None else weights * charge
+        effective = kernel_floats(weights) if charge is None else weights * charge
         self._make_room()
         blocks = -(-n // self._rows)
         total = np.zeros((max(blocks, 1), f.n_nodes))
@@ -131,7 +131,7 @@ class PreparedDense:
         """Σ_q c_q σ(z_qi) and, unless ``gradient`` is empty, Σ_q c_q ∇_θ σ*(x_q; θ_i)."""
         f = self._features
         n = self._points.shape[0]
-        c = as_floats(node_weights)
+        c = kernel_floats(node_weights)
         potential = np.empty(n)
         pulls = kernels.weighted_nodes(f.padded, c) if gradient.size else NOTHING
         sigma, layer, kept = f.activation, self._layer, self._kept

@@ -24,12 +24,11 @@ from wflow.energies.arrays import (
 )
 from wflow.energies.base import Energy, Law
 from wflow.energies.contracts import (
-    POINTS,
     refuse_neighbours,
     refuse_open,
-    refuse_wrong_slope,
-    some_points,
+    refuse_wrong_gradient,
     support,
+    two_lots,
 )
 from wflow.energies.grid.from_kernel import Confinement, KernelShape
 from wflow.energies.grid.lattice import Lattice, LatticeConvolution, wrapped
@@ -296,7 +295,7 @@ class ConvolutionEnergy(Energy):
     def check(self, start: Measure) -> None:
         names, bounds = self.coordinates[self.charges :], self.bounds[self.charges :]
         points = self.split(support(start, self.dimension))[1]
-        at, other = some_points(points, bounds), some_points(points, bounds, 2 * POINTS)[POINTS:]
+        at, other = two_lots(points, bounds)
         rings = {k - self.charges: ends for k, ends in start.rings.items() if k >= self.charges}
         for k, (low, high) in rings.items():
             if self.periods[k] is None:
@@ -316,9 +315,7 @@ class ConvolutionEnergy(Energy):
         ):
             refuse_neighbours(name, f, x, names)
             if slope is not None and self.kernel is None:
-                refuse_wrong_slope(
-                    f"grad_{name}", f, slope, x, domain, names, f", or leave grad_{name} out"
-                )
+                refuse_wrong_gradient(name, f, slope, x, domain, names)
 
     def split(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Charges (1 for every point where there are none) and the coordinates that U sees."""

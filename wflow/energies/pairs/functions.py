@@ -23,9 +23,9 @@ from wflow.energies.contracts import (
     refuse_asymmetric,
     refuse_neighbours,
     refuse_open,
-    refuse_wrong_slope,
-    some_points,
+    refuse_wrong_gradient,
     support,
+    two_lots,
 )
 from wflow.energies.kept import KeptPairs
 from wflow.tools.checks import check_count, check_function, names_of, number
@@ -164,8 +164,8 @@ class PairEnergy(Energy):
         self.pairs(probe, probe)
 
     def check(self, start: Measure) -> None:
-        names, bounds, points = self.coordinates, self.bounds, support(start, self.dimension)
-        at, other = some_points(points, bounds), some_points(points, bounds, 2 * POINTS)[POINTS:]
+        names, bounds = self.coordinates, self.bounds
+        at, other = two_lots(support(start, self.dimension), bounds)
         shares = np.arange(1.0, POINTS + 1)
 
         def drawn(x: np.ndarray) -> np.ndarray:
@@ -177,16 +177,13 @@ class PairEnergy(Energy):
             refuse_neighbours(name, f, at, names)
             refuse_open(name, f, at, start.rings, names)
         if self._grad_v is not None:
-            slope = self.potential_slope
-            refuse_wrong_slope(
-                "grad_V", self.potential, slope, at, bounds, names, ", or leave grad_V out"
-            )
+            refuse_wrong_gradient("V", self.potential, self.potential_slope, at, bounds, names)
         if self._grad_u is not None and self.interacts:
 
             def pull(x: np.ndarray) -> np.ndarray:
                 return np.asarray((self.pair_slopes(x, other) @ shares).T)
 
-            refuse_wrong_slope("grad_U", drawn, pull, at, bounds, names, ", or leave grad_U out")
+            refuse_wrong_gradient("U", drawn, pull, at, bounds, names)
 
     def prepare(self, points: np.ndarray) -> PreparedPair:
         return PreparedPair(self, as_points(points, self.dimension))

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wflow.kernels.jit import FUSED, jit
-from wflow.kernels.memory import as_floats
+from wflow.kernels.memory import kernel_floats
 from wflow.kernels.sgd.network import (
     Network,
     Rule,
@@ -115,8 +115,10 @@ def sgd(
         ones=np.ones(k),
     )
     predictions = np.empty(m)
-    samples = Samples(as_floats(x), as_floats(y), as_floats(steps))
-    _run(samples, network, activation, as_floats(params), rule, work, k, row, width, predictions)
+    samples = Samples(kernel_floats(x), kernel_floats(y), kernel_floats(steps))
+    _run(
+        samples, network, activation, kernel_floats(params), rule, work, k, row, width, predictions
+    )
     return predictions
 
 

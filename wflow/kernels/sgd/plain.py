@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wflow.kernels.jit import REORDERED, jit
-from wflow.kernels.memory import as_floats
+from wflow.kernels.memory import kernel_floats
 from wflow.kernels.sgd.network import (
     Network,
     Rule,
@@ -64,9 +64,16 @@ def sgd_plain(
     elif noise.shape != (steps.size, n, free):
         raise ValueError(f"noise {noise.shape}: expected {(steps.size, n, free)}")
     predictions = np.empty(x.shape[0])
-    samples = Samples(as_floats(x), as_floats(y), as_floats(steps))
+    samples = Samples(kernel_floats(x), kernel_floats(y), kernel_floats(steps))
     _plain(
-        samples, network, activation, as_floats(params), rule, batch, as_floats(noise), predictions
+        samples,
+        network,
+        activation,
+        kernel_floats(params),
+        rule,
+        batch,
+        kernel_floats(noise),
+        predictions,
     )
     return predictions
 
