@@ -15,6 +15,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,8 @@ class GradientFlow(Portable):
     reaction_rate : α ≥ 0, birth–death
     schedule : ξ > 0, a number or a function of time
     observations : further energies by the name of a series, which ends in ``_risk``: their risk is reported with every
-        frame and moves nothing; that of held-out data, say
+        frame and moves nothing; that of held-out data, say. What energies score (the accuracy of classes) is reported
+        beside it: ``accuracy``, and ``test_accuracy`` of ``test_risk``
 
     Raises
     ------
@@ -162,11 +164,15 @@ class GradientFlow(Portable):
         return value + self.temperature * entropy(weights, measure.density.ravel(), volume)
 
     def observe(self, points: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-        """The risk of every observation at a measure given by points (n, D) and weights (n,)."""
-        return {
-            name: float(energy.prepare(points).field(weights).risk)
-            for name, energy in self.observations.items()
-        }
+        """The risk of every observation, and what energies score, at points (n, D) with weights (n,)."""
+        found: dict[str, float] = {}
+        own = {"risk": self.energy} if self.energy.scores else {}
+        for name, energy in (own | self.observations).items():
+            field: Any = energy.prepare(points).field(weights)
+            found |= {name: float(field.risk)} if name in self.observations else {}
+            for score in energy.scores:
+                found[name.removesuffix("risk") + score] = float(getattr(field, score))
+        return found
 
     def fingerprint(self) -> str:
         """A digest of the whole equation and of what is observed."""

@@ -18,6 +18,7 @@ from wflow.energies import (
 )
 from wflow.energies.evaluator import AUTO, contractions, evaluators
 from wflow.energies.evaluators import reference
+from wflow.energies.features.dense_outputs import DenseOutputs
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Particles
 
@@ -28,6 +29,8 @@ FEATURES = {
     "charges": DenseFeatures("relu", X, charges=True),
     "offset": DenseFeatures(piecewise_linear([(0.0, -1.0), (1.0, 2.0)]), X, offset=True),
     "both": DenseFeatures("softplus", X, charges=True, offset=True),
+    "outputs": DenseOutputs("tanh", X, 3),
+    "outputs and offset": DenseOutputs("softplus", X, 10, offset=True),
     "rbf": RbfFeatures(X, 0.7),
     "normalised": RbfFeatures(X, variance=0.4, charges=False, normalised=True),
     "lattice": ConvolutionFeatures(0.8, [(-1, 1), (-1, 1)], (7, 9), mask=lambda x: x[..., 0] < 0.9),
@@ -42,7 +45,8 @@ def example(features, n=31):
     points = RNG.normal(size=(n, features.dimension))
     if np.isfinite(features.bounds[:, 0]).any():
         points = np.abs(points)
-    return points, RNG.random(n), RNG.normal(size=features.n_nodes)
+    shape = (features.n_nodes, features.outputs)[: 1 + (features.outputs > 1)]
+    return points, RNG.random(n), RNG.normal(size=shape)
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -71,7 +75,7 @@ def test_the_formulas_have_the_gradients_they_say(monkeypatch, name):
     features = FEATURES[name]
     points, w, c = example(features)
     plain = evaluators["numpy"].prepare(features, points)
-    assert w @ plain.potential(c) == pytest.approx(plain.predict(w) @ c, rel=1e-12)
+    assert w @ plain.potential(c) == pytest.approx((plain.predict(w) * c).sum(), rel=1e-12)
     step = 1e-6
     slope = plain.gradient(c)
     for k in range(features.dimension):

@@ -144,6 +144,7 @@ class Energy(ParameterSpace):
         an axis, which alone it reads volumes from
     local_stiffness : κ where Ψ(θ; ρ) = V(θ) + κρ(θ) is all; 0 otherwise
     evaluator : the name of who evaluates it, for the files of runs; no part of the fingerprint
+    scores : numbers that a field tells beside the risk, by the names of its attributes ("accuracy"); runs report them
 
     >>> class Mean(Energy):                                # R = E (2 − f)² with f = ∫θ dρ
     ...     dimension, affine = 1, True
@@ -165,6 +166,7 @@ class Energy(ParameterSpace):
     needs_density: bool = False
     local_stiffness: float = 0.0
     evaluator: str = "auto"
+    scores: tuple[str, ...] = ()
 
     @abstractmethod
     def prepare(self, points: np.ndarray) -> PreparedEnergy:
@@ -258,7 +260,7 @@ class Energy(ParameterSpace):
 
         Returns
         -------
-        array of shape (m,)
+        array of shape (m,), or (m, K) for a network of K outputs
 
         Raises
         ------

@@ -18,7 +18,7 @@ DECADES = 100.0
 
 
 def plot_solution(solution: Solution, path: str | None = None) -> Any:
-    """The risk, the free energy where it says more, and the states, side by side.
+    """The risk, the accuracy of classes, the free energy where it says more, and the states, side by side.
 
     Raises
     ------
@@ -31,7 +31,8 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
     # Without noise and ridge F = ½R, which is no second picture.
     energetic = known and not np.allclose(free, 0.5 * solution.series["risk"], rtol=1e-9, atol=0.0)
     noisy = "loss" in solution.steps and not energetic
-    figure, panels = new_figure(2 + (energetic or noisy))
+    accurate = any(name.endswith("accuracy") for name in solution.series)
+    figure, panels = new_figure(2 + (energetic or noisy) + accurate)
     figure.suptitle(headline(solution), fontsize=11)
     caption(figure, described(solution))
     draw_risks(panels[0], solution)
@@ -47,6 +48,8 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
         value_axis(panels[1])
         time_axis(panels[1], solution.t)
         panels[1].set_xlim(panels[0].get_xlim())
+    if accurate:
+        draw_accuracies(panels[-2], solution)
     if not known:
         why, corner = "F is undefined: particles\nwith noise have no entropy", panels[0].transAxes
         panels[0].text(
@@ -100,6 +103,16 @@ def draw_risks(axes: Any, solution: Solution) -> None:
         draw_series(axes, solution, name, colour, label=name)
     axes.set_ylabel("risk R [loss]")
     if others:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def draw_accuracies(axes: Any, solution: Solution) -> None:
+    """The shares told right, in training and of what is held out."""
+    names = [name for name in solution.series if name.endswith("accuracy")]
+    for name, colour in zip(names, (BLUE, ORANGE, GREY) * len(names), strict=False):
+        draw_series(axes, solution, name, colour, label=name)
+    axes.set(ylabel="share of samples told right [1]", ylim=(None, 1.02), yscale="linear")
+    if len(names) > 1:
         axes.legend(fontsize=8, frameon=False)
 
 

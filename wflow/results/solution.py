@@ -162,7 +162,7 @@ class Solution:
 
         Returns
         -------
-        array of shape (m,)
+        array of shape (m,), or (m, K) for a network of K outputs
 
         Raises
         ------
@@ -264,7 +264,7 @@ class Solution:
             ]
             if key in s
         )
-        others = [n for n in self.series if n.endswith("_risk")]
+        others = [n for n in self.series if n.endswith(("_risk", "accuracy"))]
         known = ("risk", *others, "free_energy", "mass", "second_moment")
         names = [n for n in known if n in self.series]
         # A run that has not ended says so itself.

@@ -29,6 +29,8 @@ QUANTITIES = {
     "risk": Quantity("loss", "risk R = E l(y, f)"),
     "free_energy": Quantity("loss", "free energy F = R/2 + ridge + temperature * entropy"),
     "test_risk": Quantity("loss", "risk on the held-out samples"),
+    "accuracy": Quantity("1", "share of the samples whose class is told right"),
+    "test_accuracy": Quantity("1", "share of the held-out samples whose class is told right"),
     "mass": Quantity("1", "total mass"),
     "minimum": Quantity("1", "smallest density or weight"),
     "second_moment": Quantity("parameter^2", "integral of |theta|^2"),

@@ -6,22 +6,18 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.systems.catalogue import system
-from wflow.systems.shared.data import (
-    NETWORK_PARAMETERS,
-    DataSystem,
-    labels_to_targets,
-    task_parameter,
-)
+from wflow.systems.shared.data import NETWORK_PARAMETERS
+from wflow.systems.shared.ten_digits import DIGIT_PARAMETERS, DigitSystem
 
 
 @system
-class Digits(DataSystem):
-    """Parity (or one digit against the rest) of hand-written digits."""
+class Digits(DigitSystem):
+    """Parity, one digit against the rest, or all ten hand-written digits."""
 
     name = "digits"
     title = "1,797 hand-written 8x8 digits, two-layer network with offsets"
     source = "Alpaydin & Kaynak (1998), UCI Optical Recognition of Handwritten Digits, test half"
-    parameters = (task_parameter(), *NETWORK_PARAMETERS)
+    parameters = (*DIGIT_PARAMETERS, *NETWORK_PARAMETERS)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -31,4 +27,4 @@ class Digits(DataSystem):
                 "system 'digits' needs scikit-learn: python -m pip install scikit-learn"
             ) from None
         bunch = load_digits()
-        return bunch.data, labels_to_targets(bunch.target, self.task)
+        return bunch.data, self.targets(bunch.target)

@@ -12,13 +12,8 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.systems.catalogue import system
-from wflow.systems.shared.data import (
-    NETWORK_PARAMETERS,
-    DataSystem,
-    Samples,
-    labels_to_targets,
-    task_parameter,
-)
+from wflow.systems.shared.data import NETWORK_PARAMETERS, Samples
+from wflow.systems.shared.ten_digits import DIGIT_PARAMETERS, DigitSystem
 from wflow.tools.memory import check_memory
 from wflow.tools.parameters import Parameter
 
@@ -27,8 +22,8 @@ AXES = 3
 
 
 @system
-class Mnist(DataSystem):
-    """Parity (or one digit against the rest) of MNIST images in a folder of IDX files."""
+class Mnist(DigitSystem):
+    """Parity, one digit against the rest, or all ten digits of MNIST images in a folder of IDX files."""
 
     name = "mnist"
     title = "MNIST digits from IDX files, two-layer network with offsets"
@@ -41,17 +36,18 @@ class Mnist(DataSystem):
             str,
         ),
         Parameter("samples", 0, "use the first so many images; 0 is all", int, low=0),
-        task_parameter(),
+        *DIGIT_PARAMETERS,
         *NETWORK_PARAMETERS,
     )
 
     def check(self) -> None:
+        super().check()
         if self.path is None:
             raise InputError("system 'mnist' needs path=, the folder with the IDX files")
 
     def read(self) -> Samples:
         x, y = self.read_other(Path(self.path))
-        keep = self.samples or y.size
+        keep = self.samples or len(y)
         return x[:keep], y[:keep]
 
     def read_other(self, folder: Path) -> Samples:
@@ -66,7 +62,7 @@ class Mnist(DataSystem):
                 f"{folder}: images {told[0]} and labels {told[1]} do not belong together: download MNIST again"
             )
         x, y = np.concatenate(images), np.concatenate(labels)
-        return x.reshape(y.size, math.prod(x.shape[1:])), labels_to_targets(y, self.task)
+        return x.reshape(y.size, math.prod(x.shape[1:])), self.targets(y)
 
 
 def _find(folder: Path, ending: str) -> list[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 from wflow.energies.evaluator import Evaluator, evaluators
 from wflow.energies.features.bump import BumpMap
 from wflow.energies.features.dense import DenseFeatures
+from wflow.energies.features.dense_outputs import DenseOutputs
 from wflow.energies.features.radial import RadialFeatures
 from wflow.energies.features.rbf import RbfFeatures
 
@@ -73,6 +74,52 @@ class ReferenceDense(ReferenceFeatures):
         return np.concatenate([*head, pull[..., None] * f.nodes], axis=2)
 
 
+class ReferenceOutputs(ReferenceFeatures):
+    """a σ(⟨w, x⟩ [+ b]) with a ∈ R^K: values and slopes are those of the part that K outputs share."""
+
+    def values(self, theta: np.ndarray) -> np.ndarray:
+        return self._activated(theta)[0]
+
+    def slopes(self, theta: np.ndarray) -> np.ndarray:
+        f: DenseOutputs = self.features
+        slope = self._activated(theta)[1][..., None]
+        return np.concatenate([slope] * f.offset + [slope * f.nodes], axis=2)
+
+    def _activated(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        f: DenseOutputs = self.features
+        _, b, w = f.split(theta)
+        return f.activation.value_and_derivative(w @ f.nodes.T + (0.0 if b is None else b[:, None]))
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        f: DenseOutputs = self.features
+        total = np.zeros((f.n_nodes, f.outputs))
+        for r in self._blocks(1):
+            charges = f.split(self.points[r])[0]
+            total += self.values(self.points[r]).T @ (weights[r, None] * charges)
+        return total
+
+    def potential(self, node_weights: np.ndarray) -> np.ndarray:
+        return np.asarray(
+            (self.points[:, : self.features.outputs] * self._sums(node_weights)).sum(1)
+        )
+
+    def gradient(self, node_weights: np.ndarray) -> np.ndarray:
+        f: DenseOutputs = self.features
+        rest = [
+            np.einsum(
+                "iqj,iq->ij",
+                self.slopes(self.points[r]),
+                f.split(self.points[r])[0] @ node_weights.T,
+            )
+            for r in self._blocks(f.dimension)
+        ]
+        return np.concatenate([self._sums(node_weights), np.concatenate(rest)], axis=1)
+
+    def _sums(self, node_weights: np.ndarray) -> np.ndarray:
+        """Σ_q c_qk σ(z_qi), shape (n, K)."""
+        return np.concatenate([self.values(self.points[r]) @ node_weights for r in self._blocks(1)])
+
+
 class ReferenceRbf(ReferenceFeatures):
     """[c] A exp(−κ|x − y|²/2)."""
 
@@ -118,6 +165,7 @@ class ReferenceRadial(ReferenceFeatures):
 
 FORMULAS: dict[type, type[ReferenceFeatures]] = {
     DenseFeatures: ReferenceDense,
+    DenseOutputs: ReferenceOutputs,
     RbfFeatures: ReferenceRbf,
     BumpMap: ReferenceBumps,
     RadialFeatures: ReferenceRadial,
@@ -131,7 +179,7 @@ class Reference(Evaluator):
     serves = tuple(FORMULAS)
 
     def prepare(self, features: Any, points: np.ndarray) -> ReferenceFeatures:
-        formula = next(formula for kind, formula in FORMULAS.items() if isinstance(features, kind))
+        formula = next(FORMULAS[kind] for kind in type(features).__mro__ if kind in FORMULAS)
         return formula(features, points)
 
 

@@ -1,8 +1,10 @@
 r"""What a family of features σ*(x_q; θ) on nodes x_q answers, and its defaults.
 
-.. math:: f_q = \int \sigma_*(x_q;\theta)\,\rho(d\theta), \qquad g(\theta) = \sum_q c_q\,\sigma_*(x_q;\theta)
+.. math:: f_q = \int \sigma_*(x_q;\theta)\,\rho(d\theta), \qquad
+          g(\theta) = \sum_q \langle c_q, \sigma_*(x_q;\theta)\rangle
 
-A node is an input x_q of the network that the risk is a mean over: a sample, or a point of a quadrature.
+A node is an input x_q of the network that the risk is a mean over: a sample, or a point of a quadrature. Features have
+one output, or K of them: then f and c are (Q, K) in place of (Q,).
 """
 
 from __future__ import annotations
@@ -20,22 +22,24 @@ class PreparedFeatures(Protocol):
     """Features σ*(x_q; θ_i) of fixed points θ, contracted either way."""
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
-        """Σ_i w_i σ*(x_q; θ_i), shape (Q,)."""
+        """Σ_i w_i σ*(x_q; θ_i), shape (Q,) or (Q, K)."""
 
     def potential(self, node_weights: np.ndarray) -> np.ndarray:
-        """Σ_q c_q σ*(x_q; θ_i), shape (n,)."""
+        """Σ_q ⟨c_q, σ*(x_q; θ_i)⟩, shape (n,)."""
 
     def gradient(self, node_weights: np.ndarray) -> np.ndarray:
-        """Σ_q c_q ∇_θ σ*(x_q; θ_i), shape (n, D)."""
+        """Σ_q ∇_θ⟨c_q, σ*(x_q; θ_i)⟩, shape (n, D)."""
 
 
 class FeatureMap(ParameterSpace):
     """A family of features σ*(x_q; θ) on Q nodes.
 
-    A map states ``n_nodes`` and ``dimension``, and ``coordinates`` and ``bounds`` where they are not those of R^D.
+    A map states ``n_nodes`` and ``dimension``, ``outputs`` where σ* is a vector of K numbers, and ``coordinates`` and
+    ``bounds`` where they are not those of R^D.
     """
 
     n_nodes: int
+    outputs: int = 1
 
     @abstractmethod
     def prepare(self, points: np.ndarray) -> PreparedFeatures:

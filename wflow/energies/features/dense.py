@@ -90,7 +90,7 @@ class PreparedDense:
         self._rows = kernels.block_rows(n, features.n_nodes, d)
         self._pairs = n * features.n_nodes
         self._layer = kernels.Layer(
-            features.padded, features.n_nodes, self._points, features.charges, features.offset
+            features.padded, features.n_nodes, self._points, int(features.charges), features.offset
         )
         self._kept = kernels.Kept(NOTHING, NOTHING, False)
         self._worth_keeping = self._pairs <= SMALL or d >= WIDE
@@ -100,7 +100,7 @@ class PreparedDense:
         n = self._points.shape[0]
         charge = self._points[:, 0] if f.charges else None
         effective = kernel_floats(weights) if charge is None else weights * charge
-        self._make_room()
+        self._make_room(f.n_nodes)
         blocks = -(-n // self._rows)
         total = np.zeros((max(blocks, 1), f.n_nodes))
         sigma, layer, kept = f.activation, self._layer, self._kept
@@ -149,12 +149,15 @@ class PreparedDense:
         self._kept = kept._replace(filled=kept.value.size > 0)
         return potential, gradient
 
-    def _make_room(self) -> None:
-        """Make room for activations to be kept in this pass, if they are worth it and not there yet."""
+    def _make_room(self, rows: int) -> None:
+        """Make room for activations to be kept in this pass, if they are worth it and not there yet.
+
+        There are so many ``rows`` of each panel.
+        """
         # The next prediction says that these points are used more than once.
         wanted, self._worth_keeping = self._worth_keeping, True
         if not wanted or self._pairs > KEEP_ENTRIES or self._kept.value.size > 0:
             return
         panels = -(-self._points.shape[0] // PANEL)
-        size = panels * PANEL * self._features.n_nodes
-        self._kept = kernels.Kept(np.empty(size), np.empty(size), False)
+        size = panels * PANEL * rows
+        self._kept = kernels.Kept(np.zeros(size), np.zeros(size), False)

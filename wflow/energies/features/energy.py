@@ -1,7 +1,7 @@
 r"""Energies from features at weighted nodes, the form that every risk of the sources takes.
 
 .. math:: f_q = \int \sigma_*(x_q;\theta)\,\rho(d\theta), \quad r_q = \tfrac12\partial_f\ell(y_q, f_q), \quad
-          \Psi(\theta) = \sum_q p_q r_q\,\sigma_*(x_q;\theta).
+          \Psi(\theta) = \sum_q p_q\langle r_q, \sigma_*(x_q;\theta)\rangle.
 
 It costs O(Qn), never O(n²); U is positive semidefinite by construction, so R is convex in ρ.
 """
@@ -19,9 +19,10 @@ from wflow.energies.base import Energy, Law, SameSpace
 from wflow.energies.contracts import of_the_library
 from wflow.energies.evaluator import contractions
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
-from wflow.energies.features.losses import Loss, get_loss
+from wflow.energies.features.losses import Loss, get_loss, right
+from wflow.energies.features.targets import as_targets, refuse_misfit
 from wflow.errors import InputError
-from wflow.tools.checks import check_kind
+from wflow.tools.checks import check_flag, check_kind
 
 
 class FeatureField:
@@ -33,12 +34,18 @@ class FeatureField:
         self.energy = energy
         self.prediction = prediction
         self._prepared = prepared
-        self._node_weights = energy.weights * energy.loss.half_slope(energy.targets, prediction)
+        self._node_weights = energy.weighted(energy.loss.half_slope(energy.targets, prediction))
 
     @property
     def risk(self) -> float:
         e = self.energy
         return float(e.weights @ e.loss.value(e.targets, self.prediction))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the nodes, by weight, whose class the network tells right."""
+        e = self.energy
+        return float(e.weights @ right(e.targets, self.prediction) / e.weights.sum())
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         return self._at(points).potential(self._node_weights)
@@ -74,19 +81,23 @@ class FeatureEnergy(SameSpace, Energy):
     ----------
     activation : name, :class:`Activation`, or a pair (value, derivative) of scalar functions
     nodes : (Q, d) array of inputs x_q (or (Q,) for d = 1)
-    targets : (Q,) array y_q
+    targets : (Q,) array y_q; or (Q, K) for networks of K outputs, whose neurons have charges a ∈ R^K
     weights : (Q,) array p_q ≥ 0, by default 1/Q
-    loss : "square" (y − f)² or "logistic" log(1 + e^{−yf}) with y = ±1
-    charges, offset : whether θ has an output weight a and an offset b; θ = (a, b, w) in this order
+    loss : "square" |y − f|², "logistic" log(1 + e^{−yf}) with y = ±1, or "softmax", the cross-entropy
+        −Σ_k y_k log softmax(f)_k of class probabilities in the rows of (Q, K), or of labels 0 … K−1, (Q,)
+    charges, offset : whether θ has output weights a and an offset b; θ = (a, b, w) or (a1, …, aK, b, w) in this order
     features : any other :class:`FeatureMap`, in place of activation, nodes, charges and offset
     evaluator : who forms the sums over features: "auto", the features' own, or a name of
         :mod:`wflow.energies.evaluator`
+    outputs : K where targets are labels that may not name all classes; else what the targets say
+    accuracy : whether targets are classes, ±1 or the largest of a row, so that runs tell the share told right; by
+        default those of the logistic and softmax losses are
 
     Raises
     ------
     InputError
-        for NaN data, mismatched shapes, negative weights, an unknown name, or an evaluator that does not serve these
-        features
+        for NaN data, mismatched shapes, negative weights, an unknown name, a loss of another number of outputs, or an
+        evaluator that does not serve these features
 
     Source: Mei, Montanari & Nguyen (2018), eqs. (3)–(7), in the convention of docs/conventions.md.
 
@@ -94,6 +105,9 @@ class FeatureEnergy(SameSpace, Energy):
     >>> field = e.prepare(np.array([[0.5]])).field(np.ones(1))
     >>> bool(round(field.risk, 6) == round((1 - np.tanh(0.5)) ** 2, 6))
     True
+    >>> e = FeatureEnergy("tanh", [[-1.0], [1.0]], [0, 2], loss="softmax", charges=True)
+    >>> e.coordinates, round(e.prepare(np.zeros((1, 4))).field(np.ones(1)).risk, 4)
+    (('a1', 'a2', 'a3', 'w'), 1.0986)
     """
 
     def __init__(
@@ -108,22 +122,25 @@ class FeatureEnergy(SameSpace, Energy):
         offset: bool = False,
         features: FeatureMap | None = None,
         evaluator: str = "auto",
+        outputs: int | None = None,
+        accuracy: bool | None = None,
     ) -> None:
+        self.loss = get_loss(loss)
+        self.targets = as_targets(targets, self.loss, outputs)
         if features is None:
-            from wflow.energies.features.dense import DenseFeatures
-
             if activation is None or nodes is None:
                 raise InputError("FeatureEnergy needs an activation and nodes, or features=")
-            features = DenseFeatures(activation, nodes, charges=charges, offset=offset)
+            count = self.targets[:1].size
+            features = _neurons(activation, nodes, count, charges, offset)
         check_kind("features", features, FeatureMap, "give features of wflow.energies")
+        refuse_misfit(self.targets, features.n_nodes, features.outputs)
         super().__init__(features)
         self.features: FeatureMap = features
-        self.loss = get_loss(loss)
         self.affine = self.loss.quadratic
         self._prepare = contractions(evaluator, features)
         self.evaluator = evaluator
-        self.targets = as_vector("targets", targets, features.n_nodes)
-        self.loss.check_targets(self.targets)
+        told = self.loss.classifies if accuracy is None else check_flag("accuracy", accuracy)
+        self.scores = ("accuracy",) if told else ()
         if weights is None:
             weights = np.full(features.n_nodes, 1.0 / features.n_nodes)
         self.weights = as_vector("weights", weights, features.n_nodes)
@@ -139,6 +156,11 @@ class FeatureEnergy(SameSpace, Energy):
         """The features of points (n, D), by the evaluator chosen."""
         return self._prepare(points)
 
+    def weighted(self, values: np.ndarray) -> np.ndarray:
+        """p_q times what belongs to the node q, (Q,) or (Q, K)."""
+        shape = (-1, 1)[: values.ndim]
+        return np.asarray(self.weights.reshape(shape) * values)
+
     @property
     def tested(self) -> bool:
         return super().tested and of_the_library(self.features)
@@ -147,12 +169,13 @@ class FeatureEnergy(SameSpace, Energy):
         return f"loss '{self.loss.name}'"
 
     def diagonal(self, points: np.ndarray) -> np.ndarray:
-        r"""U(θ_i, θ_i) = Σ_q p_q σ*(x_q; θ_i)², shape (n,)."""
+        r"""U(θ_i, θ_i) = Σ_q p_q |σ*(x_q; θ_i)|², shape (n,)."""
         self._require_pairs()
         at, q = as_points(points, self.dimension), self.features.n_nodes
         n = at.shape[0]
         # A call costs some 40 µs whatever it does: Q calls for a node each, or n calls for a point each.
-        if q * (4e-5 + 1e-9 * n * q) < n * (4e-5 + 1e-8 * q):
+        one_output = self.features.outputs == 1
+        if one_output and q * (4e-5 + 1e-9 * n * q) < n * (4e-5 + 1e-8 * q):
             prepared, out = self.features_of(at), np.zeros(n)
             for k in np.flatnonzero(self.weights):
                 unit = np.zeros(q)
@@ -160,22 +183,22 @@ class FeatureEnergy(SameSpace, Energy):
                 out += self.weights[k] * prepared.potential(unit) ** 2
             return out
         rows = (self.features_of(one[None]).predict(np.ones(1)) for one in at)
-        return np.array([self.weights @ row**2 for row in rows])
+        return np.array([self.weights @ (row**2).reshape(q, -1).sum(axis=1) for row in rows])
 
     def columns(self, points: np.ndarray) -> Callable[[int], np.ndarray]:
-        r"""j ↦ U(θ_i, θ_j) = Σ_q p_q σ*(x_q; θ_i) σ*(x_q; θ_j): features once, then O(nQ) a column."""
+        r"""j ↦ U(θ_i, θ_j) = Σ_q p_q ⟨σ*(x_q; θ_i), σ*(x_q; θ_j)⟩: features once, then O(nQ) a column."""
         self._require_pairs()
         at = as_points(points, self.dimension)
         prepared = self.features_of(at)
 
         def column(j: int) -> np.ndarray:
             row = self.features_of(at[j : j + 1]).predict(np.ones(1))
-            return prepared.potential(self.weights * row)
+            return prepared.potential(self.weighted(row))
 
         return column
 
     def predict(self, measure: Law, x: Any) -> np.ndarray:
-        """f(x; ρ) = ∫σ*(x; θ)ρ(dθ) at inputs x (m, d), shape (m,); see :meth:`Energy.predict`.
+        """f(x; ρ) = ∫σ*(x; θ)ρ(dθ) at inputs x (m, d), shape (m,) or (m, K); see :meth:`Energy.predict`.
 
         >>> from wflow.measures import Particles
         >>> FeatureEnergy("relu", [1.0], [0.0]).predict(Particles([1.0, 3.0]), [0.5, -1.0]).tolist()
@@ -193,3 +216,18 @@ class FeatureEnergy(SameSpace, Energy):
 
     def __repr__(self) -> str:
         return f"FeatureEnergy({self.features!r}, loss={self.loss.name!r})"
+
+
+def _neurons(activation: Any, nodes: Any, outputs: int, charges: bool, offset: bool) -> FeatureMap:
+    """The neurons of a network of so many outputs."""
+    from wflow.energies.features.dense import DenseFeatures
+    from wflow.energies.features.dense_outputs import DenseOutputs
+
+    if outputs == 1:
+        return DenseFeatures(activation, nodes, charges=charges, offset=offset)
+    if not check_flag("charges", charges):
+        raise InputError(
+            f"targets of {outputs} columns without charges: the neurons of a network of {outputs} outputs have as many "
+            "weights a; give charges=True"
+        )
+    return DenseOutputs(activation, nodes, outputs, offset=offset)

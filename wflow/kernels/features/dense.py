@@ -39,7 +39,8 @@ class Layer(NamedTuple):
     samples: int
     points: np.ndarray
     """Neurons [a], [b], w, (n, D)."""
-    charges: bool
+    charges: int
+    """Output weights of a neuron, which come first: none, one or K."""
     offset: bool
 
 
@@ -109,7 +110,7 @@ def predict_rows(
     offsets = np.empty(panels * PANEL)
     e = np.zeros(panels * PANEL)
     for p in range(panels):
-        _pack(
+        pack(
             points, head, offset, start + p * PANEL, stop,
             packed, p * size, offsets, p * PANEL,
         )  # fmt: skip
@@ -127,7 +128,7 @@ def predict_rows(
             if kept_value.size > 0:
                 at = ((start // PANEL + p) * samples + first) * PANEL
                 value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
-            _products(flat, first, count, width, packed, p * size, d, offsets, p * PANEL, z)
+            products(flat, first, count, width, packed, p * size, d, offsets, p * PANEL, z)
             activation(z[:cells], params, value, slope)
             add_weighted(total, e, p * PANEL, value, 0, count)
         _lane_sums(total, first, count, out)
@@ -198,7 +199,7 @@ def gradient_rows(
     with_gradient = out.size > 0
     for panel in range(start, stop, PANEL):
         if not filled:
-            _pack(points, head, offset, panel, stop, packed, 0, offsets, 0)
+            pack(points, head, offset, panel, stop, packed, 0, offsets, 0)
         into_a[:] = 0.0
         into_b[:] = 0.0
         into_w[:] = 0.0
@@ -210,7 +211,7 @@ def gradient_rows(
                 at = (panel // PANEL * samples + first) * PANEL
                 value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
             if not filled:
-                _products(flat, first, count, width, packed, 0, d, offsets, 0, z)
+                products(flat, first, count, width, packed, 0, d, offsets, 0, z)
                 activation(z[:cells], params, value, slope)
             multiply_add_row(into_a, 0, PANEL, node_weights, first, 0, 1, value, 0, PANEL, count)
             if with_gradient:
@@ -260,7 +261,7 @@ def potential_kept(
 
 
 @jit(fastmath=FUSED)
-def _pack(
+def pack(
     points: np.ndarray,
     head: int,
     offset: bool,
@@ -280,7 +281,7 @@ def _pack(
 
 
 @jit(fastmath=FUSED)
-def _products(
+def products(
     flat: np.ndarray,
     first: int,
     count: int,

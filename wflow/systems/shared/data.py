@@ -1,4 +1,7 @@
-"""What systems on data sets share: nodes are the samples, neurons θ = (a, b, w), SGD draws samples with replacement."""
+"""What systems on data sets share: nodes are the samples, neurons θ = (a, b, w), SGD draws samples with replacement.
+
+Targets of K columns (classes, say) make networks of K outputs, with neurons (a1, …, aK, b, w).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import math
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
 Samples = tuple[np.ndarray, np.ndarray]
-"""Inputs (Q, d) and targets (Q,)."""
+"""Inputs (Q, d) and targets (Q,), or (Q, K) of K outputs."""
 
 LIMIT_SEED = 2**40
 """Seed of the flow's own neurons, apart from the small seeds that networks are trained with."""
@@ -36,9 +38,9 @@ NETWORK_PARAMETERS = (
     Parameter(
         "loss",
         "square",
-        "square (y - f)^2, or logistic with labels +-1",
+        "square |y - f|^2, logistic with labels +-1, or softmax: the cross-entropy of classes, one output each",
         str,
-        choices=("square", "logistic"),
+        choices=("square", "logistic", "softmax"),
     ),
     Parameter(
         "kappa", 1.0, "start: a ~ N(0, 1), b = 0, w ~ N(0, kappa^2/d I)", low=0, open_low=True
@@ -57,7 +59,7 @@ class DataSystem(System):
 
     @abstractmethod
     def read(self) -> Samples:
-        """Inputs (Q, d) and targets (Q,), as they come."""
+        """Inputs (Q, d) and targets (Q,) or (Q, K), as they come."""
 
     def read_other(self, path: Path) -> Samples:
         """The same from a second file, to be held out."""
@@ -81,7 +83,7 @@ class DataSystem(System):
     def _parts(self) -> tuple[Samples, Samples | None]:
         (x, y), other = checked(*self.read()), None
         if isinstance(self.test, float):
-            held = split(y.size, self.test, self.test_seed)
+            held = split(len(y), self.test, self.test_seed)
             (x, y), other = (x[~held], y[~held]), (x[held], y[held])
         elif self.test is not None:
             other = checked(*self.read_other(Path(self.test)))
@@ -89,6 +91,11 @@ class DataSystem(System):
                 raise InputError(
                     f"test = '{self.test}' has {other[0].shape[1]} inputs a sample and training has {x.shape[1]}: "
                     "give a file with the same columns"
+                )
+            if other[1].shape[1:] != y.shape[1:]:
+                raise InputError(
+                    f"test = '{self.test}' has targets of shape {other[1].shape} and training {y.shape}: give a file "
+                    "with the same outputs"
                 )
         if self.scales():
             other = other and (standardise(other[0], x), other[1])
@@ -111,7 +118,14 @@ class DataSystem(System):
             charges=True,
             offset=True,
             evaluator=self.evaluator,
+            accuracy=self._classes or None,
         )
+
+    @cached_property
+    def _classes(self) -> bool:
+        """Whether the targets in training are classes: labels ±1, or rows with one 1."""
+        y = self.data()[1]
+        return is_one_hot(y) if y.ndim == 2 else bool((np.abs(y) == 1.0).all())
 
     def start_from(self, kind: str, n: int | None) -> Measure:
         network = self.network()
@@ -122,7 +136,7 @@ class DataSystem(System):
 
 
 class DataNetwork:
-    """Neurons a σ(⟨w, x⟩ + b) on samples of a data set."""
+    """Neurons a σ(⟨w, x⟩ + b) on samples of a data set; a ∈ R^K where the targets are K columns."""
 
     charges = True
     offset = True
@@ -136,6 +150,7 @@ class DataNetwork:
         self.activation = get_activation(system.activation)
         self.loss: str = system.loss
         self.input_dimension = self._x.shape[1]
+        self.outputs = self._y[:1].size
 
     def replay(self, order: np.ndarray) -> DataNetwork:
         """The same network on samples in a given order.
@@ -167,13 +182,17 @@ class DataNetwork:
 
     def start(self, n_neurons: int, seed: int) -> np.ndarray:
         rng = stream(seed, "start")
-        d = self.input_dimension
-        theta = np.zeros((n_neurons, d + 2))
-        theta[:, 0] = rng.standard_normal(n_neurons)
-        theta[:, 2:] = self._system.kappa / math.sqrt(d) * rng.standard_normal((n_neurons, d))
+        d, k = self.input_dimension, self.outputs
+        theta = np.zeros((n_neurons, k + 1 + d))
+        theta[:, :k] = rng.standard_normal((n_neurons, k))
+        theta[:, k + 1 :] = self._system.kappa / math.sqrt(d) * rng.standard_normal((n_neurons, d))
         return theta
 
     def risk_energy(self) -> FeatureEnergy:
+        if self.outputs > 1:
+            raise InputError(
+                f"SGD of {self.outputs} outputs: networks are trained on one; solve the flow of particles instead"
+            )
         return self._system.energy()
 
     def reduce(self, neurons: np.ndarray) -> np.ndarray:
@@ -186,12 +205,13 @@ def checked(x: np.ndarray, y: np.ndarray) -> Samples:
     Raises
     ------
     InputError
-        for other shapes than (Q, d) and (Q,), and for what is not finite
+        for other shapes than (Q, d) and (Q,) or (Q, K), and for what is not finite
     """
     x, y = (as_floats(*given, finite=False) for given in (("inputs", x), ("targets", y)))
-    if x.ndim != 2 or y.shape != (x.shape[0],) or x.size == 0:
+    fits = x.ndim == 2 and y.ndim in (1, 2) and x.shape[0] == y.shape[0]
+    if not fits or x.size == 0 or y.size == 0:
         raise InputError(
-            f"inputs of shape {x.shape} and targets of shape {y.shape}: expected (Q, d) and (Q,)"
+            f"inputs of shape {x.shape} and targets of shape {y.shape}: expected (Q, d) and (Q,) or (Q, K)"
         )
     for what, values in (("inputs", x), ("targets", y)):
         bad = np.argwhere(~np.isfinite(values))
@@ -227,26 +247,6 @@ def standardise(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     return np.asarray((x - mean) / scale if scale > 0 else x - mean)
 
 
-def labels_to_targets(labels: np.ndarray, task: str) -> np.ndarray:
-    """±1 targets from class labels: "parity" (even +1), or a digit "k" against the rest.
-
-    >>> labels_to_targets(np.array([3, 4]), "parity").tolist()
-    [-1.0, 1.0]
-    """
-    if task == "parity":
-        return np.where(labels % 2 == 0, 1.0, -1.0)
-    return np.where(labels == int(task), 1.0, -1.0)
-
-
-TASKS = ("parity", *(str(k) for k in range(10)))
-
-
-def task_parameter() -> Any:
-    """The parameter that says what is to be told apart."""
-    return Parameter(
-        "task",
-        "parity",
-        "parity: even (+1) against odd (-1); or a digit against the rest",
-        str,
-        choices=TASKS,
-    )
+def is_one_hot(rows: np.ndarray) -> bool:
+    """Whether each of rows (Q, K) holds one 1 and 0 elsewhere."""
+    return bool(np.isin(rows, (0.0, 1.0)).all() and (rows.sum(axis=1) == 1.0).all())

@@ -1,0 +1,182 @@
+r"""A layer of neurons with K outputs on all samples, contracted over neurons or over samples.
+
+.. math:: f_{qk} = \sum_i e_{ik}\,\sigma(z_{qi}), \qquad g_{qi} = \sigma'(z_{qi}) \sum_k c_{qk}\,a_{ik}, \qquad
+          \sum_q \bigl(c_{qk}\,\sigma(z_{qi}),\ g_{qi},\ g_{qi}\,x_q\bigr)
+
+As in :mod:`wflow.kernels.features.dense`, CHUNK samples times PANEL neurons stay in the first-level cache. What was a
+product with a number a neuron is a matrix product here: f, c aᵀ and cᵀσ are tiles too, of K rounded up to ROWS or
+PANEL, and the charges cannot wait until the sum over samples is done.
+
+Sums run over fixed blocks in a fixed order: neither threads nor keeping changes one bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wflow.kernels.features.dense import CHUNK, Kept, Layer, pack, products
+from wflow.kernels.jit import FUSED, jit, widest
+from wflow.kernels.tile import PANEL, ROWS, multiply, multiply_add, multiply_add_row
+
+PARTIAL_SUMS = 1 << 22
+"""Numbers that the predictions of all blocks take at most (32 MiB), unless fewer than 8 blocks are left."""
+
+
+def by_rows(values: np.ndarray, rows: int, multiple: int) -> np.ndarray:
+    """A matrix (m, K) with rows of zeros up to ``rows``, and columns of zeros up to a ``multiple``."""
+    m, k = values.shape
+    out = np.zeros((rows, -(-k // multiple) * multiple))
+    out[:m, :k] = values
+    return out
+
+
+def block_rows(rows: int, n: int, predictions: int) -> int:
+    """Neurons that add up to one array of predictions, a multiple of the ``rows`` whose weights fit the cache."""
+    blocks = max(8, min(64, PARTIAL_SUMS // predictions))
+    return rows * max(1, -(-n // (rows * blocks)))
+
+
+@jit(fastmath=FUSED)
+def predict_rows(
+    layer: Layer,
+    activation: Any,
+    params: np.ndarray,
+    effective: np.ndarray,
+    kept: Kept,
+    rows: int,
+    part: tuple[int, int],
+    out: np.ndarray,
+) -> None:
+    """out_qk += Σ e_ik σ(z_qi) over the neurons ``part``, begin ≤ i < end, ``rows`` at a time, all multiples of PANEL.
+
+    ``effective`` and ``out`` have zeros in rows and columns added: n and K up to PANEL, Q up to ROWS.
+    """
+    widest()
+    nodes, samples, points, charges, offset = layer
+    kept_value, kept_slope, filled = kept
+    begin, end = part
+    padded, width = nodes.shape
+    columns = out.shape[1]
+    head = charges + int(offset)
+    d = points.shape[1] - head
+    flat, totals, e = nodes.reshape(-1), out.reshape(-1), effective.reshape(-1)
+    size = d * PANEL
+    packed, offsets = np.empty(rows * d), np.empty(rows)
+    z = np.empty(CHUNK * PANEL)
+    # What rows of a tile beyond the last sample hold goes into rows that nobody reads: 0 is a number.
+    own_value, own_slope = np.zeros(CHUNK * PANEL), np.zeros(CHUNK * PANEL)
+    for start in range(begin, end, rows):
+        stop = min(start + rows, end)
+        panels = (stop - start + PANEL - 1) // PANEL
+        if not filled:
+            for p in range(panels):
+                pack(
+                    points, head, offset, start + p * PANEL, stop,
+                    packed, p * size, offsets, p * PANEL,
+                )  # fmt: skip
+        for first in range(0, samples, CHUNK):
+            count = min(CHUNK, samples - first)
+            cells = count * PANEL
+            for p in range(panels):
+                value, slope, at = own_value, own_slope, 0
+                if kept_value.size > 0:
+                    value, slope = kept_value, kept_slope
+                    at = ((start // PANEL + p) * padded + first) * PANEL
+                if not filled:
+                    products(flat, first, count, width, packed, p * size, d, offsets, p * PANEL, z)
+                    activation(z[:cells], params, value[at : at + cells], slope[at : at + cells])
+                for j in range(0, columns, PANEL):
+                    for k in range(0, count, ROWS):
+                        multiply_add(
+                            totals, (first + k) * columns + j, columns,
+                            value, at + k * PANEL, PANEL, 1,
+                            e, (start + p * PANEL) * columns + j, columns, PANEL,
+                        )  # fmt: skip
+
+
+@jit(fastmath=FUSED)
+def gradient_rows(
+    layer: Layer,
+    activation: Any,
+    params: np.ndarray,
+    node_weights: np.ndarray,
+    pulls: np.ndarray,
+    kept: Kept,
+    part: tuple[int, int],
+    potential: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Rows ``part`` = (start, stop) of the potential (n,) and, unless ``out`` is empty, of the gradient.
+
+    ``node_weights`` (padded Q, K to a multiple of ROWS) has zeros added; ``pulls`` are the nodes in panels of ROWS
+    columns, flat (:func:`wflow.kernels.features.dense.weighted_nodes` with weights 1).
+    """
+    widest()
+    nodes, samples, points, charges, offset = layer
+    kept_value, kept_slope, filled = kept
+    start, stop = part
+    padded, width = nodes.shape
+    columns = node_weights.shape[1]
+    head = charges + int(offset)
+    d = points.shape[1] - head
+    flat, c = nodes.reshape(-1), node_weights.reshape(-1)
+    packed, offsets, a = np.empty(d * PANEL), np.empty(PANEL), np.empty(charges * PANEL)
+    z, g = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
+    own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
+    into_a, into_b, into_w = np.empty(columns * PANEL), np.empty(PANEL), np.empty(width * PANEL)
+    one = np.ones(1)
+    with_gradient = out.size > 0
+    for panel in range(start, stop, PANEL):
+        pack(points, head, offset, panel, stop, packed, 0, offsets, 0)
+        for v in range(PANEL):
+            for k in range(charges):
+                a[k * PANEL + v] = points[min(panel + v, stop - 1), k]
+        into_a[:] = 0.0
+        into_b[:] = 0.0
+        into_w[:] = 0.0
+        for first in range(0, samples, CHUNK):
+            count = min(CHUNK, samples - first)
+            cells = count * PANEL
+            value, slope = own_value[:cells], own_slope[:cells]
+            if kept_value.size > 0:
+                at = (panel // PANEL * padded + first) * PANEL
+                value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
+            if not filled:
+                products(flat, first, count, width, packed, 0, d, offsets, 0, z)
+                activation(z[:cells], params, value, slope)
+            for j in range(0, columns, ROWS):
+                multiply_add(
+                    into_a, j * PANEL, PANEL, c, first * columns + j, 1, columns,
+                    value, 0, PANEL, count,
+                )  # fmt: skip
+            if not with_gradient:
+                continue
+            for k in range(0, count, ROWS):
+                multiply(
+                    g, k * PANEL, PANEL, c, (first + k) * columns, columns, 1,
+                    a, 0, PANEL, charges,
+                )  # fmt: skip
+            for k in range(cells):
+                g[k] *= slope[k]
+            multiply_add_row(into_b, 0, PANEL, one, 0, 0, 0, g, 0, PANEL, count)
+            for j in range(0, width, ROWS):
+                multiply_add(
+                    into_w, j * PANEL, PANEL,
+                    pulls, j * padded + first * ROWS, 1, ROWS,
+                    g, 0, PANEL, count,
+                )  # fmt: skip
+        for v in range(min(PANEL, stop - panel)):
+            i = panel + v
+            total = 0.0
+            for k in range(charges):
+                total += a[k * PANEL + v] * into_a[k * PANEL + v]
+                if with_gradient:
+                    out[i, k] = into_a[k * PANEL + v]
+            potential[i] = total
+            if with_gradient:
+                if offset:
+                    out[i, charges] = into_b[v]
+                for j in range(d):
+                    out[i, head + j] = into_w[j * PANEL + v]
