@@ -32,6 +32,7 @@ from wflow.tools.checks import check_count, names_of
 from wflow.tools.portable import Portable
 
 if TYPE_CHECKING:
+    from wflow.energies.features.energy import FeatureEnergy
     from wflow.measures import Measure
 
 
@@ -269,6 +270,19 @@ class Energy(ParameterSpace):
         """
         raise InputError(
             f"{type(self).__name__} has no predict: it knows the risk of a measure, not the network's inputs x"
+        )
+
+    def on_nodes(self) -> FeatureEnergy:
+        """The same risk as features at weighted nodes, for who needs the network's outputs at each of them.
+
+        Raises
+        ------
+        InputError
+            for an energy that knows no nodes
+        """
+        raise InputError(
+            f"{type(self).__name__} knows no outputs at nodes: give a FeatureEnergy (evaluator = 'features' in a "
+            "system that has both)"
         )
 
     def law(self, measure: Law) -> tuple[np.ndarray, np.ndarray]:

@@ -45,6 +45,15 @@ class FeatureMap(ParameterSpace):
     def prepare(self, points: np.ndarray) -> PreparedFeatures:
         """The features of fixed points (n, D)."""
 
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """σ*(x_q; θ_i) of all pairs, shape (n, Q), and ∇_θ σ*(x_q; θ_i), shape (n, D, Q), for linearised flows."""
+        prepared, q = self.prepare(points), self.n_nodes
+        values = np.empty((points.shape[0], q))
+        slopes = np.empty((*points.shape, q))
+        for k, unit in enumerate(np.eye(q)):
+            values[:, k], slopes[:, :, k] = prepared.potential(unit), prepared.gradient(unit)
+        return values, slopes
+
     def at(self, x: Any) -> FeatureMap:
         """The same features on other inputs (m, d), or (m,) for d = 1.
 

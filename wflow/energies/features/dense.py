@@ -66,6 +66,17 @@ class DenseFeatures(FeatureMap):
     def prepare(self, points: np.ndarray) -> PreparedDense:
         return PreparedDense(self, points)
 
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, b, w = self.split(points)
+        value, slope = self.activation.value_and_derivative(
+            w @ self.nodes.T + (0.0 if b is None else b[:, None])
+        )
+        parts = [value[:, None]] if a is not None else []
+        if a is not None:
+            value, slope = a[:, None] * value, a[:, None] * slope
+        parts += [slope[:, None]] if b is not None else []
+        return value, np.concatenate([*parts, slope[:, None] * self.nodes.T], axis=1)
+
     def at(self, x: Any) -> DenseFeatures:
         x = as_inputs(x, self.input_dimension, "x")
         return DenseFeatures(self.activation, x, charges=self.charges, offset=self.offset)

@@ -207,6 +207,9 @@ class FeatureEnergy(SameSpace, Energy):
         points, weights = self.law(measure)
         return contractions(self.evaluator, self.features.at(x))(points).predict(weights)
 
+    def on_nodes(self) -> FeatureEnergy:
+        return self
+
     def fingerprint(self) -> str:
         h = hashlib.sha256(self.features.fingerprint().encode())
         h.update(self.loss.name.encode())

@@ -128,6 +128,10 @@ class RadialFeatures(FeatureMap):
     def prepare(self, points: np.ndarray) -> PreparedRadial:
         return PreparedRadial(self, points)
 
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        value, slope = self.profile(points[:, :1] * self.radii)
+        return value, (slope * self.radii)[:, None]
+
     def at(self, x: Any) -> RadialFeatures:
         """The features at inputs (m, d), of which |x| counts."""
         d = self.profile.dimension

@@ -92,6 +92,13 @@ class RbfFeatures(FeatureMap):
     def prepare(self, points: np.ndarray) -> PreparedRbf:
         return PreparedRbf(self, points)
 
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        c, y = self.split(points)
+        bump = self.bumps(y, self.nodes)
+        value = bump if c is None else c[:, None] * bump
+        into_y = self.kappa * value[:, None] * (self.nodes.T - y[:, :, None])
+        return value, into_y if c is None else np.concatenate([bump[:, None], into_y], axis=1)
+
     def at(self, x: Any) -> RbfFeatures:
         return RbfFeatures(
             as_inputs(x, self.input_dimension, "x"),

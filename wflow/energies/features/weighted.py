@@ -22,6 +22,10 @@ class WeightedFeatures(SameSpace, FeatureMap):
     def prepare(self, points: np.ndarray) -> PreparedWeighted:
         return PreparedWeighted(self.features.prepare(points), self.factors)
 
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, slopes = self.features.jacobian(points)
+        return values * self.factors, slopes * self.factors
+
     def at(self, x: Any) -> FeatureMap:
         """The features themselves at other inputs: the factors belong to the nodes."""
         return self.features.at(x)

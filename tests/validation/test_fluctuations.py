@@ -1,0 +1,179 @@
+"""Predicted fluctuations against closed forms, against differences of whole flows, and against networks."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import wflow
+from wflow.energies import FeatureEnergy
+from wflow.energies.features.radial import RadialFeatures
+from wflow.energies.features.rbf import RbfFeatures
+from wflow.energies.features.weighted import WeightedFeatures
+from wflow.validation import fluctuations, tangent
+
+T = np.array([0.0, 0.3, 1.0, 2.0])
+
+
+def linear(ridge=0.0, schedule=1.0):
+    """y = 3x, x = ±1, ±2: f = mx, d(m − 3)/dt = −ξE[x²](m − 3) without a ridge."""
+    energy = FeatureEnergy("identity", [-2.0, -1.0, 1.0, 2.0], [-6.0, -3.0, 3.0, 6.0])
+    return wflow.GradientFlow(energy, ridge=ridge, schedule=schedule)
+
+
+def test_linear_neurons():
+    # One more neuron at θ moves m(0) by θ − m(0), which fades as e^{-(κ+λ)t}, κ = E x²; its own place as e^{-λt}.
+    ridge, kappa = 0.2, 2.5
+    law = wflow.Particles(np.linspace(-1.0, 2.0, 30), np.arange(1.0, 31.0) / 465.0)
+    found = fluctuations(linear(ridge), law, T, rtol=1e-9)
+    w, x = law.weights(), law.points()[:, 0]
+    m0 = w @ x
+    var = w @ (x - m0) ** 2
+    fade = np.exp(-(kappa + ridge) * T)
+    rest = 3 * kappa / (kappa + ridge)
+    m = rest + (m0 - rest) * fade
+    assert found.output_variance == pytest.approx(kappa * var * fade**2, rel=1e-6)
+    assert found.resampling_variance == pytest.approx(
+        kappa * var * np.exp(-2 * ridge * T), rel=1e-6
+    )
+    assert found.risk_variance == pytest.approx(
+        (2 * kappa * (m - 3) * fade) ** 2 * var, rel=1e-6, abs=1e-10
+    )
+    nodes = np.array([-2.0, -1.0, 1.0, 2.0])
+    assert found.covariance(2) == pytest.approx(
+        var * fade[2] ** 2 * np.outer(nodes, nodes), rel=1e-6
+    )
+    theta = np.array([-4.0, 0.5])
+    assert found.risk_influence(theta) == pytest.approx(
+        np.outer(2 * kappa * (m - 3) * fade, theta - m0), rel=1e-6, abs=1e-9
+    )
+    assert np.all(found.output_variance <= found.resampling_variance * (1 + 1e-9))
+
+
+def test_a_clock_is_a_change_of_time():
+    law = wflow.Particles(np.linspace(-1.0, 2.0, 9))
+    slow = fluctuations(linear(schedule=lambda t: 2.0 * t), law, [0.5, 1.0], rtol=1e-9)
+    even = fluctuations(linear(), law, [0.25, 1.0], rtol=1e-9)
+    assert slow.output_variance == pytest.approx(even.output_variance, rel=1e-6)
+
+
+def cases():
+    found = {}
+    rng = np.random.default_rng(0)
+    x = np.linspace(-2.0, 2.0, 7)
+    dense = FeatureEnergy("tanh", x, np.sin(2 * x), charges=True, offset=True)
+    found["dense"] = (wflow.GradientFlow(dense, ridge=0.05, frozen=["b"]), rng.normal(size=(12, 3)))
+    labels = FeatureEnergy("tanh", x, np.sign(x + 0.1), loss="logistic", charges=True)
+    clock = wflow.GradientFlow(labels, schedule=lambda t: 1.0 + t)
+    found["logistic"] = (clock, rng.normal(size=(12, 2)))
+    bumps = WeightedFeatures(RbfFeatures(x, kappa=1.5), 1.0 + 0.1 * x)
+    flow = wflow.GradientFlow(FeatureEnergy(features=bumps, targets=np.cos(x)))
+    found["bumps"] = (flow, rng.normal(size=(12, 2)))
+    radial = RadialFeatures([(0.5, -2.5), (1.5, 7.5)], np.linspace(0.5, 2.0, 7), 6)
+    flow = wflow.GradientFlow(FeatureEnergy(features=radial, targets=np.sign(x + 0.1)))
+    found["radial"] = (flow, rng.uniform(0.5, 1.5, size=(12, 1)))
+    # σ = |·| in one dimension: Ψ has a slope at r = 0, where the particles stop.
+    wall = RadialFeatures([(-9.0, 9.0), (0.0, 0.0), (9.0, 9.0)], np.linspace(0.5, 2.0, 7), 1)
+    flow = wflow.GradientFlow(FeatureEnergy(features=wall, targets=np.full(7, -0.5)))
+    found["wall"] = (flow, np.linspace(0.2, 1.5, 12)[:, None])
+    return found
+
+
+CASES = cases()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_influence_is_the_derivative_of_the_flow(name):
+    flow, at = CASES[name]
+    # A kink that is averaged over few dimensions leaves the steps little smoothness, and a stop at a wall less.
+    tolerance = {"radial": 1e-4, "wall": 1e-3}.get(name, 2e-6)
+    law = wflow.Particles(at[:10], np.arange(1.0, 11.0) / 55.0)
+    probes = at[10:]
+    found = fluctuations(flow, law, T, rtol=1e-9)
+    outputs, risks = found.output_influence(probes), found.risk_influence(probes)
+    for j, probe in enumerate(probes):
+        runs = []
+        for e in (0.0, 1e-4, 2e-4):
+            weights = np.append((1 - e) * law.weights(), e)
+            start = wflow.Particles(np.vstack([law.points(), probe]), weights)
+            run = wflow.solve(flow, start, (0, 2), t_eval=T, rtol=1e-11, atol=1e-13)
+            f = [
+                flow.energy.features.prepare(m.points()).predict(m.weights()) for m in run.measures
+            ]
+            runs.append((np.array(f), run.risk))
+        (f0, r0), (f1, r1), (f2, r2) = runs
+        assert outputs[:, j] == pytest.approx((4 * f1 - 3 * f0 - f2) / 2e-4, abs=tolerance)
+        assert risks[:, j] == pytest.approx((4 * r1 - 3 * r0 - r2) / 2e-4, abs=tolerance)
+    # Of mean 0 under the law, and its square is the variance.
+    own = found.risk_influence(law.points())
+    assert own @ law.weights() == pytest.approx(0, abs=1e-12)
+    assert own**2 @ law.weights() == pytest.approx(found.risk_variance, rel=1e-9)
+    squares = found.output_influence(law.points()) ** 2 @ flow.energy.weights
+    assert squares @ law.weights() == pytest.approx(found.output_variance, rel=1e-9)
+
+
+def toy(n=60):
+    """Tanh neurons on a wave; the law is n atoms, which networks are drawn from as well."""
+    x = np.linspace(-2.0, 2.0, 20)
+    flow = wflow.GradientFlow(FeatureEnergy("tanh", x, np.sin(2 * x), charges=True))
+    rng = np.random.default_rng(3)
+    return flow, wflow.Particles(rng.normal(size=(n, 2)), rng.dirichlet(np.full(n, 5.0)))
+
+
+def test_compressed_changes_answer_alike(monkeypatch):
+    flow, law = toy(200)
+    whole = fluctuations(flow, law, T)
+    monkeypatch.setattr(sys.modules["wflow.validation.fluctuations"], "ATOMS", 100)
+    packed = fluctuations(flow, law, T)
+    assert whole.rank == 200
+    assert packed.rank < 100
+    assert packed.missed < 1e-8
+    assert packed.output_variance == pytest.approx(whole.output_variance, rel=1e-6)
+    assert packed.risk_variance == pytest.approx(whole.risk_variance, rel=1e-6)
+    assert packed.covariance(3) == pytest.approx(whole.covariance(3), abs=1e-7)
+
+
+def test_networks_scatter_as_predicted():
+    # 40 networks of 1,000 neurons; the square of the first-order prediction, whose mean is known, takes out the luck.
+    flow, law = toy()
+    found = fluctuations(flow, law, T)
+    p, size, seeds = flow.energy.weights, 1000, 40
+    squares = np.empty((seeds, T.size))
+    lucky = np.empty_like(squares)
+    for k in range(seeds):
+        start = law.sample(size, k)
+        run = wflow.solve(flow, wflow.Particles(start), (0, T[-1]), t_eval=T)
+        f = [flow.energy.features.prepare(m.points()).predict(m.weights()) for m in run.measures]
+        squares[k] = size * (np.array(f) - found.output) ** 2 @ p
+        lucky[k] = size * found.output_response(start) ** 2 @ p
+    measured = found.output_variance + (squares - lucky).mean(axis=0)
+    print(measured / found.output_variance)
+    assert measured == pytest.approx(found.output_variance, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "change, line",
+    [
+        ({"temperature": 0.1}, "temperature = 0.1 and reaction_rate = 0: the tangent flow"),
+        ({"reaction_rate": 1.0}, "without noise and birth-death; give a flow with both 0"),
+    ],
+)
+def test_noise_and_reaction_are_refused(change, line):
+    flow = wflow.GradientFlow(linear().energy, **change)
+    with pytest.raises(wflow.InputError, match=line):
+        fluctuations(flow, wflow.Particles([0.0, 1.0]), [1.0])
+
+
+def test_what_has_no_outputs_is_refused(monkeypatch):
+    law = wflow.Particles([0.0, 1.0])
+    pairs = wflow.GradientFlow(wflow.energies.PairEnergy(lambda x: x[..., 0] ** 2))
+    with pytest.raises(wflow.InputError, match="knows no outputs at nodes"):
+        fluctuations(pairs, law, [1.0])
+    grid = wflow.GridDensity.from_function(lambda x: 1.0 + 0 * x[..., 0], [(0, 1)], n=4)
+    with pytest.raises(wflow.InputError, match=r"give wflow\.Particles, a quadrature"):
+        fluctuations(linear(), grid, [1.0])
+    with pytest.raises(wflow.InputError, match="mass 2: neurons are drawn from mass 1"):
+        fluctuations(linear(), wflow.Particles([0.0, 1.0], [1.0, 1.0]), [1.0])
+    monkeypatch.setattr(tangent, "LARGEST", 7)
+    with pytest.raises(wflow.InputError, match="give fewer particles or nodes"):
+        fluctuations(linear(), law, [1.0])
