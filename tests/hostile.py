@@ -289,6 +289,10 @@ def calls() -> dict[str, Call]:
         "GaussianWell": (validation.GaussianWell, {}),
         "GaussianWell.moments": (gaussian_well.moments, {"t": 0.5}),
         "GaussianWell.law": (gaussian_well.law, {"t": 0.5, "cells": 8}),
+        "fluctuations": (
+            validation.fluctuations,
+            {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6},
+        ),
         "observed_orders": (
             validation.observed_orders,
             {"method": "scharfetter-gummel", "exact": gaussian_well, "t_end": 0.1}

@@ -1,14 +1,13 @@
 """The mean-field limit held against finite networks trained by SGD, and methods against exact solutions."""
 
 from wflow.validation.exact import Barenblatt, GaussianWell
-from wflow.validation.fluctuations import Fluctuations, fluctuations
+from wflow.validation.fluctuations import fluctuations
 from wflow.validation.orders import Orders, observed_orders
 from wflow.validation.report import Report
 from wflow.validation.validate import validate
 
 __all__ = [
     "Barenblatt",
-    "Fluctuations",
     "GaussianWell",
     "Orders",
     "Report",

@@ -23,6 +23,7 @@ import numpy as np
 from wflow.energies.arrays import as_points
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
+from wflow.tools.arrays import as_floats
 from wflow.validation.tangent import Influence, Moment, Path
 
 ATOMS = 256
@@ -85,19 +86,21 @@ class Fluctuations:
 
         The mean over a network's own start predicts R_N − R to first order: a control variate with expectation 0.
         """
-        points = as_points(points, self._path.flow.energy.dimension)
-        return self._risk_influence(points)
+        return self._risk_influence(self._starts(points))
 
     def output_influence(self, points: Any) -> np.ndarray:
         """IF_t(θ) on the nodes for neurons started at points θ (m, D), (T, m, Q)."""
-        points = as_points(points, self._path.flow.energy.dimension)
+        points = self._starts(points)
         return self._answer_to(points, np.eye(points.shape[0]))
 
     def output_response(self, points: Any) -> np.ndarray:
         """f_N − f on the nodes to first order for neurons started at points (N, D): their mean IF_t, (T, Q)."""
-        points = as_points(points, self._path.flow.energy.dimension)
+        points = self._starts(points)
         share = np.full((points.shape[0], 1), 1.0 / points.shape[0])
         return self._answer_to(points, share)[:, 0]
+
+    def _starts(self, points: Any) -> np.ndarray:
+        return as_points(as_floats("points", points), self._path.flow.energy.dimension)
 
     def _answer_to(self, points: np.ndarray, change: np.ndarray) -> np.ndarray:
         """The answers to changes Σ_i c_ik (δ_{θ_i} − ρ₀), (T, k, Q)."""
