@@ -1,21 +1,44 @@
-"""A finite two-layer network under SGD, as named arrays."""
+"""A finite two-layer network under SGD, as named arrays, and how it takes a stretch of steps."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from wflow.energies.base import Energy
+from wflow.energies.features.base import FeatureMap
+from wflow.energies.features.dense import DenseFeatures
 from wflow.energies.features.energy import FeatureEnergy
-from wflow.energies.network import DenseNetwork, FeatureNetwork, NetworkModel
+from wflow.energies.network import DenseNetwork, NetworkModel
 from wflow.errors import InputError
 from wflow.flow import Schedule
 from wflow.kernels.sgd.blocked import sgd, sgd_plain
 from wflow.solvers.method import Arrays
+from wflow.solvers.networks.batches import FULL
+from wflow.solvers.networks.optimizers import Optimizer
 from wflow.views import ParticleView, View
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive steps of SGD: numbers ``first``, first + 1, …, of lengths s_k = ε ξ(kε)."""
+
+    first: int
+    lengths: np.ndarray
+    sizes: list[int]
+    """Samples a step; ``FULL`` where the gradient is exact."""
+    x: np.ndarray
+    """Inputs of all batches, one after another (m, d)."""
+    targets: np.ndarray
+    noise: np.ndarray | None
+    """√(2 s_k τ) times standard normals, (steps, N, D)."""
+
 
 Observe = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 """Points and weights of a measure ↦ further scalars of a frame."""
@@ -67,19 +90,8 @@ class NetworkProblem(ABC):
         """The neurons θ as rows, (N, D)."""
 
     @abstractmethod
-    def descend(
-        self,
-        y: Arrays,
-        x: np.ndarray,
-        targets: np.ndarray,
-        steps: np.ndarray,
-        batch: int,
-        noise: np.ndarray | None,
-    ) -> np.ndarray:
-        """One SGD step a batch of samples, in place; the predictions before each step, (samples,).
-
-        ``noise`` (steps, N, D) is added to the neurons as it is.
-        """
+    def train(self, y: Arrays, memory: Arrays, stretch: Stretch, rule: Optimizer) -> float:
+        """Take these steps in place; the sum of the batches' losses, each before its step."""
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         n = self.initial[next(iter(self.initial))].shape[0]
@@ -132,7 +144,23 @@ class DenseProblem(NetworkProblem):
         parts += [y["b"][:, None]] if self.model.offset else []
         return np.concatenate([*parts, y["w"]], axis=1)
 
-    def descend(
+    def train(self, y: Arrays, memory: Arrays, stretch: Stretch, rule: Optimizer) -> float:
+        # Plain steps, as many together as have batches of one size.
+        k, at, total = 0, 0, 0.0
+        for size, alike in groupby(stretch.sizes):
+            steps = slice(k, k + len(list(alike)))
+            rows = slice(at, at + size * (steps.stop - k))
+            targets = stretch.targets[rows]
+            noise = None if stretch.noise is None else stretch.noise[steps]
+            f = self._descend(y, stretch.x[rows], targets, stretch.lengths[steps], size, noise)
+            if self.model.loss == "logistic":
+                total += float(np.logaddexp(0.0, -targets * f).sum()) / size
+            else:
+                total += math.fsum((targets - f) ** 2) / size
+            k, at = steps.stop, rows.stop
+        return total
+
+    def _descend(
         self,
         y: Arrays,
         x: np.ndarray,
@@ -141,6 +169,7 @@ class DenseProblem(NetworkProblem):
         batch: int,
         noise: np.ndarray | None,
     ) -> np.ndarray:
+        """One step a batch in place; the predictions before each step, (samples,)."""
         model, act = self.model, self.model.activation
         offsets = y["b"] if model.offset else None
         head = int(model.charges)
@@ -161,9 +190,7 @@ class DenseProblem(NetworkProblem):
 
 
 class FeatureProblem(NetworkProblem):
-    """Neurons of any feature map: every batch is an energy of its own, and its ∇Ψ the step."""
-
-    model: FeatureNetwork
+    """Neurons of any feature map, dense ones among them: a batch is an energy of its own, and its field the step."""
 
     def arrays(self, neurons: np.ndarray) -> Arrays:
         return {"neurons": np.ascontiguousarray(neurons)}
@@ -171,34 +198,37 @@ class FeatureProblem(NetworkProblem):
     def neurons(self, y: Arrays) -> np.ndarray:
         return y["neurons"]
 
-    def descend(
-        self,
-        y: Arrays,
-        x: np.ndarray,
-        targets: np.ndarray,
-        steps: np.ndarray,
-        batch: int,
-        noise: np.ndarray | None,
-    ) -> np.ndarray:
-        theta = y["neurons"]
+    def train(self, y: Arrays, memory: Arrays, stretch: Stretch, rule: Optimizer) -> float:
+        theta, at, total = y["neurons"], 0, 0.0
         weights = np.full(theta.shape[0], 1.0 / theta.shape[0])
-        predictions = np.empty(targets.size)
-        decays = self.ridge * self.decays
-        for k, s in enumerate(steps):
-            rows = slice(k * batch, (k + 1) * batch)
-            energy = FeatureEnergy(
-                features=self.model.features(x[rows]), targets=targets[rows], loss=self.model.loss
+        for j, size in enumerate(stretch.sizes):
+            rows = slice(at, at + size)
+            energy = (
+                self.energy if size == FULL else self._batch(stretch.x[rows], stretch.targets[rows])
             )
             field = energy.prepare(theta).field(weights)
-            predictions[rows] = field.prediction
-            theta -= s * self.mobile * (field.gradient() + decays * theta)
-            if noise is not None:
-                theta += noise[k]
-        return predictions
+            at, total = at + size, total + field.risk
+            gradient = self.mobile * (field.gradient() + self.ridge * self.decays * theta)
+            kick = None if stretch.noise is None else stretch.noise[j]
+            rule.move(theta, gradient, stretch.lengths[j], stretch.first + j, memory, kick)
+        return total
+
+    def _batch(self, x: np.ndarray, targets: np.ndarray) -> Energy:
+        """The energy of one batch."""
+        return FeatureEnergy(features=self._features(x), targets=targets, loss=self.model.loss)
+
+    def _features(self, x: np.ndarray) -> FeatureMap:
+        model: Any = self.model
+        if hasattr(model, "features"):
+            features: FeatureMap = model.features(x)
+            return features
+        return DenseFeatures(model.activation, x, charges=model.charges, offset=model.offset)
 
 
-def network_problem(model: NetworkModel, *arguments: Any, **options: Any) -> NetworkProblem:
-    """The problem for a model's kind of units."""
-    if hasattr(model, "features"):
-        return FeatureProblem(model, *arguments, **options)
-    return DenseProblem(model, *arguments, **options)
+def network_problem(
+    model: NetworkModel, *arguments: Any, looped: bool = True, **options: Any
+) -> NetworkProblem:
+    """The problem for a model's kind of units; ``looped``: dense ones take plain steps by compiled loops."""
+    if looped and not hasattr(model, "features"):
+        return DenseProblem(model, *arguments, **options)
+    return FeatureProblem(model, *arguments, **options)

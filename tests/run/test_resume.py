@@ -230,13 +230,17 @@ def test_right_flow_is_accepted(tmp_path: Path) -> None:
     assert wflow.resume(path, own_flow(), t_end=0.4).t[-1] == 0.4
 
 
-def test_a_replayed_order_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "run.h5"
-    wflow.networks.sgd(
-        "digits", n_neurons=4, step_size=1e-3, n_steps=20, order=np.arange(20), output=path
-    )
-    with pytest.raises(wflow.InputError, match="order of samples"):
-        wflow.resume(path, t_end=0.04)
+def test_a_replayed_order_is_kept(tmp_path: Path) -> None:
+    """A longer run goes on in the order that the shorter one was given; beyond its end there is nothing to replay."""
+    path, order = tmp_path / "run.h5", np.arange(40)[::-1]
+    common = {"n_neurons": 4, "step_size": 1e-3, "order": order}
+    wflow.networks.sgd("digits", n_steps=20, t_eval=[0.02], output=path, **common)
+    longer = wflow.networks.sgd("digits", n_steps=40, t_eval=[0.02, 0.04], **common)
+    resumed = wflow.resume(path, t_end=0.04)
+    for mine, theirs in zip(resumed.measures, longer.measures, strict=True):
+        same_measure(mine, theirs)
+    with pytest.raises(wflow.InputError, match="order has 40 samples and the run needs 50"):
+        wflow.resume(path, t_end=0.05)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])

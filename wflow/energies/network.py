@@ -34,6 +34,18 @@ class Network(Protocol):
         """Neurons mapped to the state of the system's flow."""
 
 
+class DataNetwork(Network, Protocol):
+    """One whose samples are those of a data set, which it knows the number of."""
+
+    n_samples: int
+
+    def replay(self, order: np.ndarray) -> Network:
+        """The same on samples in a given order."""
+
+    def shuffled(self) -> Network:
+        """The same on every sample once in ``n_samples``, in an order drawn anew each time."""
+
+
 class DenseNetwork(Network, Protocol):
     """Neurons [a] σ(⟨w, x⟩ [+ b])."""
 

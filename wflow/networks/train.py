@@ -1,4 +1,4 @@
-"""``wflow.networks.sgd``: online SGD of a system's finite network."""
+"""``wflow.networks.sgd``: a system's finite network trained by SGD, by whatever batches and optimiser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from wflow.energies.base import Energy
 from wflow.energies.network import NetworkModel
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.measures import Particles
 from wflow.results.kinds import KINDS, RunKind, Task
@@ -18,14 +18,14 @@ from wflow.results.solution import Solution
 from wflow.run.execute import begin, execute
 from wflow.run.record import Settings
 from wflow.run.trackers import Tracker
-from wflow.solvers.method import AnyMethod, get_method
+from wflow.solvers.networks.batches import BatchSize
 from wflow.solvers.networks.problem import network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun, demand
 from wflow.systems import System
 from wflow.systems.catalogue import MANY, as_system
 from wflow.systems.runs import stored_system
-from wflow.tools.checks import check_count, check_seed, non_negative, positive
+from wflow.tools.checks import check_count, check_mapping, check_seed, non_negative, positive
 from wflow.views import ParticleView
 
 
@@ -35,7 +35,11 @@ def sgd(
     n_neurons: int | None = None,
     step_size: float | None = None,
     n_steps: int | None = None,
-    batch_size: int = 1,
+    epochs: int | None = None,
+    batch_size: BatchSize = 1,
+    replacement: bool = True,
+    optimizer: str = "sgd",
+    optimizer_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     t_eval: Any = None,
     temperature: float = 0.0,
@@ -49,19 +53,27 @@ def sgd(
     progress: bool = False,
     checkpoint_every: float = 30.0,
 ) -> Solution:
-    r"""Train a system's finite network by online SGD, on the system's clock t = kε.
+    r"""Train a system's finite network by SGD, on the system's clock t = kε.
 
     .. math:: \theta_i \leftarrow \theta_i
               + s_k\Bigl[\frac1P\sum_p r_p\nabla\sigma_*(x_p;\theta_i) - \lambda\theta_i\Bigr]
               + \sqrt{2 s_k\tau}\,g_i, \quad s_k = \varepsilon\,\xi(k\varepsilon)
 
-    with r = y − f(x) for the square loss. On Mei, Montanari & Nguyen's clock ξ holds their factor 2.
+    with r = y − f(x) for the square loss. On Mei, Montanari & Nguyen's clock ξ holds their factor 2. Other optimisers
+    make their steps of the same bracket, N times the gradient of the free energy.
 
     Parameters
     ----------
     system : a system or its name
     n_neurons, step_size, n_steps : N, ε and the number of steps; by default the published run
-    batch_size : samples a step
+    epochs : passes over a data set, ⌈Q/P⌉ steps each, instead of n_steps
+    batch_size : samples a step: P; "full", all of a data set or the population itself, whose gradient is exact; pairs
+        (t, P), P from time t on; or a function of the step's number k
+    replacement : whether a data set's samples are drawn with replacement; if not, each comes once an epoch, in a fresh
+        order, and an epoch's last batch is the rest, as small as it may be, its gradient the mean over its own samples
+    optimizer : "sgd", "momentum", "adam" or "adagrad"
+    optimizer_options : its options: momentum=0.9 or friction of "momentum"; beta1=0.9, beta2=0.999, epsilon=1e-8 of
+        "adam"; epsilon=1e-10, initial=0 of "adagrad"
     seed : of the start, the samples and the noise
     t_eval : times to save at; the nearest multiples of ε are reported
     temperature, ridge : noise τ and weight decay λ
@@ -77,7 +89,7 @@ def sgd(
     Raises
     ------
     InputError
-        for sizes that are not positive, or a system without a network
+        for sizes that are not positive, a system without a network, or passes over one that draws fresh samples
 
     >>> run = sgd("isotropic-gaussians", n_neurons=20, step_size=1e-3, n_steps=200, seed=1)
     >>> run.measures[-1].points().shape
@@ -87,8 +99,6 @@ def sgd(
     model = system.network()
     seed = check_seed(seed)
     epsilon = positive("step_size", system.sgd["step_size"] if step_size is None else step_size)
-    published = round(min(system.t_end / epsilon, 2.0**63))
-    count = check_count("n_steps", published if n_steps is None else n_steps)
     n = (
         system.sgd.get("n_neurons", 800)
         if n_neurons is None
@@ -108,13 +118,20 @@ def sgd(
                 f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out"
             )
         neurons = np.array(initial.points())
+    method = StochasticGradient(
+        epsilon,
+        batch_size,
+        replacement,
+        optimizer,
+        check_mapping("optimizer_options", optimizer_options),
+    )
     if order is not None:
-        if not hasattr(model, "replay"):
-            raise InputError(
-                f"order: system '{system.name}' draws fresh samples; only data sets replay"
-            )
-        model = model.replay(order)
-    method = StochasticGradient(epsilon, check_count("batch_size", batch_size))
+        if not replacement or epochs is not None:
+            raise InputError("order names the samples one by one: leave replacement and epochs out")
+        model = _data_set(model, system, "order").replay(order)
+    count = _steps(system, model, method, n_steps, epochs)
+    if order is not None and (needed := method.batches(model).samples(count)):
+        model.samples(seed, needed - 1, 1)  # refuses an order that is too short
     about = {
         "run": NetworkRun.name,
         "seed": seed,
@@ -127,6 +144,7 @@ def sgd(
         "parameters": system.stored_parameters(),
     }
     task = _task(system, model, neurons, method, about)
+    given = {} if order is None else {"order": np.asarray(order, dtype=np.int64)}
     run = begin(
         task,
         Particles(neurons, names=task.problem.view.coordinates),
@@ -134,19 +152,51 @@ def sgd(
         t_eval=t_eval,
         trackers=trackers,
         attributes=about,
+        given=given,
         settings=Settings(output, overwrite, progress, checkpoint_every),
     )
     return execute(run)
+
+
+def _data_set(model: NetworkModel, system: System, asked: str) -> Any:
+    """The model, if its samples are those of a data set."""
+    if not hasattr(model, "n_samples"):
+        raise InputError(
+            f"{asked}: system '{system.name}' draws fresh samples; only data sets replay, or are passed over"
+        )
+    return model
+
+
+def _steps(
+    system: System,
+    model: NetworkModel,
+    method: StochasticGradient,
+    n_steps: int | None,
+    epochs: int | None,
+) -> int:
+    """The number of steps of a run."""
+    if not method.replacement:
+        _data_set(model, system, "replacement=False")
+    if epochs is None:
+        published = round(min(system.t_end / method.step_size, 2.0**63))
+        return check_count("n_steps", published if n_steps is None else n_steps)
+    if n_steps is not None:
+        raise InputError(f"n_steps = {shown(n_steps)} and epochs = {shown(epochs)}: give one")
+    passes = check_count("epochs", epochs)
+    size = _data_set(model, system, "epochs").n_samples
+    return check_count("n_steps", method.batches(model).steps(passes, size))
 
 
 def _task(
     system: System,
     model: NetworkModel,
     neurons: np.ndarray,
-    method: AnyMethod,
+    method: StochasticGradient,
     about: Mapping[str, Any],
 ) -> Task:
     """The problem of an SGD run under its method."""
+    if not method.replacement:
+        model = _data_set(model, system, "replacement=False").shuffled()
     # The flow checks what the network shares with it: noise does not go with frozen coordinates.
     flow = system.flow(temperature=about["temperature"], decay=about.get("decay", 0.0))
     problem = network_problem(
@@ -160,6 +210,7 @@ def _task(
         ridge_on=system.ridge_on,
         frozen=system.frozen(),
         observe=flow.observe,
+        looped=method.loops(model, neurons.shape[0]),
     )
     return Task(problem, method, problem.energy)
 
@@ -176,13 +227,12 @@ class NetworkRun(RunKind):
                 f"{stored.path} is a run of a network, which takes no flow: leave it out"
             )
         demand(about, "replayed", "temperature", "ridge", "seed")
-        if about["replayed"]:
-            raise InputError(
-                f"{stored.path} replays an order of samples, which is not stored: run it anew"
-            )
         system = stored_system(about)
-        method = get_method(StochasticGradient.name, about["method_options"])
-        return _task(system, system.network(), np.array(start.points()), method, about)
+        model: Any = system.network()
+        if about["replayed"]:
+            model = model.replay(stored.read_given("order"))
+        method = StochasticGradient(**about["method_options"])
+        return _task(system, model, np.array(start.points()), method, about)
 
     def energy(self, about: Mapping[str, Any]) -> Energy:
         return stored_system(about).network().risk_energy()

@@ -81,7 +81,9 @@ def described(solution: Solution) -> str:
         k: about[k] for k in ("temperature", "ridge", "reaction_rate", "decay") if about.get(k)
     }
     options = about.get("method_options", {})
-    steps = {k: options[k] for k in ("step_size", "batch_size") if k in options}
+    steps = {k: options[k] for k in ("step_size", "batch_size", "optimizer") if k in options}
+    if steps.get("optimizer") == "sgd":
+        del steps["optimizer"]
     # A seed counts where there is chance, in methods with steps of their own.
     seed = {"seed": about["seed"]} if steps and "seed" in about else {}
     size = {"N": about["n_neurons"]} if "n_neurons" in about else {}

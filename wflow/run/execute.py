@@ -60,6 +60,7 @@ def begin(
     events: Sequence[Event] = (),
     attributes: Mapping[str, Any],
     further: Mapping[str, Any] | None = None,
+    given: Mapping[str, np.ndarray] | None = None,
     settings: Settings,
 ) -> Underway:
     """A run at its start; with an output, its file is there and can be taken up from now on.
@@ -71,6 +72,7 @@ def begin(
     t_span, t_eval, first_step, max_step, trackers, events : as in ``wflow.solve``
     attributes : what the kind of run needs to rebuild the task
     further : what else the header shall say, in the user's words
+    given : arrays that the task reads beside its start, kept in the file
     """
     problem, method, _ = task
     control = method.control(problem)
@@ -108,11 +110,11 @@ def begin(
         about["measure"] = problem.view.describe()
         run.writer = RunWriter.create(
             settings.output,
-            layout(problem, state, times.size),
+            layout(problem, state, times.size, given),
             about,
             overwrite=settings.overwrite,
             checkpoint=state.arrays(),
-            start=problem.view.store(start),
+            start=problem.view.store(start) | dict(given or {}),
         )
     return run
 

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -128,8 +129,10 @@ class RunRecorder:
             self._flushed = len(self.rows)
 
 
-def layout(problem: Problem, state: State, n_frames: int) -> Layout:
-    """What a file of this run has room for."""
+def layout(
+    problem: Problem, state: State, n_frames: int, given: Mapping[str, np.ndarray] | None = None
+) -> Layout:
+    """What a file of this run has room for, with what it is given beside its start."""
     observed = problem.observe(state.y, state.carry)
     view, arrays, saved = problem.view, state.arrays(), problem.fields(state.y)
     return Layout(
@@ -147,6 +150,7 @@ def layout(problem: Problem, state: State, n_frames: int) -> Layout:
         },
         coordinates=() if view.axes else view.coordinates,
         checkpoint={k: (v.shape, v.dtype.str) for k, v in arrays.items()},
+        given={k: (v.shape, v.dtype.str) for k, v in (given or {}).items()},
     )
 
 

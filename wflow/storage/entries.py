@@ -75,8 +75,12 @@ def _entries(layout: Layout, frames: int, steps: int) -> Iterator[tuple[str, Kin
 
 
 def _check_start(file: h5py.File, layout: Layout, path: str | os.PathLike[str]) -> None:
-    """The start has arrays of a frame; their lengths are its own, and what shows states looks at them."""
-    found = set(within(file, START, path))
+    """The start has arrays of a frame; their lengths are its own, and what shows states looks at them. Others that the
+    run was given are laid out.
+    """
+    found = set(within(file, START, path)) - set(layout.given)
+    for name, kind in layout.given.items():
+        _refuse_other(member(file, f"{START}/{name}", path), f"{START}/{name}", kind, path)
     if odd := sorted(found - set(layout.fields)):
         raise damaged(path, f"'{START}/{odd[0]}' is not in the file's layout")
     for name in found:

@@ -72,6 +72,7 @@ class Layout:
     axes : grid axes, named by the fields' ``dims``
     coordinates : names of the particle coordinates
     checkpoint : name -> (shape, dtype) of the arrays a checkpoint holds
+    given : the same of arrays that the run reads beside its start, an order of samples say
 
     Raises
     ------
@@ -86,6 +87,7 @@ class Layout:
     axes: dict[str, Axis]
     coordinates: tuple[str, ...] = ()
     checkpoint: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
+    given: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         edges = [f"{name}_edges" for name in self.axes]
@@ -93,6 +95,7 @@ class Layout:
         _check_names([*self.series, *self.fields, *self.axes, *edges, *scales], RESERVED)
         _check_names(list(self.step_series), RESERVED_STEPS)
         _check_names(list(self.checkpoint), frozenset())
+        _check_names(list(self.given), frozenset(self.fields))
 
     def dimensions(self) -> dict[str, int]:
         """Length of every dimension but ``t``, by name."""
@@ -156,6 +159,7 @@ class Layout:
             "axes": {k: [a.unit, a.meaning] for k, a in self.axes.items()},
             "coordinates": self.coordinates,
             "checkpoint": self.checkpoint,
+            "given": self.given,
         }
 
     @classmethod
@@ -175,6 +179,7 @@ class Layout:
             },
             coordinates=tuple(data["coordinates"]),
             checkpoint={k: (tuple(s), str(d)) for k, (s, d) in data["checkpoint"].items()},
+            given={k: (tuple(s), str(d)) for k, (s, d) in data.get("given", {}).items()},
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,17 @@ class StoredRun:
         StorageError
             for a file written before starts were kept, or one that is gone
         """
+        return self._beside(self.field_names)
+
+    def read_given(self, name: str) -> np.ndarray:
+        """An array that the run was given beside its start; raises as :meth:`read_start` does."""
+        found = self._beside([name])
+        if name not in found:
+            raise StorageError(f"{self.path} does not hold the '{name}' of its run: run it anew")
+        return found[name]
+
+    def _beside(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Those arrays that are kept with the start."""
         with opened(self.path) as file:
             if not has(file, START):
                 raise StorageError(
@@ -101,8 +112,8 @@ class StoredRun:
                 )
             if bad := checksums.damaged_description(file, self.path, start=True):
                 raise damage(self.path, ", ".join(bad))
-            names = [k for k in self.field_names if has(file, f"{START}/{k}")]
-            start = {k: member(file, f"{START}/{k}", self.path) for k in names}
+            kept = [k for k in names if has(file, f"{START}/{k}")]
+            start = {k: member(file, f"{START}/{k}", self.path) for k in kept}
             return {name: np.asarray(value[()]) for name, value in start.items()}
 
     def known_start(self) -> dict[str, np.ndarray]:

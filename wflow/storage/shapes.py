@@ -58,6 +58,7 @@ LAYOUT = {
     "axes": PAIRS,
     "coordinates": [str],
     "checkpoint": {...: [[count], numeric]},
+    "given?": {...: [[count], numeric]},
 }
 EVENT = {"name": str, "series": TEXT_OR_NONE, "level": real, "terminal": real, "direction": real}
 HEADER = {

@@ -61,6 +61,8 @@ def facts(values: Mapping[str, Any]) -> str:
 
     >>> facts({"d": "inf", "neurons": (100, 800), "step_size": 1e-6})
     'd = ∞, N = 100, 800, ε = 1e-06'
+    >>> facts({"batch_size": [[0.0, 16], [2.5, "full"]]})
+    'batch = (0, 16), (2.5, full)'
     """
     names = {k: SYMBOLS.get(k, k.replace("_", " ")) for k in values}
     return ", ".join(f"{names[k]} = {_said(v)}" for k, v in values.items())
@@ -70,7 +72,10 @@ def _said(value: Any) -> str:
     if isinstance(value, tuple | list):
         if len(value) > FEW:
             return f"{_said(value[0])} … {_said(value[-1])} ({len(value)} values)"
-        return ", ".join(map(_said, value))
+        inner = isinstance(value[0], tuple | list) if value else False
+        return ", ".join(f"({_said(v)})" if inner else _said(v) for v in value)
+    if isinstance(value, dict):  # a function of the user's own, by its name
+        return str(value.get("function", value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "∞" if value == "inf" else str(value)
     return "∞" if math.isinf(value) else f"{value:g}"

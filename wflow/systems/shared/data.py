@@ -16,6 +16,7 @@ from wflow.energies import FeatureEnergy
 from wflow.errors import InputError
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import EVALUATOR, System
+from wflow.systems.shared.order import Order, Replayed, Shuffled, WithReplacement
 from wflow.tools.arrays import as_floats, check_size
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
@@ -141,18 +142,19 @@ class DataNetwork:
     charges = True
     offset = True
 
-    def __init__(self, system: DataSystem, order: np.ndarray | None = None) -> None:
+    def __init__(self, system: DataSystem, order: Order | None = None) -> None:
         from wflow.energies import get_activation
 
         self._system = system
         self._x, self._y = system.data()
-        self._order = order
+        self.n_samples = self._y.shape[0]
+        self._order = WithReplacement(self.n_samples) if order is None else order
         self.activation = get_activation(system.activation)
         self.loss: str = system.loss
         self.input_dimension = self._x.shape[1]
         self.outputs = self._y[:1].size
 
-    def replay(self, order: np.ndarray) -> DataNetwork:
+    def replay(self, order: Any) -> DataNetwork:
         """The same network on samples in a given order.
 
         Raises
@@ -160,24 +162,14 @@ class DataNetwork:
         InputError
             for indices outside the data set
         """
-        asked = as_floats("order", order)
-        whole = np.asarray(order).dtype.kind in "iu"
-        if asked.ndim != 1 or not whole:
-            raise InputError("order must be a 1-D array of sample indices")
-        order = asked.astype(np.int64)
-        if order.size and not 0 <= order.min() <= order.max() < self._x.shape[0]:
-            raise InputError(f"order names samples outside [0, {self._x.shape[0]})")
-        return DataNetwork(self._system, order)
+        return DataNetwork(self._system, Replayed(order, self.n_samples))
+
+    def shuffled(self) -> DataNetwork:
+        """The same network on every sample once an epoch, in a fresh order each."""
+        return DataNetwork(self._system, Shuffled(self.n_samples))
 
     def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._order is None:
-            pick = stream(seed, "order", first).integers(0, self._x.shape[0], count)
-        else:
-            if first + count > self._order.size:
-                raise InputError(
-                    f"order has {self._order.size} samples and the run needs {first + count}: give more, or fewer steps"
-                )
-            pick = self._order[first : first + count]
+        pick = self._order(seed, first, count)
         return self._x[pick], self._y[pick]
 
     def start(self, n_neurons: int, seed: int) -> np.ndarray:
