@@ -112,6 +112,29 @@ def test_influence_is_the_derivative_of_the_flow(name):
     assert squares @ law.weights() == pytest.approx(found.output_variance, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", ["dense", "logistic", "bumps"])
+def test_bias_is_the_mean_second_derivative_of_the_flow(name):
+    flow, at = CASES[name]
+    law = wflow.Particles(at[:6], np.arange(1.0, 7.0) / 21.0)
+    found = fluctuations(flow, law, T, rtol=1e-9)
+    risk, outputs, h = np.zeros(T.size), 0.0, 3e-3
+    for j, share in enumerate(law.weights()):
+        runs = []
+        for e in (h, 0.0, -h):
+            weights = (1 - e) * law.weights() + e * (np.arange(6) == j)
+            start = wflow.Particles(law.points(), weights)
+            run = wflow.solve(flow, start, (0, 2), t_eval=T, rtol=1e-12, atol=1e-13)
+            f = [
+                flow.energy.features.prepare(m.points()).predict(m.weights()) for m in run.measures
+            ]
+            runs.append((np.array(f), run.risk))
+        (f1, r1), (f0, r0), (f2, r2) = runs
+        risk += 0.5 * share * (r1 - 2 * r0 + r2) / h**2
+        outputs = outputs + 0.5 * share * (f1 - 2 * f0 + f2) / h**2
+    assert found.bias == pytest.approx(risk, rel=1e-3, abs=1e-5)
+    assert found.output_bias == pytest.approx(outputs, rel=1e-3, abs=1e-5)
+
+
 def toy(n=60):
     """Tanh neurons on a wave; the law is n atoms, which networks are drawn from as well."""
     x = np.linspace(-2.0, 2.0, 20)
@@ -177,3 +200,9 @@ def test_what_has_no_outputs_is_refused(monkeypatch):
     monkeypatch.setattr(tangent, "LARGEST", 7)
     with pytest.raises(wflow.InputError, match="give fewer particles or nodes"):
         fluctuations(linear(), law, [1.0])
+
+
+def test_several_outputs_are_refused():
+    energy = FeatureEnergy("tanh", [-1.0, 1.0], [0, 1], loss="softmax", charges=True)
+    with pytest.raises(wflow.InputError, match="2 outputs: fluctuations are predicted for"):
+        fluctuations(wflow.GradientFlow(energy), wflow.Particles(np.ones((2, 3))), [1.0])

@@ -24,6 +24,7 @@ from wflow.energies.arrays import as_points
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
 from wflow.tools.arrays import as_floats
+from wflow.validation.second_order import biases
 from wflow.validation.tangent import Influence, Moment, Path
 
 ATOMS = 256
@@ -43,7 +44,6 @@ class Fluctuations:
     output_variance : lim N·E Σ_q p_q (f_N − f)²_q, (T,)
     resampling_variance : the same of networks resampled from ρ_t, Σ_q p_q Var σ*(x_q; θ), (T,)
     risk_variance : lim N·Var R_N, (T,)
-    bias : lim N·E(R_N − R), (T,); formed when first asked for
     rank : changes of the law that were followed
     missed : largest share of ``resampling_variance`` that they leave out
     """
@@ -76,6 +76,21 @@ class Fluctuations:
     def covariance(self, k: int) -> np.ndarray:
         """Σ_t at time t[k]: the covariance of √N(f_N − f) on the nodes, (Q, Q)."""
         return np.asarray(self._answers[k] @ self._answers[k].T)
+
+    @cached_property
+    def _biases(self) -> tuple[np.ndarray, np.ndarray]:
+        own = self._changes - np.outer(self._path.weights, self._changes.sum(axis=0))
+        return biases(self._path, own)
+
+    @property
+    def bias(self) -> np.ndarray:
+        """lim N·E(R_N − R), (T,); formed when first asked for."""
+        return self._biases[1]
+
+    @property
+    def output_bias(self) -> np.ndarray:
+        """lim N·E(f_N − f) on the nodes, (T, Q)."""
+        return self._biases[0]
 
     @cached_property
     def _risk_influence(self) -> Influence:
