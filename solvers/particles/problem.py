@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from wflow.energies.arrays import answered, answered_number
+from wflow.energies.base import Field
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -51,6 +52,15 @@ class ParticleProblem:
         x = np.where(positions < self.low, 2 * self.low - positions, positions)
         return self.project(np.where(x > self.high, 2 * self.high - x, x))
 
+    def pull(self, positions: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        """−∇Ψ_λ on the coordinates that move, and the risk, at positions in the domain."""
+        field = self.flow.energy.prepare(positions).field(weights)
+        return self._pull(field, positions), answered_number("the energy's risk", field.risk)
+
+    def _pull(self, field: Field, positions: np.ndarray) -> np.ndarray:
+        slope = answered("the energy's gradient", field.gradient(), positions.shape)
+        return -self.flow.mobile * (slope + self.flow.ridge_gradient(positions))
+
     def rates(
         self, t: float, positions: np.ndarray, weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -63,8 +73,7 @@ class ParticleProblem:
         positions = self.project(positions)
         field = flow.energy.prepare(positions).field(weights)
         speed = flow.schedule(t)
-        slope = answered("the energy's gradient", field.gradient(), positions.shape)
-        velocity = -speed * flow.mobile * (slope + flow.ridge_gradient(positions))
+        velocity = speed * self._pull(field, positions)
         growth = np.zeros_like(weights)
         if flow.reaction_rate > 0:
             psi = answered("the energy's first_variation", field.first_variation(), weights.shape)
@@ -110,8 +119,7 @@ class ParticleProblem:
         """∫|∇Ψ_λ|²dρ and Var_ρ Ψ_λ; a wall takes up the part of ∇Ψ_λ that points at it."""
         flow = self.flow
         field = flow.energy.prepare(x).field(w)
-        slope = answered("the energy's gradient", field.gradient(), x.shape)
-        pull = -flow.mobile * (slope + flow.ridge_gradient(x))
+        pull = self._pull(field, x)
         blocked = ((x <= self.low) & (pull < 0)) | ((x >= self.high) & (pull > 0))
         pull = np.where(blocked, 0.0, pull)
         psi = answered(

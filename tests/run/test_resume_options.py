@@ -38,6 +38,7 @@ METHODS = {
     "runge-kutta": ({"reaction_rate": 1.0}, {}),
     "bogacki-shampine": ({}, {}),
     "langevin": (NOISE, {"step_size": [0.02]}),
+    "kinetic": (NOISE, {"step_size": [0.02], "friction": [0.3, 20.0]}),
 }
 ALWAYS = {"jko-entropic": {"step_size": 0.1}}
 

@@ -67,6 +67,7 @@ NEEDS = {
     "runge-kutta": {"reaction_rate": 2.0},
     "bogacki-shampine": {"reaction_rate": 2.0},
     "langevin": {"temperature": 0.3},
+    "kinetic": {"temperature": 0.3},
 }
 
 

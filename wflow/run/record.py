@@ -38,6 +38,10 @@ QUANTITIES = {
     "transport_dissipation": Quantity(
         "loss/time", "integral of |grad Phi|^2, without the schedule"
     ),
+    "kinetic_energy": Quantity("loss", "kinetic energy, half the integral of |p|^2"),
+    "friction_dissipation": Quantity(
+        "loss/time", "friction times the integral of |p|^2, without the schedule"
+    ),
     "reaction_dissipation": Quantity("loss/time", "reaction_rate * Var Phi, without the schedule"),
     "loss": Quantity("loss", "mean loss of the training samples since the last step row"),
     "t": Quantity("time", "time, t = k * step_size for SGD"),
