@@ -214,3 +214,27 @@ def test_starts_and_teachers_come_from_their_own_seeds():
 def test_weight_decay_acts_on_the_charges_alone():
     flow = get("teacher-student", d=2).flow(ridge=0.5)
     np.testing.assert_allclose(flow.ridge_gradient(np.array([[2.0, 1.0, 1.0]])), [[1.0, 0.0, 0.0]])
+
+
+def test_the_published_start_is_the_published_codes():
+    """Plain sums; |a*||w*| = 1, a* ~ U(±1/√M), a ~ U(±1/√n) and w ~ N(0, I/n); averages if they are asked for."""
+    n, d = 400, 30
+    system = get("teacher-student", start="published", d=d, teachers=2000, neurons=n)
+    charges, teachers = system.teacher
+    np.testing.assert_allclose(np.abs(charges) * np.linalg.norm(teachers, axis=1), 1, rtol=1e-14)
+    assert np.abs(charges).max() < 1 / np.sqrt(2000)
+    assert (charges**2).mean() == pytest.approx(1 / 3 / 2000, rel=0.1)
+    theta = system.draw(4 * n, 3)
+    np.testing.assert_array_equal(theta[:n], system.draw(n, 3))
+    assert np.abs(theta[:, 0]).max() < 1 / np.sqrt(n)
+    assert theta.var(axis=0)[0] == pytest.approx(1 / 3 / n, rel=0.1)
+    assert theta[:, 1:].var() == pytest.approx(1 / n, rel=0.02)
+    x = np.eye(d)[:3]
+    assert system.gain == n
+    assert system.energy().predict(system.planted(), system.gain * x) == pytest.approx(
+        np.maximum(x @ teachers.T, 0) @ charges
+    )
+    averages = get("teacher-student", start="published", scaling="mean-field", teachers=10)
+    assert averages.gain == 1
+    assert (10 * np.abs(averages.teacher[0]) < 1 / np.sqrt(10)).all()
+    assert get("teacher-student").gain == 1

@@ -14,6 +14,7 @@ from wflow.energies.grid.convolution import ConvolutionEnergy
 from wflow.energies.grid.local import LocalEnergy
 from wflow.energies.pairs.arc_cosine import ArcCosineKernel, StepKernel
 from wflow.energies.pairs.closed import KernelEnergy
+from wflow.energies.pairs.dirichlet import DirichletKernel, PenalisedSpikes
 from wflow.energies.pairs.erf import ErfKernel
 from wflow.energies.pairs.functions import PairEnergy
 from wflow.energies.pairs.gaussian import GaussianKernel, GaussianSum
@@ -30,6 +31,7 @@ __all__ = [
     "ConvolutionFeatures",
     "CubicForm",
     "DenseFeatures",
+    "DirichletKernel",
     "Energy",
     "ErfKernel",
     "FeatureEnergy",
@@ -43,6 +45,7 @@ __all__ = [
     "LocalEnergy",
     "Loss",
     "PairEnergy",
+    "PenalisedSpikes",
     "PreparedEnergy",
     "ProbitKernel",
     "RadialFeatures",

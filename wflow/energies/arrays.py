@@ -175,7 +175,9 @@ def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     >>> distinct(np.array([[2.0], [1.0], [2.0]]))[1].tolist()
     [1, 0, 1]
     """
-    if rows.shape[0] < 2:
+    # Where the first column tells all rows apart, the others need not be looked at: the rule for particles.
+    first = np.sort(rows[:, 0])
+    if rows.shape[0] < 2 or (first[1:] != first[:-1]).all():
         return rows, None
     order = np.lexsort(rows.T[::-1])
     ordered = rows[order]

@@ -177,6 +177,10 @@ class GaussianMixtureSystem(System):
         u = stream(seed, "start").random((n, 1 + self.dimension))
         return np.stack([m.quantile(u[:, k]) for k, m in enumerate(self.marginals())], axis=1)
 
+    def base_law(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """As published, c = 0 and y ~ N(0, I)."""
+        return np.column_stack([np.zeros(n), rng.standard_normal((n, self.dimension))])
+
     def coordinates(self) -> tuple[str, ...]:
         """Names of θ = (c, y): c, y or c, y1, …, yd."""
         d = self.dimension

@@ -9,8 +9,9 @@ f* = Σ_{k≤M}, have g = n and m = 1. Their gradient descent is the flow of thi
 .. math:: \dot\theta = E(f_* - f)\,\nabla\bigl(a(\langle w,x\rangle)_+\bigr)
           = \tfrac1n E(f_* - f)\,\nabla\sigma_* = -\tfrac1n\nabla\Psi,
 
-so this system's clock is 1/n there. Seen as averages, the same paths have target f*/n, n times the speed, and R less
-by n². A ReLU takes g into its inputs, g relu(⟨w, x⟩) = relu(⟨w, gx⟩): the network sees them on the sphere of radius g.
+so this system's clock is 1/n there, and a step h of descent on the whole of (f* − f)², as the source's, is 2h of it.
+Seen as averages, the same paths have target f*/n, n times the speed, and R less by n². A ReLU takes g into its inputs,
+g relu(⟨w, x⟩) = relu(⟨w, gx⟩): the network sees them on the sphere of radius g.
 
 All means are arc-cosine kernels, K(w, w') = E relu relu (:class:`wflow.energies.pairs.arc_cosine.ArcCosineKernel`).
 As a relu is homogeneous of degree one, the flow without ridge and noise conserves a_i² − |w_i|² of every neuron.
@@ -38,8 +39,12 @@ from wflow.tools.streams import stream
 class TeacherStudentSystem(System):
     r"""ReLU students of a ReLU teacher, x uniform on S^{d−1}, online batches of 100.
 
-    Lengths are chosen so that ⟨w, x⟩ = O(1), which the source leaves open: students start with a ~ N(0, 1) and
-    w ~ N(0, κ² I); teachers have a*_k = 1, −1, 1, … and w*_k uniform on the sphere of radius √d.
+    By default lengths are chosen so that ⟨w, x⟩ = O(1): students start with a ~ N(0, 1) and w ~ N(0, κ² I); teachers
+    have a*_k = 1, −1, 1, … and w*_k uniform on the sphere of radius √d.
+
+    ``start="published"`` is that of the source's code, with plain sums unless averages are asked for: students have
+    a ~ U(±1/√n) and w ~ N(0, I/n), teachers a* ~ U(±1/√M) and w* uniform on the sphere of radius 1/|a*|. Its 1e5 steps
+    of 0.02 end at t = 4000; its births and deaths have α = 50, and 0.5 where neurons that die are drawn anew.
 
     >>> from wflow.systems import get
     >>> system = get("teacher-student", d=5, teachers=3)
@@ -59,14 +64,28 @@ class TeacherStudentSystem(System):
             "neurons", 50, "neurons n of a student; the g of the plain sum", int, "50", low=1
         ),
         Parameter(
+            "start",
+            "normal",
+            "laws of students and teachers: lengths of order 1, or those of the source's code",
+            str,
+            published="published",
+            choices=("normal", "published"),
+        ),
+        Parameter(
             "scaling",
-            "mean-field",
-            "averages 1/n and 1/M, or plain sums",
+            "auto",
+            "averages 1/n and 1/M, or plain sums; auto: sums from the published start, averages otherwise",
             str,
             published="sum",
-            choices=("mean-field", "sum"),
+            choices=("auto", "mean-field", "sum"),
         ),
-        Parameter("kappa", 1.0, "students start with w ~ N(0, kappa^2 I)", low=0, open_low=True),
+        Parameter(
+            "kappa",
+            1.0,
+            "the normal start: students have w ~ N(0, kappa^2 I)",
+            low=0,
+            open_low=True,
+        ),
         Parameter("teacher_seed", 0, "of the teacher's weights", int, low=0),
         Parameter("seed", 0, "of the particles: the start of the network of that seed", int, low=0),
     )
@@ -78,9 +97,16 @@ class TeacherStudentSystem(System):
     sgd = {"n_neurons": 50, "step_size": 0.05, "batch_size": 100}  # noqa: RUF012
 
     @property
+    def sums(self) -> bool:
+        """Whether outputs are plain sums."""
+        if self.scaling == "auto":
+            return bool(self.start == "published")
+        return bool(self.scaling == "sum")
+
+    @property
     def gain(self) -> float:
         """g, by which a neuron's output is multiplied before the average over neurons."""
-        return 1.0 if self.scaling == "mean-field" else float(self.neurons)
+        return float(self.neurons) if self.sums else 1.0
 
     def schedule(self) -> Schedule:
         """1/g: descent on the plain sum is the flow slowed down by n."""
@@ -90,10 +116,14 @@ class TeacherStudentSystem(System):
     def teacher(self) -> tuple[np.ndarray, np.ndarray]:
         """m a*_k, shape (M,), and w*_k, shape (M, d)."""
         # The teacher labels the inputs; the stream is that purpose's.
-        w = stream(self.teacher_seed, "labels").standard_normal((self.teachers, self.d))
-        w *= math.sqrt(self.d) / np.linalg.norm(w, axis=1, keepdims=True)
-        charges = np.where(np.arange(self.teachers) % 2 == 0, 1.0, -1.0)
-        return (charges / self.teachers if self.scaling == "mean-field" else charges), w
+        rng = stream(self.teacher_seed, "labels")
+        w = rng.standard_normal((self.teachers, self.d))
+        charges, length = np.where(np.arange(self.teachers) % 2 == 0, 1.0, -1.0), math.sqrt(self.d)
+        if self.start == "published":
+            charges = rng.uniform(-1.0, 1.0, self.teachers) / math.sqrt(self.teachers)
+            length = 1.0 / np.abs(charges)[:, None]
+        w *= length / np.linalg.norm(w, axis=1, keepdims=True)
+        return (charges if self.sums else charges / self.teachers), w
 
     def target(self, x: np.ndarray) -> np.ndarray:
         """f* at inputs (count, d), shape (count,)."""
@@ -122,9 +152,21 @@ class TeacherStudentSystem(System):
 
     def draw(self, n: int, seed: int) -> np.ndarray:
         """I.i.d. neurons (a, w), shape (n, 1 + d); fewer of them are a prefix of more."""
+        from scipy.special import ndtr
+
         theta = stream(seed, "start").standard_normal((n, 1 + self.d))
-        theta[:, 1:] *= self.kappa
+        if self.start == "published":
+            # Φ of a normal number is uniform: fewer neurons stay a prefix of more.
+            theta[:, 0] = (2 * ndtr(theta[:, 0]) - 1) / math.sqrt(self.neurons)
+            theta[:, 1:] /= math.sqrt(self.neurons)
+        else:
+            theta[:, 1:] *= self.kappa
         return theta
+
+    def base_law(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """a = 0, and w ~ N(0, I/n²) as published or, for the normal start, its own w ~ N(0, κ² I)."""
+        spread = 1.0 / self.neurons if self.start == "published" else self.kappa
+        return np.column_stack([np.zeros(n), spread * rng.standard_normal((n, self.d))])
 
     def network(self) -> TeacherStudentNetwork:
         return TeacherStudentNetwork(self)
