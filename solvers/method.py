@@ -224,6 +224,11 @@ def choose_method(flow: GradientFlow, measure_kind: str) -> tuple[str, str]:
                 "pure transport to a wall: moving cells hold the atom there, where a fixed one is off by half a cell",
             )
         return "muscl", "pure transport on a grid: second-order finite volumes"
+    if flow.temperature > 0 and flow.reaction_rate > 0:
+        return (
+            "birth-death",
+            "noise and birth-death on particles: a population that is born and dies",
+        )
     if flow.temperature > 0:
         return "langevin", "noise on particles: Euler-Maruyama"
     return "runge-kutta", "noiseless particles: an adaptive Runge-Kutta pair"

@@ -179,6 +179,8 @@ def calls() -> dict[str, Call]:
             measures.TensorGrid.from_bounds,
             {"bounds": [(0, 1)], "n": 3},
         ),
+        "Particles.resampled": (cloud.resampled, {"n": 5, "seed": 1}),
+        "entropy": (measures.entropy, {"measure": cloud, "estimator": "kernel"}),
         "bounded_lipschitz": (measures.bounded_lipschitz, {"mu": cloud, "nu": cloud}),
         "maximum_mean_discrepancy": (
             measures.maximum_mean_discrepancy,

@@ -27,6 +27,7 @@ from wflow.tools.fingerprint import of_function
 from wflow.tools.portable import Portable
 
 Schedule = float | Callable[[float], float]
+BaseLaw = Callable[[int, np.random.Generator], np.ndarray]
 
 
 class GradientFlow(Portable):
@@ -103,6 +104,8 @@ class GradientFlow(Portable):
                 )
         self.origin: dict[str, object] = {}
         """Which system and parameters this flow came from, written into its files; empty for a user's own."""
+        self.base_law: BaseLaw | None = None
+        """Where a system's particles are born anew: n positions (n, D) from a generator; none for a user's own."""
         everything = energy.coordinates
         self.ridge_mask = _mask(
             "ridge_on", everything if ridge_on is None else ridge_on, everything

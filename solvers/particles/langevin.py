@@ -26,9 +26,14 @@ from wflow.tools.streams import stream
 @register
 @dataclass(frozen=True)
 class Langevin(Method[Particles, ParticleProblem]):
-    """Euler–Maruyama with the fixed step ``step_size``."""
+    """Euler–Maruyama with the fixed step ``step_size``.
+
+    ``entropy`` names an estimator of :mod:`wflow.measures.estimators`: frames then have the series ``entropy``, and a
+    free energy.
+    """
 
     step_size: float = 1e-2
+    entropy: str | None = None
 
     name = "langevin"
     acts_on = "particles"
@@ -41,7 +46,7 @@ class Langevin(Method[Particles, ParticleProblem]):
     def prepare(
         self, flow: GradientFlow, measure: Particles, tolerance: Tolerance, seed: int
     ) -> ParticleProblem:
-        return ParticleProblem(flow, measure, tolerance, seed)
+        return ParticleProblem(flow, measure, tolerance, seed, self.entropy)
 
     def init(self, problem: ParticleProblem, t: float, y: Arrays) -> Arrays:
         v, _, risk = problem.rates(t, y["positions"], y["weights"])

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wflow.measures import Particles
 from wflow.solvers.method import register
-from wflow.solvers.particles.parts.embedded_pair import EmbeddedPair
+from wflow.solvers.particles.parts.weighted_pair import WeightedPair
 
 
 @register
 @dataclass(frozen=True)
-class RungeKutta(EmbeddedPair[Particles]):
+class RungeKutta(WeightedPair):
     """Dormand–Prince 5(4)."""
 
     name = "runge-kutta"

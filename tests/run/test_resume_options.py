@@ -35,10 +35,25 @@ METHODS = {
     "reaction": (BIRTHS, {}),
     "strang": (BIRTHS, {"transport": ["muscl-diffusion", "backward-euler", "crank-nicolson"]}),
     "lie": (BIRTHS, {"transport": ["forward-euler"], "first": ["reaction"]}),
-    "runge-kutta": ({"reaction_rate": 1.0}, {}),
+    "runge-kutta": ({"reaction_rate": 1.0}, {"resample": [0.9]}),
     "bogacki-shampine": ({}, {}),
-    "langevin": (NOISE, {"step_size": [0.02]}),
     "kinetic": (NOISE, {"step_size": [0.02], "friction": [0.3, 20.0]}),
+    "langevin": (NOISE, {"step_size": [0.02], "entropy": ["kernel"]}),
+    "birth-death": (
+        {"temperature": 0.1, "reaction_rate": 5.0},
+        {
+            "rule": ["kill-clone", "kill"],
+            "midpoint": [True],
+            "reinject": [Particles([[0.1], [2.0]], [0.3, 0.7])],
+            "until": [0.2],
+            "entropy": ["kernel"],
+        },
+    ),
+    "conic": (
+        {"reaction_rate": 2.0},
+        {"form": ["linear"], "penalty": [0.1], "balanced": [True], "sphere": [True]},
+    ),
+    "conic-runge-kutta": ({"reaction_rate": 2.0}, {"penalty": [0.1], "balanced": [True]}),
 }
 ALWAYS = {"jko-entropic": {"step_size": 0.1}}
 

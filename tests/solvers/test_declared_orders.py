@@ -67,11 +67,14 @@ PARTICLES = {
     "runge-kutta": Case({"reaction_rate": 1.5}, in_time=(5, 10, 20, 40)),
     "bogacki-shampine": Case({"reaction_rate": 1.5}, in_time=(10, 20, 40, 80)),
     "kinetic": Case(in_time=(10, 20, 40, 80)),
+    "conic": Case({"reaction_rate": 1.5}),
+    "conic-runge-kutta": Case({"reaction_rate": 1.5}, in_time=(5, 10, 20, 40)),
 }
 
 
 def test_every_method_is_measured():
-    assert set(methods()) == {*GRID, *PARTICLES, "langevin", "sgd"}
+    # The order of births is that of laws: tests/solvers/particles/test_birth_death.py.
+    assert set(methods()) == {*GRID, *PARTICLES, "langevin", "birth-death", "sgd"}
 
 
 def test_the_readme_says_what_is_declared():

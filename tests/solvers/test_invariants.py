@@ -68,6 +68,9 @@ NEEDS = {
     "bogacki-shampine": {"reaction_rate": 2.0},
     "langevin": {"temperature": 0.3},
     "kinetic": {"temperature": 0.3},
+    "birth-death": {"reaction_rate": 2.0, "temperature": 0.1},
+    "conic": {"reaction_rate": 2.0},
+    "conic-runge-kutta": {"reaction_rate": 2.0},
 }
 
 
@@ -85,6 +88,8 @@ def test_what_a_method_declares_it_keeps(name, data):
     )
     flow = GradientFlow(energy, **constants, **NEEDS[name])
     options = {"step_size": 0.02} if hasattr(method, "step_size") else None
+    if name == "birth-death":
+        start = start.resampled()
     if name == "quantiles":
         options = {"cells": 40}
     if name == "jko-entropic":
@@ -96,11 +101,13 @@ def test_what_a_method_declares_it_keeps(name, data):
     # A particle that slides along a relu's kink takes as many steps as there are; what it keeps, it keeps on the way.
     assert sol.success or "raise max_steps" in sol.message, sol.message
     steps = sol.steps
-    assert np.abs(sol.mass / sol.mass[0] - 1).max() <= 1e-12
+    if "mass" in method.preserves:
+        assert np.abs(sol.mass / sol.mass[0] - 1).max() <= 1e-12
     if "positive" in method.preserves:
         assert min(float(m.weights().min()) for m in sol.measures) >= 0.0
         assert steps["minimum"].min() >= 0.0
-        assert all(abs(m.mass / sol.mass[0] - 1) <= 1e-12 for m in sol.measures)
+        masses = zip(sol.measures, sol.mass, strict=True)
+        assert all(abs(m.mass / mass - 1) <= 1e-12 for m, mass in masses)
     if "energy" in method.preserves:
         free = np.concatenate([sol.free_energy[:1], steps["free_energy"]])
         slack = 1e-12 * np.maximum(np.abs(free[1:]), np.abs(free[:-1])) + 1e-15

@@ -84,8 +84,8 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def method_options(texts: Sequence[str], method: str) -> dict[str, int | float | str]:
-    """Options of a method, numbers and words; the method says what it makes of them.
+def method_options(texts: Sequence[str], method: str) -> dict[str, bool | int | float | str]:
+    """Options of a method, numbers, true or false, and words; the method says what it makes of them.
 
     >>> method_options(["step_size=1e-3"], "langevin"), method_options(["first=reaction"], "lie")
     ({'step_size': 0.001}, {'first': 'reaction'})
@@ -95,8 +95,10 @@ def method_options(texts: Sequence[str], method: str) -> dict[str, int | float |
     return {name: _value(text) for name, text in pairs(texts).items()}
 
 
-def _value(text: str) -> int | float | str:
-    """The first of the three that the text can be."""
+def _value(text: str) -> bool | int | float | str:
+    """The first of the four that the text can be."""
+    if text in ("true", "false"):
+        return text == "true"
     kinds: tuple[Callable[[str], int | float], ...] = (read_whole, read_number)
     for kind in kinds:
         try:

@@ -7,6 +7,7 @@ from wflow.measures.distances import (
     sliced_wasserstein_2,
     wasserstein_2,
 )
+from wflow.measures.estimators import entropy
 from wflow.measures.grid import GridDensity
 from wflow.measures.particles import Particles
 from wflow.measures.tensor_grid import TensorGrid
@@ -17,6 +18,7 @@ __all__ = [
     "Particles",
     "TensorGrid",
     "bounded_lipschitz",
+    "entropy",
     "maximum_mean_discrepancy",
     "sliced_wasserstein_2",
     "wasserstein_2",

@@ -14,6 +14,7 @@ from wflow.measures.base import FloatArray, Measure, check_names, check_not_nega
 from wflow.measures.deposit import deposit
 from wflow.measures.grid import GridDensity, draw
 from wflow.measures.quantiles import QuantileTable
+from wflow.measures.resampling import drawn
 from wflow.measures.tensor_grid import TensorGrid, axes_of, check_bounds
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_function, check_seed
@@ -149,6 +150,41 @@ class Particles(Measure):
         n, rng = check_count("n", n), stream(check_seed(seed), "start", 1)
         chosen: FloatArray = self.positions[draw(self.weights(), self.mass, rng.random(n))]
         return chosen
+
+    def resampled(self, n: int | None = None, seed: int = 0) -> Particles:
+        """n particles of equal weight that stand for these, copies by systematic rounding; the mass stays.
+
+        Each has n w_i/mass copies in the mean, and one of the two whole numbers beside that.
+
+        Raises
+        ------
+        InputError
+            for n < 1, or a seed that is no whole number
+
+        >>> Particles([0.0, 1.0], [0.25, 0.75]).resampled(4).points()[:, 0].tolist()
+        [0.0, 1.0, 1.0, 1.0]
+        """
+        n, rng = self.n if n is None else check_count("n", n), stream(check_seed(seed), "births")
+        x = drawn(self.positions, self.weights(), n, rng.random())
+        return Particles(x, np.full(n, self.mass / n), names=self.names)
+
+    def directions(self) -> Particles:
+        r"""What 2-homogeneous units see of this measure: θ/|θ| of mass w|θ|²; a particle at 0 is left out.
+
+        .. math:: \int\varphi\,d\nu = \int|\theta|^2\varphi(\theta/|\theta|)\,d\rho
+
+        Raises
+        ------
+        InputError
+            where all are at 0
+
+        >>> Particles([[3.0, 4.0], [0.0, 0.0]]).directions()
+        Particles(n = 1 in (x, y), mass 12.5)
+        """
+        length = np.linalg.norm(self.positions, axis=1)
+        away = length > 0
+        x, w = self.positions[away] / length[away, None], (self.weights() * length**2)[away]
+        return Particles(x, w, names=self.names)
 
     def to_grid(
         self,

@@ -32,6 +32,7 @@ QUANTITIES = {
     "test_risk": Quantity("loss", "risk on the held-out samples"),
     "accuracy": Quantity("1", "share of the samples whose class is told right"),
     "test_accuracy": Quantity("1", "share of the held-out samples whose class is told right"),
+    "entropy": Quantity("1", "integral of rho log rho, by the estimator that the method names"),
     "mass": Quantity("1", "total mass"),
     "minimum": Quantity("1", "smallest density or weight"),
     "second_moment": Quantity("parameter^2", "integral of |theta|^2"),

@@ -150,7 +150,7 @@ def flow_run(
     if flow.reaction_rate > 0 and not chosen.reacts:
         raise InputError(
             f"method '{chosen.name}' has no birth-death and reaction_rate = {flow.reaction_rate:g}: use a "
-            "grid with 'strang' or noiseless particles with 'runge-kutta', or reaction_rate = 0"
+            "grid with 'strang', particles with 'birth-death' or noiseless 'runge-kutta', or reaction_rate = 0"
         )
     view = view_of(rho0)
     kept = 0 if settings.output is not None else check_times(t_eval, span).size

@@ -126,7 +126,13 @@ class System(ABC):
             "parameters": self.stored_parameters(),
             "decay": decay,
         }
+        if type(self).base_law is not System.base_law:
+            flow.base_law = self.base_law
         return flow
+
+    def base_law(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n positions (n, D) from where the source lets particles be born anew: ``reinject=True``."""
+        raise InputError(f"system '{self.name}' has no base law")
 
     def initial(self, kind: str = "grid", n: int | None = None) -> Measure:
         """The system's initial law as a grid or as particles."""

@@ -12,6 +12,7 @@ PURPOSES = {
     "noise": 5,
     "order": 6,
     "split": 7,
+    "births": 8,
 }
 
 

@@ -87,18 +87,28 @@ class EmbeddedPair(Method[M, ParticleProblem]):
         scale = tol.atol + tol.rtol * np.maximum(size, np.abs(xs))
         error = float(np.sqrt(np.mean(((xs - other) / scale) ** 2)))
         if react:
-            error += _log_error(w, ws, h * _combine(self.estimate, grows)) / tol.rtol
+            apart = h * _combine(self.estimate, grows)
+            error += _log_error(w, ws, apart, problem.balanced) / tol.rtol
         after = {"velocity": moves[-1], "log_growth": grows[-1], "risk": np.array(risk)}
-        return Step({"positions": xs, "weights": ws}, after, error=error)
+        done = Step({"positions": xs, "weights": ws}, after, error=error)
+        return self.ended(problem, t + h, done, carry)
+
+    def ended(self, problem: ParticleProblem, t: float, done: Step, carry: Arrays) -> Step:
+        """What a step that ended at t leaves, beside what it was given in ``carry``."""
+        return done
 
 
-def _log_error(before: np.ndarray, after: np.ndarray, apart: np.ndarray) -> float:
-    """The root mean square of the relative errors of weights whose logarithms are ``apart``, up to a constant.
+def _log_error(
+    before: np.ndarray, after: np.ndarray, apart: np.ndarray, balanced: bool = True
+) -> float:
+    """The root mean square of the relative errors of weights whose logarithms are ``apart``.
 
-    A weight that falls to e^−m in the step may be off m times as much: what dies out sets no step.
+    Where they are ``balanced``, up to a constant, which the mass fixes. A weight that falls to e^−m in the step may be
+    off m times as much: what dies out sets no step.
     """
     living = after > 0
-    apart = np.where(living, apart - float(after @ apart) / float(after.sum()), 0.0)
+    common = float(after @ apart) / float(after.sum()) if balanced else 0.0
+    apart = np.where(living, apart - common, 0.0)
     fall = np.log(before, where=living, out=np.zeros_like(before))
     fall -= np.log(after, where=living, out=np.zeros_like(before))
     return float(np.sqrt(np.mean((apart / np.maximum(fall, 1.0)) ** 2)))
