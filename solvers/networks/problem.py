@@ -145,7 +145,8 @@ class DenseProblem(NetworkProblem):
         return np.concatenate([*parts, y["w"]], axis=1)
 
     def train(self, y: Arrays, memory: Arrays, stretch: Stretch, rule: Optimizer) -> float:
-        # Plain steps, as many together as have batches of one size.
+        assert rule.name == "sgd"
+        # As many steps together as have batches of one size.
         k, at, total = 0, 0, 0.0
         for size, alike in groupby(stretch.sizes):
             steps = slice(k, k + len(list(alike)))
@@ -208,7 +209,9 @@ class FeatureProblem(NetworkProblem):
             )
             field = energy.prepare(theta).field(weights)
             at, total = at + size, total + field.risk
-            gradient = self.mobile * (field.gradient() + self.ridge * self.decays * theta)
+            gradient = self.mobile * field.gradient()
+            if self.ridge > 0:
+                gradient += (self.ridge * self.mobile * self.decays) * theta
             kick = None if stretch.noise is None else stretch.noise[j]
             rule.move(theta, gradient, stretch.lengths[j], stretch.first + j, memory, kick)
         return total

@@ -1,13 +1,14 @@
 """Full batches, passes over a data set and batches that change in time, against plain loops; cut and resumed."""
 
 import autograd
+import h5py
 import numpy as np
 import pytest
 from same import same_bits
 from small_data import X, Y, objective
 
 import wflow
-from wflow.errors import InputError
+from wflow.errors import InputError, StorageError
 from wflow.measures import Particles
 from wflow.networks import sgd
 from wflow.solvers.networks.batches import Batches, check_batch_size
@@ -237,3 +238,37 @@ def test_wrong_requests_get_one_line(system, wrong, message):
 def test_only_data_sets_are_passed_over(asked):
     with pytest.raises(InputError, match="draws fresh samples; only data sets"):
         sgd("teacher-student", n_neurons=3, step_size=0.01, **asked)
+
+
+def _without(file):
+    del file["start/order"]
+
+
+def _others(file):
+    file["start/order"][3] += 1
+
+
+def _fewer(file):
+    rows = file["start/order"][:-1]
+    del file["start/order"]
+    file["start/order"] = rows
+
+
+@pytest.mark.parametrize(
+    "harm, message",
+    [
+        (_without, "start/order"),
+        (_others, "the start's 'order'"),
+        (_fewer, r"'start/order' is int64 of shape \(29,\)"),
+    ],
+)
+def test_the_order_is_kept_whole(system, harm, message, tmp_path):
+    """It stands beside the start, for any reader; a run does not go on by another one."""
+    path, order = tmp_path / "run.h5", np.arange(60)[::-2]
+    sgd(system, n_neurons=2, step_size=0.1, n_steps=5, batch_size=2, order=order, output=path)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["start/order"][()], order)
+    with h5py.File(path, "r+") as file:
+        harm(file)
+    with pytest.raises(StorageError, match=message):
+        wflow.resume(path, t_end=1.0)

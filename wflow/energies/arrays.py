@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,7 @@ def place(point: np.ndarray, names: Sequence[str]) -> str:
     return ", ".join(parts[:3] + ["…"] * (len(parts) > 3))
 
 
+@cache
 def numbered(letter: str, count: int) -> tuple[str, ...]:
     """Names of coordinates: y, or y1, y2, …"""
     return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))

@@ -49,10 +49,15 @@ class Adam(Optimizer):
         m, v = memory["mean"], memory["square"]
         m *= self.beta1
         m += (1.0 - self.beta1) * gradient
+        # From here on the gradient's place is what is computed in.
+        work = np.multiply(gradient, gradient, out=gradient)
+        work *= 1.0 - self.beta2
         v *= self.beta2
-        v += (1.0 - self.beta2) * gradient**2
-        scale = np.sqrt(v / (1.0 - self.beta2 ** (k + 1)))
-        scale += self.epsilon
-        theta -= s / (1.0 - self.beta1 ** (k + 1)) * m / scale
+        v += work
+        np.sqrt(np.divide(v, 1.0 - self.beta2 ** (k + 1), out=work), out=work)
+        work += self.epsilon
+        np.divide(m, work, out=work)
+        work *= s / (1.0 - self.beta1 ** (k + 1))
+        theta -= work
         if kick is not None:
             theta += kick
