@@ -26,4 +26,4 @@ def test_examples_of_contributing_run(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    assert "10 passed" in done.stdout
+    assert "11 passed" in done.stdout

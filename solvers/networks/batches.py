@@ -97,7 +97,12 @@ class Batches:
         """The size asked for in step k, before an epoch's end cuts it."""
         size = self.asked
         if callable(size):
-            size = _one(f"batch_size({k})", size(k))
+            try:
+                size = _one(f"batch_size({k})", size(k))
+            except (ArithmeticError, LookupError, TypeError) as e:
+                raise InputError(
+                    f"batch_size({k}) failed ({e}): give a size for every step"
+                ) from None
         elif isinstance(size, list):
             # The first step at or after t takes the size from t on.
             starts = [math.ceil(t / self.step_size - 1e-9) for t, _ in size]

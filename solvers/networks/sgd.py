@@ -36,7 +36,7 @@ STREAM_ENTRIES = 1 << 21
 ROWS = 500
 """About so many rows of per-step series a run."""
 LOOPED = 1 << 21
-"""Up to so many products N·P·d a step, the loops over samples beat the products of matrices."""
+"""Up to so many products N·P·d a step, loops over the samples of a batch beat products of matrices."""
 
 
 @register
@@ -83,8 +83,9 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
     def loops(self, model: NetworkModel, n_neurons: int) -> bool:
         """Whether compiled loops over samples serve a dense network of this size best."""
         batches = self.batches(model)
-        products = n_neurons * batches.most * model.input_dimension
-        return self.optimizer == "sgd" and batches.known and products < LOOPED
+        if self.optimizer != "sgd" or not batches.known:
+            return False
+        return batches.most == 1 or n_neurons * batches.most * model.input_dimension < LOOPED
 
     def init(self, problem: NetworkProblem, t: float, y: Arrays) -> Arrays:
         carry = {"loss": np.array(0.0)} | self.rule.init(problem.neurons(y))

@@ -132,6 +132,7 @@ def test_sizes_of_batches():
 def test_large_batches_take_the_products_of_matrices(system):
     model, start = system.network(), system.network().start(6, 0)
     assert StochasticGradient(batch_size=20).loops(model, 1000)
+    assert StochasticGradient().loops(model, 10**9), "one sample a step has blocks of its own"
     for options in ({"batch_size": 1000}, {"optimizer": "adam"}, {"batch_size": "full"}):
         assert not StochasticGradient(**options).loops(model, 1000)
     constants = {"temperature": 0.01, "ridge": 0.1, "seed": 3}
@@ -223,6 +224,7 @@ def test_cut_and_resumed_it_is_the_whole_run(system, asked, tmp_path, monkeypatc
         ({"n_steps": 5, "batch_size": [(0, 0)]}, "P of batch_size = 0"),
         ({"n_steps": 5, "batch_size": [(0, 2, 3)]}, "give pairs (t, P)"),
         ({"n_steps": 5, "batch_size": lambda k: 1.5}, "batch_size(0) = 1.5"),
+        ({"n_steps": 5, "batch_size": lambda k: [1, 2][k]}, "batch_size(2) failed (list index"),
         ({"n_steps": 5, "order": [0, 1], "batch_size": 2}, "2 samples and the run needs 10"),
     ],
     ids=lambda v: str(v)[:60],

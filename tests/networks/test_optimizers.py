@@ -105,6 +105,28 @@ def test_friction_is_momentum_on_another_clock(system):
     assert np.abs(one.measures[-1].points() - two.measures[-1].points()).max() < 1e-12
 
 
+def test_momentum_that_is_fixed_follows_the_gradient_flow_faster(system):
+    """At the time kε/(1 − μ), to O(ε)."""
+    start, mu, times = system.initial("particles", 40), 0.8, np.array([0.5, 1.0])
+    limit = wflow.solve(system.flow(), start, (0, 5), t_eval=times / (1 - mu), rtol=1e-9)
+    gaps = []
+    for step in (0.02, 0.01):
+        run = sgd(
+            system,
+            initial=start,
+            step_size=step,
+            n_steps=round(1 / step),
+            batch_size="full",
+            t_eval=times,
+            optimizer="momentum",
+            optimizer_options={"momentum": mu},
+        )
+        gaps.append(np.abs(run.risk - limit.risk).max())
+    assert limit.risk[0] - limit.risk[1] > 0.05
+    assert gaps[1] < 0.02
+    assert gaps[0] / gaps[1] == pytest.approx(2, abs=0.3)
+
+
 @pytest.mark.parametrize(
     "options, step, variance",
     [

@@ -153,7 +153,7 @@ class Stopper:
 @given(data=st.data())
 @settings(max_examples=6)
 def test_cut_networks(data):
-    """SGD under every option of ``wflow.networks.sgd``, a start of one's own among them."""
+    """Plain SGD, a start of one's own among its options; batches and optimisers are in tests/networks."""
     draw, size = data.draw, 2.0**-12
     asked = {
         "batch_size": draw(st.sampled_from([1, 3])),
