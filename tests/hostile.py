@@ -100,7 +100,7 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "ChargeDensity Continuation Fail GibbsState Loss Minimiser Orders Report Results Step "
+    "what the package makes": "ChargeDensity Continuation Fail GibbsState Loss Minimiser Orders Report Results Step Verdict "
     "Stop Tolerance",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
@@ -141,7 +141,7 @@ def calls() -> dict[str, Call]:
     gaussian_well = validation.GaussianWell(temperature=0.5, half_width=5.0)
     spreading, steady = validation.Barenblatt(), wflow.trackers.SteadyState
     report = wflow.validate(
-        system, neurons=[2, 4], step_sizes=[0.01], seeds=2, t_end=0.02, n_grid=8, n_particles=4
+        system, neurons=[2, 4, 8], step_sizes=[0.01], seeds=2, t_end=0.02, n_grid=8, n_particles=4, rates=False
     )
     span = {"rho0": cloud, "t_span": (0, 0.1), "flow": flow}
     quick = {"system": system, "n_neurons": 3, "step_size": 1e-2, "n_steps": 3}
@@ -197,7 +197,7 @@ def calls() -> dict[str, Call]:
         "validate": (
             wflow.validate,
             {"system": system, "neurons": [3], "step_sizes": [0.01], "seeds": 2, "t_end": 0.02}
-            | {"n_grid": 8, "n_particles": 4, "workers": 1},
+            | {"n_grid": 8, "n_particles": 4, "workers": 1, "rates": False},
         ),
         "get": (
             lambda name, **given: wflow.systems.get(name, **given),
@@ -295,6 +295,7 @@ def calls() -> dict[str, Call]:
             validation.fluctuations,
             {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6},
         ),
+        "load_report": (validation.load_report, {"path": "report.h5"}),
         "observed_orders": (
             validation.observed_orders,
             {"method": "scharfetter-gummel", "exact": gaussian_well, "t_end": 0.1}

@@ -253,7 +253,8 @@ def test_spoilt_file(how: str, finished: Path, capsys: pytest.CaptureFixture[str
 def test_report_is_no_run(tmp_path: Path) -> None:
     """A validation report is ours, but not a run; the message says so."""
     path = tmp_path / "report.h5"
-    wflow.validate(gaussians(d=4), neurons=[4], seeds=2, step_sizes=[1e-2], t_end=0.05, output=path)
+    small = {"neurons": [4], "seeds": 2, "step_sizes": [1e-2], "t_end": 0.05, "rates": False}
+    wflow.validate(gaussians(d=4), **small, output=path)
     with pytest.raises(StorageError, match="no run of wflow: it holds the numbers of a picture"):
         wflow.load(path)
 

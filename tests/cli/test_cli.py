@@ -252,7 +252,7 @@ def test_resume_of_another_system(refused: Refused) -> None:
 
 def test_validate_at_tiny_size(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = ["validate", "isotropic-gaussians", "-p", "d=5", "--neurons", "4,8", "--seeds", "2"]
-    tiny += ["--step-sizes", "1e-2", "--t-end", "0.1", "-o", "v.h5"]
+    tiny += ["--step-sizes", "1e-2", "--t-end", "0.1", "-o", "v.h5", "--no-rates"]
     assert main(tiny) == 0
     said = capsys.readouterr()
     assert said.err == ""
@@ -265,8 +265,12 @@ def test_validate_at_tiny_size(refused: Refused, capsys: pytest.CaptureFixture[s
     assert told.startswith("limit against SGD")
     assert "risk: neurons 2 x step_size 1 x seed 2 x t 2 [loss] risk of the SGD networks" in told
     assert told.endswith(table)
-    assert "no run of wflow: it holds the numbers of a picture" in refused("plot", "v.h5")
     assert "v.h5 exists" in refused(*tiny)
+    # A report is drawn again from its file.
+    assert main(["plot", "v.h5"]) == 0
+    assert capsys.readouterr().out == "written: v-1.png\n"
+    assert Path("v-1.png").read_bytes() == Path("v.png").read_bytes()
+    assert "no frames to play" in refused("plot", "v.h5", "--movie", "v.gif")
     assert main([*tiny, "--overwrite", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from wflow.cli import options
-from wflow.errors import DamageError, InputError, printable
+from wflow.errors import ComputationError, DamageError, InputError, printable
 
 
 def list_systems(arguments: Any) -> int:
@@ -53,6 +54,11 @@ def validate_system(arguments: Any) -> int:
     own, flow_values, _ = options.sort_parameters(cls, options.pairs(arguments.parameters))
     if flow_values["reaction_rate"]:
         raise InputError("reaction_rate: plain SGD has no birth-death; leave it 0 to validate")
+    study = (arguments.widths, arguments.horizon, arguments.rate_seeds)
+    if arguments.no_rates and study != (None, None, None):
+        raise InputError(
+            "--no-rates with --widths, --horizon or --rate-seeds: leave one of them out"
+        )
     report = validate(
         cls(**own),
         neurons=options.integers(arguments.neurons) if arguments.neurons else None,
@@ -62,14 +68,24 @@ def validate_system(arguments: Any) -> int:
         temperature=flow_values["temperature"],
         ridge=flow_values["ridge"],
         decay=flow_values["decay"],
+        rates=not arguments.no_rates,
+        widths=options.integers(arguments.widths) if arguments.widths else None,
+        horizon=arguments.horizon,
+        **({} if arguments.rate_seeds is None else {"rate_seeds": arguments.rate_seeds}),
         output=output,
         overwrite=arguments.overwrite,
-        progress=not arguments.quiet,
+        progress=not (arguments.quiet or arguments.json),
     )
     report.plot(picture)
-    if not arguments.quiet:
+    if arguments.json:
+        print(json.dumps(report.as_json(), allow_nan=False))
+    elif not arguments.quiet:
         print(report.table())
         print(f"written: {output}, {picture}")
+    failed = [v.name for v in report.verdicts if not v.passed]
+    if failed:
+        count = f"{len(failed)} of {len(report.verdicts)} verdicts fail"
+        raise ComputationError(f"{count}: {'; '.join(failed)}")
     return 0
 
 
@@ -143,20 +159,29 @@ def _verified(path: str) -> tuple[str, str]:
 
 
 def plot(arguments: Any) -> int:
-    """``wflow plot FILE``."""
+    """``wflow plot FILE``: a run, or the report of a validation."""
+    from wflow.results.labelled import REPORT, kind_of_file
     from wflow.results.load import load
 
-    solution = load(arguments.file)
     movie, picture = (Path(p) if p else None for p in (arguments.movie, arguments.output))
+    shown: Any
+    if kind_of_file(arguments.file) == REPORT:
+        from wflow.validation import load_report
+
+        if movie is not None:
+            raise InputError(f"--movie: {arguments.file} is a report, which has no frames to play")
+        shown = load_report(arguments.file)
+    else:
+        shown = load(arguments.file)
     if movie is not None and movie == picture:
         raise InputError(f"--movie {movie} and -o {picture}: give the picture another name")
     options.free_places([place for place in (movie, picture) if place], arguments.overwrite)
     if movie is not None:
-        solution.animate(movie, fps=arguments.fps, overwrite=arguments.overwrite, progress=True)
+        shown.animate(movie, fps=arguments.fps, overwrite=arguments.overwrite, progress=True)
         print(f"written: {movie}")
     elif picture is None:
         picture = options.free_name(options.picture_beside(Path(arguments.file)))
     if picture is not None:
-        solution.plot(str(picture))
+        shown.plot(str(picture))
         print(f"written: {picture}")
     return 0

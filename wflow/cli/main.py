@@ -154,12 +154,21 @@ def parser() -> OneLineParser:
     add.add_argument("--config", help="TOML file with the same options; the command line wins")
     add.set_defaults(command=run.run_system)
 
-    add = adder.add_parser("validate", help="hold the limit against SGD networks")
+    add = adder.add_parser(
+        "validate", help="hold the limit against SGD networks; exit status 1 when a verdict fails"
+    )
     _common(add)
-    add.add_argument("--neurons", help="sizes separated by commas")
+    add.add_argument("--neurons", help="sizes separated by commas; default: the published one")
     add.add_argument("--step-sizes", help="SGD steps separated by commas")
-    add.add_argument("--seeds", type=options.whole, default=8)
+    add.add_argument("--seeds", type=options.whole, default=8, help="networks a size; default: 8")
     add.add_argument("--t-end", type=options.number)
+    add.add_argument("--no-rates", action="store_true", help="leave out the study of rates in N")
+    add.add_argument("--widths", help="four or more sizes of that study, separated by commas")
+    add.add_argument(
+        "--horizon", type=options.number, help="where it ends; default: about a tenth of t_end"
+    )
+    add.add_argument("--rate-seeds", type=options.whole, help="its networks a width; default: 32")
+    add.add_argument("--json", action="store_true", help="print the numbers and nothing else")
     add.set_defaults(command=commands.validate_system)
 
     add = adder.add_parser("reproduce", help="compute published figures anew; without a name, list")

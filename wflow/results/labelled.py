@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, StorageError, printable
+from wflow.errors import InputError, StorageError, damaged, printable
 from wflow.storage.disk import HDF5_ERRORS, check_place, replacement
 from wflow.tools.checks import check_flag, check_path
 
@@ -79,6 +79,45 @@ def write_labelled(
                     f[name].dims[k].label = dim
     except OSError as e:
         raise StorageError(f"{target} could not be written: {e}") from None
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> str | None:
+    """The ``format`` of such a file; None for any other."""
+    from wflow.storage.contained import open_hdf5
+
+    try:
+        with open_hdf5(path) as f:
+            kind = f.attrs.get("format")
+    except InputError:
+        raise
+    except HDF5_ERRORS:
+        return None
+    return kind if isinstance(kind, str) and kind in KINDS else None
+
+
+def read_labelled(
+    path: str | os.PathLike[str], kind: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a file of one kind, by name, and its attributes as they stand.
+
+    Raises
+    ------
+    StorageError
+        for a file that is missing, damaged, or of another kind
+    """
+    from wflow.storage.contained import member, open_hdf5
+
+    source = check_path("path", path)
+    try:
+        with open_hdf5(source) as f:
+            about = dict(f.attrs)
+            if about.get("format") != kind:
+                raise StorageError(f"{source} is no {kind} file: it is not {KINDS[kind]}")
+            return {name: member(f, name, source)[()] for name in f}, about
+    except InputError:
+        raise
+    except HDF5_ERRORS as e:
+        raise damaged(source, f"it cannot be read ({e})") from None
 
 
 def told(path: str | os.PathLike[str]) -> str | None:

@@ -156,11 +156,6 @@ class System(ABC):
         """The finite network whose SGD this flow is the limit of."""
         raise InputError(f"system '{self.name}' has no finite network: it is a limit only")
 
-    def validation_neurons(self) -> tuple[int, ...]:
-        """Sizes to validate at by default: the published one and a sixteenth of it."""
-        n = int(self.sgd.get("n_neurons", 800))
-        return tuple(sorted({max(1, n // 16), n}))
-
     def saved_times(self, t_end: float) -> np.ndarray:
         """Times to save at by default, up to ``t_end``."""
         t_end = positive("t_end", t_end)

@@ -4,14 +4,18 @@ from wflow.validation.exact import Barenblatt, GaussianWell
 from wflow.validation.fluctuations import fluctuations
 from wflow.validation.orders import Orders, observed_orders
 from wflow.validation.report import Report
+from wflow.validation.report_file import load_report
 from wflow.validation.validate import validate
+from wflow.validation.verdicts import Verdict
 
 __all__ = [
     "Barenblatt",
     "GaussianWell",
     "Orders",
     "Report",
+    "Verdict",
     "fluctuations",
+    "load_report",
     "observed_orders",
     "validate",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wflow.results.plotting import chosen_parameters, time_axis, value_axis
-from wflow.tools.pictures import BLUE, GREEN, GREY, caption, facts, new_figure, save_figure
+from wflow.tools.pictures import BLUE, GREEN, caption, facts, new_figure, save_figure
+from wflow.validation.powers import against_n, draw_rates, guides
 from wflow.views.drawing import ARROW, draw_curve, explain, frame_curves
 
 if TYPE_CHECKING:
@@ -20,22 +20,30 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> Any:
-    """Risk with bands, the law at four times, and against N the error in risk and, where it is known, of the law."""
+    """Risk with bands, the law at four times, and errors in risk and law against N, of the study if there is one."""
     known = bool(np.isfinite(report.distance).all())
-    figure, axes = new_figure(3 + known)
-    figure.suptitle(f"{report.system}: mean-field limit and SGD", fontsize=11)
+    study = report.rates is not None
+    figure, axes = new_figure(4 if study or known else 3)
+    failed = [v.name for v in report.verdicts if not v.passed]
+    count = len(report.verdicts)
+    said = f"{count - len(failed)} of {count} verdicts pass" if count else "no verdicts"
+    figure.suptitle(f"{report.system}: mean-field limit and SGD, {said}", fontsize=11)
     sizes = {
         "neurons": report.neurons.tolist(),
         "step_size": report.step_sizes.tolist(),
         "batch_size": report.batch_size,
     }
     inside = chosen_parameters(report.parameters) | sizes
-    caption(figure, f"{facts(inside)}, {report.risk.shape[2]} seeds a size")
+    text = f"{facts(inside)}, {report.risk.shape[2]} seeds a size"
+    caption(figure, text + (f"; failed: {'; '.join(failed)}" if failed else ""))
     _risk(axes[0], report)
     _laws(axes[1], report)
-    _error(axes[2], report)
-    if known:
-        _distance(axes[3], report)
+    if report.rates is not None:
+        draw_rates(axes[2:4], report.rates)
+    else:
+        _error(axes[2], report)
+        if known:
+            _distance(axes[3], report)
     if path is not None:
         save_figure(figure, path)
     return figure
@@ -76,6 +84,11 @@ def _risk(axis: Any, report: Report) -> None:
             color=shades[i],
             label=f"SGD, N = {n}, mean ± 3 s.e.",
         )
+    if (shift := report.predicted_shift()) is not None:
+        for i, n in enumerate(report.neurons):
+            label = f"predicted mean, N = {n}"
+            expected = report.limit_risk + shift[i, j]
+            axis.plot(report.t, expected, "_", ms=14, mew=1.2, color="black", label=label)
     value_axis(axis)
     time_axis(axis, report.t)
     axis.set(xlabel="time t = steps × step size", ylabel="risk R [loss]")
@@ -89,6 +102,10 @@ def _laws(axis: Any, report: Report) -> None:
 
     reference_name = "grid" if "grid" in report.limits else "particles"
     reference = report.limits[reference_name]
+    if not len(reference.measures):
+        axis.text(0.5, 0.5, "the law of the limit\nis not in the file", ha="center")
+        axis.set_axis_off()
+        return
     picks = sorted({int(i) for i in np.linspace(0, report.t.size - 1, 4)})
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(picks)))
     curves = [reference.view.curve(reference.measures[k]) for k in picks]
@@ -136,7 +153,7 @@ def _error(axis: Any, report: Report) -> None:
     shades = _shades(report.step_sizes.size)
     for j, e in enumerate(report.step_sizes):
         label = f"mean sup|R_N − R|, ε = {e:g}"
-        _against_n(
+        against_n(
             axis,
             n,
             off[:, j].mean(axis=-1),
@@ -149,8 +166,8 @@ def _error(axis: Any, report: Report) -> None:
     bias = np.abs(report.gap()[:, j]).mean(axis=-1)
     # No less than that of one time: at neighbouring times the same networks are off the same way.
     scatter = report.standard_error()[:, j].mean(axis=-1)
-    _against_n(axis, n, bias, scatter, BLUE, f"|mean R_N − R|, ε = {report.step_sizes[j]:g}", "s")
-    _slopes(axis, n, ((-0.5, ":", report.sup_gap()[0, j]), (-1.0, "--", bias[0])))
+    against_n(axis, n, bias, scatter, BLUE, f"|mean R_N − R|, ε = {report.step_sizes[j]:g}", "s")
+    guides(axis, n, ((-0.5, ":", report.sup_gap()[0, j]), (-1.0, "--", bias[0])))
     axis.set_ylabel("error in risk [loss], ± s.e.")
 
 
@@ -159,51 +176,11 @@ def _distance(axis: Any, report: Report) -> None:
     n, j = report.neurons.astype(float), report.finest
     far = report.distance[:, j].mean(axis=-1)
     label = f"mean W2 to the limit's law, ε = {report.step_sizes[j]:g}"
-    _against_n(axis, n, far.mean(axis=-1), _scatter(far), GREEN, label, "^")
-    _slopes(axis, n, ((-0.5, ":", far[0].mean()),))
+    against_n(axis, n, far.mean(axis=-1), _scatter(far), GREEN, label, "^")
+    guides(axis, n, ((-0.5, ":", far[0].mean()),))
     axis.set_ylabel("distance of laws [parameter], ± s.e.")
 
 
 def _scatter(of: np.ndarray) -> np.ndarray:
     """Standard errors over the seeds, the last axis."""
     return np.asarray(of.std(axis=-1, ddof=1) / np.sqrt(of.shape[-1]))
-
-
-def _against_n(
-    axis: Any,
-    n: np.ndarray,
-    value: np.ndarray,
-    error: np.ndarray,
-    colour: Any,
-    label: str,
-    mark: str,
-) -> None:
-    """Points with error bars, joined from three on: two are no curve. A bar ends within a decade below its point."""
-    low = np.minimum(error, 0.9 * value)
-    axis.errorbar(
-        n,
-        value,
-        [low, error],
-        fmt=f"{mark}-" if n.size > 2 else mark,
-        ms=4,
-        capsize=2,
-        color=colour,
-        label=label,
-    )
-
-
-def _slopes(axis: Any, n: np.ndarray, guides: Sequence[tuple[float, str, float]]) -> None:
-    """Powers of N for comparison, and the look of the axes."""
-    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-
-    axis.set(xscale="log", yscale="log", xlabel="neurons N")
-    for power, line, scale in guides if n.size > 1 else ():
-        axis.plot(n, scale * (n / n[0]) ** power, line, color=GREY, lw=1, label=f"slope {power:g}")
-    axis.xaxis.set_major_locator(FixedLocator(n.tolist()))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    low, high = axis.get_ylim()
-    # Room above the points for the legend, two fifths of the panel.
-    axis.set_ylim(low, high * (high / low) ** 0.7)
-    axis.legend(fontsize=7, frameon=False, loc="upper right")
-    axis.grid(alpha=0.3, which="both")

@@ -1,26 +1,40 @@
-"""What a validation found: numbers, table, figure, file."""
+"""What a validation found: numbers, table, figure, file, verdicts."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from wflow.errors import InputError
-from wflow.results.labelled import REPORT, Labelled, write_labelled
 from wflow.results.solution import Solution
 from wflow.tools.checks import check_count, check_word
+from wflow.validation.judgement import FEWEST_SIZES, judge
+from wflow.validation.rates import Rates
+from wflow.validation.verdicts import Verdict, plain, verdict_table
 
 
 @dataclass
 class Report:
-    """Limit against SGD: ``risk`` and ``distance`` have the axes (neurons, step_size, seed, t).
+    """Limit against SGD: ``risk``, ``distance`` and ``output`` have the axes (neurons, step_size, seed, t).
 
-    ``limits`` holds the Solutions of the flow ("grid", "particles"), ``limit_errors`` how far a second solution of
-    each on half the mesh is off in risk, shape (t,); ``laws`` the reduced neurons of the largest network at the
-    smallest step size, shape (seed, t, neuron, coordinate), ``batch_size`` the samples a step of SGD.
+    Attributes
+    ----------
+    limits : the Solutions of the flow ("grid", "particles")
+    limit_errors : how far a second solution of each on half the mesh is off in risk, shape (t,)
+    risk : of the networks
+    distance : W2 of the law of their neurons to the limit's, sliced in several dimensions
+    output : squared distance of their output from the limit's; empty where it was not formed
+    control : the first-order effect of each network's own start on its risk, of mean 0; empty where it is not known
+    laws : reduced neurons of the largest network at the smallest step size, (seed, t, neuron, coordinate)
+    batch_size : samples a step of SGD
+    rates : the study of rates, or None
+    predicted : series over t by name: ``bias``, lim N·E(R_N − R); ``risk_variance``, lim N·Var R_N;
+        ``output_variance``, lim N·E|f_N − f|²; and the same of SGD's own noise per ε/P and ε
+    notes : what could not be predicted, and why
     """
 
     system: str
@@ -35,6 +49,21 @@ class Report:
     limit_errors: dict[str, np.ndarray]
     batch_size: int = 1
     seconds: dict[str, float] = field(default_factory=dict)
+    output: np.ndarray = field(default_factory=lambda: np.empty(0))
+    control: np.ndarray = field(default_factory=lambda: np.empty(0))
+    rates: Rates | None = None
+    predicted: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """A record a line: name, value, band, bound, passed (docs/validation.md says what each is)."""
+        return judge(self)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every verdict has passed."""
+        return all(v.passed for v in self.verdicts)
 
     @property
     def finest(self) -> int:
@@ -67,6 +96,20 @@ class Report:
         """Mean over seeds of sup_t |R_N − R|, (neurons, step_size)."""
         return np.asarray(np.abs(self.risk - self.limit_risk).max(axis=-1).mean(axis=-1))
 
+    def controlled(self) -> np.ndarray:
+        """R_N − R less what each network's own start makes of it to first order, (neurons, step_size, seed, t)."""
+        return np.asarray(
+            self.risk - self.limit_risk - (self.control if self.control.size else 0.0)
+        )
+
+    def predicted_shift(self) -> np.ndarray | None:
+        """Predicted mean of R_N − R, c/N and what the step size adds, (neurons, step_size, t); None if not known."""
+        if "bias" not in self.predicted:
+            return None
+        per_step = self.predicted.get("noise_bias", np.zeros(self.t.size))
+        n, e = self.neurons[:, None, None], self.step_sizes[None, :, None]
+        return np.asarray(self.predicted["bias"] / n + per_step * e)
+
     def tolerance(self) -> np.ndarray:
         """The error bars of the gap, (neurons, step_size, t): 3 standard errors and the error of the limit itself."""
         return np.asarray(3 * self.standard_error() + self.limit_errors[self.reference])
@@ -77,7 +120,7 @@ class Report:
         return np.asarray(np.abs(self.gap()) <= self.tolerance() + rounding)
 
     def at_infinity(self) -> tuple[np.ndarray, np.ndarray]:
-        r"""What is left of the gap as N grows, and its error bars as in :meth:`tolerance`, shape (t,) each.
+        r"""What is left of the gap as N grows, and its standard error over seeds, shape (t,) each.
 
         .. math:: R_N(t) = R_\infty(t) + c(t)/N
 
@@ -87,29 +130,29 @@ class Report:
         Raises
         ------
         InputError
-            with fewer than two sizes
+            with fewer than three sizes
         """
-        self._refuse_one_size()
+        self._refuse_few_sizes()
         n, risk = self.neurons.astype(float), self.risk[:, self.finest]
         fit = np.polyfit(1 / n, risk.reshape(n.size, -1), 1, w=np.sqrt(n))[1]
         each = fit.reshape(risk.shape[1:])
         error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
-        return each.mean(axis=0) - self.limit_risk, 3 * error + self.limit_errors[self.reference]
+        return each.mean(axis=0) - self.limit_risk, error
 
     def slope(self, of: str = "fluctuation", resamples: int = 400) -> tuple[float, float, float]:
         r"""Fitted exponent in N with a 95% bootstrap interval over seeds, at the smallest step size.
 
-        "fluctuation" fits :math:`\sup_t|R_N-R|` (theory −1/2), "bias" the mean over t of |mean R_N − R| (theory −1),
-        "law" the mean W2 distance of the neurons' law.
+        "fluctuation" fits :math:`\sup_t|R_N-R|` (theory −1/2, nearer to −1 while the bias leads), "bias" the mean over
+        t of |mean R_N − R| (theory −1), "law" the mean W2 distance of the neurons' law.
 
         Raises
         ------
         InputError
-            with fewer than two sizes
+            with fewer than three sizes
         """
         check_word("of", of, ("fluctuation", "bias", "law"))
         check_count("resamples", resamples)
-        self._refuse_one_size()
+        self._refuse_few_sizes()
         j = self.finest
         n_seeds = self.risk.shape[2]
         rng = np.random.default_rng(0)
@@ -127,124 +170,105 @@ class Report:
         low, high = np.percentile(fits[1:], [2.5, 97.5])
         return float(fits[0]), float(low), float(high)
 
-    def _refuse_one_size(self) -> None:
-        if self.neurons.size < 2:
-            raise InputError("a slope in N needs at least two sizes: give neurons=(N1, N2, …)")
+    def _refuse_few_sizes(self) -> None:
+        if self.neurons.size < FEWEST_SIZES:
+            raise InputError(
+                f"a slope in N needs at least three sizes, two carry no line: give neurons=(N1, N2, N3, …), "
+                f"not {self.neurons.tolist()}"
+            )
 
     def table(self) -> str:
-        """Limit, SGD mean ± standard error and W2 at every saved time, and the slopes in N."""
+        """Limit and SGD at every saved time, measured gap beside the predicted one, and the verdicts."""
         lines = [f"{self.system}: limit against SGD, {self.risk.shape[2]} seeds a size"]
         i, j = self.neurons.size - 1, self.finest
+        shift = self.predicted_shift()
         heads = "".join(f"{f'R {k}':>14}{'± mesh':>10}" for k in self.limits)
+        law = "W2" if self.laws.shape[-1:] == (1,) or not self.laws.size else "sliced W2"
         lines.append(
-            f"{'t':>8}{heads}{f'R SGD N={self.neurons[i]}':>18}{'± s.e.':>11}"
-            f"{'gap':>11}{'allowed':>11}{'ok':>4}{'W2':>10}"
+            f"{'t':>8}{heads}{f'R SGD N={self.neurons[i]}':>18}{'± s.e.':>11}{'gap':>11}{'predicted':>11}{law:>11}"
         )
-        mean, error, ok = self.mean()[i, j], self.standard_error()[i, j], self.within()[i, j]
-        gap, allowed = self.gap()[i, j], self.tolerance()[i, j]
-        w2 = self.distance[i, j].mean(axis=0)
+        mean, error = self.mean()[i, j], self.standard_error()[i, j]
+        gap = self.gap()[i, j]
+        far = self.distance[i, j].mean(axis=0)
         for k, t in enumerate(self.t):
             limits = "".join(
                 f"{s.risk[k]:14.6f}{self.limit_errors[kind][k]:10.1e}"
                 for kind, s in self.limits.items()
             )
+            expected = f"{'-':>11}" if shift is None else f"{shift[i, j, k]:+11.2e}"
             lines.append(
-                f"{t:8.3g}{limits}{mean[k]:18.6f}{error[k]:11.2e}{gap[k]:+11.2e}{allowed[k]:11.2e}"
-                f"{'yes' if ok[k] else 'NO':>4}{w2[k]:10.4f}"
+                f"{t:8.3g}{limits}{mean[k]:18.6f}{error[k]:11.2e}{gap[k]:+11.2e}{expected}{far[k]:11.4f}"
             )
         lines.append(
-            f"gap: SGD - {self.reference}; ok: |gap| <= allowed = 3 s.e. + mesh, the error of the limit by half "
-            f"its {'particles' if self.reference == 'particles' else 'cells'}; step size {self.step_sizes[j]:g}"
+            f"gap: SGD - {self.reference}, predicted: c/N and what the step size {self.step_sizes[j]:g} adds; "
+            f"mesh: the error of the limit by half its {'particles' if self.reference == 'particles' else 'cells'}"
         )
-        if not ok.all():
-            lines.append(
-                "NO: a gap is seen; a finite N makes one of order 1/N and a step size one in proportion: refine both"
-            )
-        if self.neurons.size > 1:
-            left, allowed = self.at_infinity()
-            through = ", ".join(map(str, self.neurons))
-            lines.append(
-                f"as N grows, by R_N = R + c/N through N = {through} (step size as above):"
-            )
-            lines.append(f"{'t':>8}{'gap left':>11}{'allowed':>11}{'ok':>4}")
-            lines += [
-                f"{t:8.3g}{g:+11.2e}{a:11.2e}{'yes' if abs(g) <= a else 'NO':>4}"
-                for t, g, a in zip(self.t, left, allowed, strict=True)
-            ]
         for a, n in enumerate(self.neurons):
             for b, e in enumerate(self.step_sizes):
                 lines.append(
                     f"N = {n:<6d} step size {e:g}: mean sup|R_N - R| = {self.sup_gap()[a, b]:.4f}, "
                     f"mean gap {np.abs(self.gap()[a, b]).mean():.4f}"
                 )
-        if self.neurons.size > 1:
-            for kind, what, theory in (
-                ("fluctuation", "mean sup|R_N - R|", "-0.5, nearer to -1 while the bias leads"),
-                ("bias", "|mean R_N - R|", "-1"),
-            ):
-                fit, low, high = self.slope(kind)
-                lines.append(
-                    f"slope in N of {what}: {fit:.2f} (95% {low:.2f} … {high:.2f}; theory {theory})"
-                )
+        if self.rates is not None:
+            lines += self.rates.table()
+        lines += [f"note: {note}" for note in self.notes]
+        lines += verdict_table(self.verdicts)
         if self.seconds:
             lines.append(
                 f"limit {self.seconds['limit']:.1f} s, everything {self.seconds['total']:.1f} s"
             )
         return "\n".join(lines)
 
+    def as_json(self) -> dict[str, Any]:
+        """The report's numbers as JSON has them; None for what is not finite."""
+        mean = {"mean": self.mean(), "standard_error": self.standard_error(), "gap": self.gap()}
+        laws = {"distance": self.distance.mean(axis=2)}
+        if self.output.size:
+            laws["output"] = self.output.mean(axis=2)
+        found: dict[str, Any] = {
+            "system": self.system,
+            "parameters": self.parameters,
+            "batch_size": self.batch_size,
+            "seeds": int(self.risk.shape[2]),
+            "t": self.t,
+            "neurons": self.neurons,
+            "step_sizes": self.step_sizes,
+            "limits": {
+                kind: {"risk": s.risk, "error": self.limit_errors[kind]}
+                for kind, s in self.limits.items()
+            },
+            **mean,
+            **laws,
+            "predicted": self.predicted,
+            "rates": None if self.rates is None else self.rates.summary(),
+            "notes": list(self.notes),
+            "verdicts": [v.as_json() for v in self.verdicts],
+            "passed": self.passed,
+            "seconds": self.seconds,
+        }
+        return dict(plain(found))
+
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Risk against time, law against law, error against N; save to ``path`` if given."""
+        """Risk against time, law against law, errors against N and ε; save to ``path`` if given."""
         from wflow.validation.figure import plot_report
 
         return plot_report(self, path)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the report as HDF5 with labelled dimensions; readable by xarray.
+        """Write the report as HDF5 with labelled dimensions; readable by xarray, and by :func:`load_report`.
 
         Raises
         ------
         StorageError
             when the file exists and ``overwrite`` is not set
         """
-        axes = ("neurons", "step_size", "seed", "t")
-        arrays = {
-            "neurons": Labelled(self.neurons, ("neurons",)),
-            "step_size": Labelled(self.step_sizes, ("step_size",), "time"),
-            "t": Labelled(self.t, ("t",), "time"),
-            "risk": Labelled(self.risk, axes, "loss", "risk of the SGD networks"),
-            "distance": Labelled(
-                self.distance, axes, "parameter", "W2 distance to the limit's law"
-            ),
-        }
-        for kind, solution in self.limits.items():
-            meaning = f"risk of the limit, {kind}"
-            arrays[f"limit_{kind}"] = Labelled(solution.risk, ("t",), "loss", meaning)
-            meaning = f"{meaning}: its change on half the mesh"
-            arrays[f"limit_{kind}_error"] = Labelled(
-                self.limit_errors[kind], ("t",), "loss", meaning
-            )
-        if self.laws.size:
-            dims = ("seed", "t", "neuron", "coordinate")
-            meaning = "reduced neurons, largest network"
-            arrays["laws"] = Labelled(self.laws, dims, "parameter", meaning)
-        if "grid" in self.limits:
-            grid = self.limits["grid"].measures
-            axis = grid[0].names[0]
-            density = np.array([m.density for m in grid])
-            if density.ndim == 2:
-                arrays[axis] = Labelled(grid[0].centers[0], (axis,), "parameter")
-                arrays["density"] = Labelled(
-                    density, ("t", axis), "1/parameter", "limit on the grid"
-                )
-        attributes = {
-            "format": REPORT,
-            "system": self.system,
-            "parameters": self.parameters,
-            "batch_size": self.batch_size,
-            "seconds": self.seconds,
-            "summary": self.table(),
-        }
-        write_labelled(path, arrays, attributes, overwrite=overwrite)
+        from wflow.validation.report_file import save_report
+
+        save_report(self, path, overwrite=overwrite)
 
     def __repr__(self) -> str:
-        return f"Report({self.system}, N = {self.neurons.tolist()}, {self.risk.shape[2]} seeds)"
+        failed = sum(not v.passed for v in self.verdicts)
+        said = (
+            "all verdicts pass" if not failed else f"{failed} of {len(self.verdicts)} verdicts fail"
+        )
+        return f"Report({self.system}, N = {self.neurons.tolist()}, {self.risk.shape[2]} seeds, {said})"

@@ -1,31 +1,39 @@
-"""``wflow.validate``: the limit on a grid and as particles, SGD networks over N, step size and seeds beside it."""
+"""``wflow.validate``: the limit on a grid and as particles, SGD networks beside it, and the verdict."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 import numpy as np
 
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
-from wflow.measures import Particles, wasserstein_2
-from wflow.networks import sgd
 from wflow.results.labelled import check_free
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.run.times import check_times
-from wflow.run.trackers import Fail
 from wflow.solvers.method import get_method
 from wflow.solvers.step_size import Clock
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_list, positive
+from wflow.validation.reference import Reference
 from wflow.validation.report import Report
+from wflow.validation.study import (
+    Plan,
+    check_widths,
+    default_horizon,
+    default_steps,
+    default_widths,
+    study,
+    times_up_to,
+)
+from wflow.validation.training import Job, trained
 
 T = TypeVar("T")
 
@@ -44,29 +52,36 @@ def validate(
     decay: float = 0.0,
     n_grid: int | None = None,
     n_particles: int | None = None,
+    rates: bool = True,
+    widths: Sequence[int] | None = None,
+    horizon: float | None = None,
+    rate_seeds: int = 32,
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: bool = False,
 ) -> Report:
-    """Hold a system's limit against SGD.
+    """Hold a system's limit against SGD, and say what was found in verdicts.
 
     The flow is solved on a grid and as particles (whichever the system has); for every number of neurons N, step size
-    ε and seed a network is trained by online SGD from i.i.d. starts of its own. The report has the risk's mean, band
-    and sup-norm gap, the W2 distance of the law of the neurons to the limit's, and the fitted slope in N. A second
-    solution on half as many cells or particles tells the error of the limit itself; it and the seeds' scatter are the
-    error bars that a gap is held against.
+    ε and seed a network is trained by online SGD from i.i.d. starts of its own. A second solution on half as many cells
+    or particles tells the error of the limit itself. Apart from these, a study of many smaller networks up to a shorter
+    horizon tells the powers of N and ε by which networks approach the limit (docs/validation.md).
 
     Parameters
     ----------
     system : a system or its name
-    neurons, step_sizes : networks to train; by default the published size and a sixteenth of it, at the published ε
+    neurons, step_sizes : networks to train; by default the published size at the published ε
     seeds : networks for each size
     t_end, t_eval : on the system's clock, t = kε
     temperature, ridge, decay : the same for the flow and SGD
     n_grid, n_particles : sizes of the two solutions of the limit
+    rates, widths, horizon, rate_seeds : whether to study rates, through which numbers of neurons (four or more; by
+        default 1/16 … 1/2 of the largest network), up to what time (by default about a tenth of t_end), how often
     output : HDF5 file for the report
     workers : networks trained side by side, by default one a core
+    executor : who trains the networks instead, with the interface of :mod:`concurrent.futures`
 
     Raises
     ------
@@ -77,9 +92,9 @@ def validate(
     """
     system = as_system(system)
     model = system.network()
-    sizes = sorted(
-        _each("neurons", system.validation_neurons() if neurons is None else neurons, _whole)
-    )
+    if neurons is None:
+        neurons = [int(system.sgd.get("n_neurons", 800))]
+    sizes = sorted(_each("neurons", neurons, _whole))
     if step_sizes is None:
         step_sizes = [system.sgd["step_size"]]
     epsilons = _each("step_sizes", step_sizes, lambda value: positive("step_size", value))
@@ -89,84 +104,79 @@ def validate(
     check_count("seeds", seeds, 2)  # a band needs two
     check_flag("progress", progress)
     check_free(output, check_flag("overwrite", overwrite))
+    if workers is not None:
+        check_count("workers", workers)
     end = positive("t_end", system.t_end if t_end is None else t_end)
     if t_eval is None:
         t_eval = system.saved_times(end)
     times = check_times(t_eval, (0.0, end))
     for e in epsilons:
         check_count("n_steps", math.ceil(min(end / e, 2.0**63)))
-        if Clock(e).times(times, (0.0, end)).size < times.size:
-            raise InputError(
-                f"step size {e:g} is too long for the saved times {times.tolist()}: two fall on one step"
-            )
-    side_by_side = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
+        _refuse_coinciding(e, times)
     flow = system.flow(temperature=temperature, ridge=ridge, decay=decay)
+    constants = {"temperature": temperature, "ridge": ridge, "decay": decay}
+    plan = None
+    if check_flag("rates", rates):
+        plan = _plan(
+            system, sizes, min(epsilons), times, batch, constants, widths, horizon, rate_seeds
+        )
     began = time.perf_counter()
+    # Particles with noise, or from a random start, are a sample: they stand in only where there is no grid.
+    sampled = temperature > 0 or system.random_particles
+    kinds = [k for k in ("grid", "particles") if k in system.measures]
+    if sampled and len(kinds) == 2:
+        kinds = ["grid"]
+    counts = {"grid": n_grid, "particles": n_particles}
     limits: dict[str, Solution] = {}
     errors: dict[str, np.ndarray] = {}
-    for kind, n in (("grid", n_grid), ("particles", n_particles)):
-        # Particles with noise, or from a random start, are a sample: they stand in only where there is no grid.
-        sampled = temperature > 0 or system.random_particles
-        if kind in system.measures and not (kind == "particles" and sampled and limits):
-            limits[kind], errors[kind] = _limit(flow, system, kind, n, times, end)
+    for kind in kinds:
+        limits[kind], errors[kind] = _limit(flow, system, kind, counts[kind], times, end)
+    reference = Reference(limits[kinds[-1]], flow.energy, model)
     pde_seconds = time.perf_counter() - began
-    jobs = [(n, e, s) for n in sizes for e in epsilons for s in range(seeds)]
-    jobs.sort(key=lambda job: -job[0] / job[1])
-    shape = (len(sizes), len(epsilons), seeds, times.size)
-    risk, distance = np.full(shape, np.nan), np.full(shape, np.nan)
-    reference = limits.get("particles", limits.get("grid"))
-    assert reference is not None
-    laws: dict[int, np.ndarray] = {}
-
-    halt = Halt()
-
-    def train(job: tuple[int, float, int]) -> tuple[tuple[int, float, int], Solution]:
-        n, e, s = job
-        return job, sgd(
+    jobs = [
+        Job(
+            (i, j, s),
             system,
-            n_neurons=n,
-            step_size=e,
-            n_steps=math.ceil(end / e - 1e-9),
-            batch_size=batch,
-            seed=s,
-            t_eval=times,
-            temperature=temperature,
-            ridge=ridge,
-            decay=decay,
-            trackers=[halt],
+            n,
+            e,
+            math.ceil(end / e - 1e-9),
+            tuple(times),
+            s,
+            batch,
+            None,
+            constants,
         )
-
-    from threadpoolctl import threadpool_limits
-
-    bar = _bar(progress, jobs)
-    with threadpool_limits(1), ThreadPoolExecutor(side_by_side) as pool:
-        try:
-            for done in as_completed([pool.submit(train, job) for job in jobs]):
-                (n, e, s), network = done.result()
-                if not network.success:
-                    raise ComputationError(
-                        f"SGD with N = {n}, step size {e:g} failed: {network.message}"
-                    )
-                where = (sizes.index(n), epsilons.index(e), s)
-                risk[where] = network.risk
-                one_dimensional = reference.measures[0].dimension == 1
-                for k in range(times.size):
-                    reduced = model.reduce(network.measures[k].points())
-                    if one_dimensional:
-                        limit = reference.measures[k]
-                        distance[(*where, k)] = wasserstein_2(Particles(reduced), limit)
-                    if n == max(sizes) and e == min(epsilons):
-                        laws.setdefault(s, np.empty((times.size, *reduced.shape)))[k] = reduced
-                if bar is not None:
-                    bar.update(n / e)
-        except BaseException:
-            # Ctrl-C, or one network that failed: the pool waits for its threads, so end them first.
-            halt.asked = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        finally:
-            if bar is not None:
-                bar.close()
+        for i, n in enumerate(sizes)
+        for j, e in enumerate(epsilons)
+        for s in range(seeds)
+    ]
+    shape = (len(sizes), len(epsilons), seeds, times.size)
+    risk, distance, off = (np.full(shape, np.nan) for _ in range(3))
+    laws: dict[int, np.ndarray] = {}
+    finest = (len(sizes) - 1, int(np.argmin(epsilons)))
+    with contextlib.closing(trained(jobs, executor, workers, progress)) as networks:
+        for network in networks:
+            where = network.job.place
+            risk[where] = network.risk
+            reduced = np.array([model.reduce(full) for full in network.neurons])
+            for k, law in enumerate(reduced):
+                distance[(*where, k)] = reference.transport(k, law)
+                off[(*where, k)] = reference.output(k, law, network.risk[k])
+            if where[:2] == finest:
+                laws[where[2]] = reduced
+    found = None
+    if plan is not None:
+        near, error = _limit(
+            flow, system, kinds[-1], counts[kinds[-1]], np.array(plan.times), plan.times[-1]
+        )
+        found = study(
+            plan,
+            Reference(near, flow.energy, model),
+            error,
+            executor=executor,
+            workers=workers,
+            progress=progress,
+        )
     report = Report(
         system=system.name,
         parameters=system.stored_parameters(),
@@ -180,10 +190,48 @@ def validate(
         limit_errors=errors,
         batch_size=batch,
         seconds={"limit": pde_seconds, "total": time.perf_counter() - began},
+        output=off,
+        rates=found,
     )
     if output is not None:
         report.save(output, overwrite=overwrite)
     return report
+
+
+def _plan(
+    system: System,
+    sizes: Sequence[int],
+    step: float,
+    times: np.ndarray,
+    batch: int,
+    constants: dict[str, float],
+    widths: Sequence[int] | None,
+    horizon: float | None,
+    seeds: int,
+) -> Plan:
+    """The study of rates that is asked for."""
+    chosen = (
+        default_widths(max(sizes)) if widths is None else sorted(_each("widths", widths, _whole))
+    )
+    check_widths(chosen)
+    until = default_horizon(times) if horizon is None else positive("horizon", horizon)
+    if until > times[-1] * (1 + 1e-9):
+        raise InputError(
+            f"horizon = {until:g} lies beyond t_end = {times[-1]:g}: give an earlier one"
+        )
+    steps = default_steps(until, step)
+    at = times_up_to(until, times)
+    for e in steps:
+        _refuse_coinciding(e, np.array(at))
+    count = check_count("rate_seeds", seeds, 4)
+    return Plan(system, tuple(chosen), count, at, steps, batch, constants)
+
+
+def _refuse_coinciding(step: float, times: np.ndarray) -> None:
+    if Clock(step).times(times, (0.0, float(times[-1]))).size < times.size:
+        raise InputError(
+            f"step size {step:g} is too long for the saved times {times.tolist()}: two fall on one step"
+        )
 
 
 def _limit(
@@ -211,22 +259,6 @@ def _refuse_failed(limit: Solution, kind: str) -> None:
         raise ComputationError(f"the limit on {kind} failed: {limit.message}")
 
 
-class Halt:
-    """A tracker that ends every run it watches once ``asked`` is set, from whatever thread."""
-
-    name = "halt"
-    asked = False
-
-    def handle(self, t: float, observed: dict[str, float]) -> Fail | None:
-        return Fail(f"halted at t = {t:g}") if self.asked else None
-
-    def state(self) -> list[float]:
-        return []
-
-    def restore(self, state: list[float]) -> None:
-        """There is nothing to remember."""
-
-
 def _whole(value: Any) -> int:
     return check_count("neurons", value)
 
@@ -237,13 +269,3 @@ def _each(name: str, values: Any, check: Callable[[Any], T]) -> list[T]:
     if not checked or len(set(checked)) != len(checked):
         raise InputError(f"{name} {checked}: give at least one, each once")
     return checked
-
-
-def _bar(progress: bool, jobs: list[tuple[int, float, int]]) -> Any:
-    if not (progress and sys.stderr.isatty()):
-        return None
-    from tqdm import tqdm
-
-    total = sum(n / e for n, e, _ in jobs)
-    shown = "SGD networks {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-    return tqdm(total=total, bar_format=shown, leave=False)

@@ -26,7 +26,7 @@ from wflow.networks import sgd
 from wflow.run.solve import solve
 from wflow.systems import System, get
 from wflow.tools.checks import check_count, check_list, positive
-from wflow.validation.validate import Halt
+from wflow.validation.training import Halt
 
 KINDS = ("free", "fixed", "random centres", "free at T", "fixed at T", "SGD at T")
 ROUNDS = 4

@@ -1,0 +1,248 @@
+"""Verdicts: when they pass, what they say of known power laws, and that a failed one ends the command with 1."""
+
+import json
+
+import numpy as np
+import pytest
+
+import wflow
+from wflow.cli.main import main
+from wflow.errors import StorageError
+from wflow.validation import Report, load_report
+from wflow.validation.rates import Rates
+from wflow.validation.reference import output_scatter
+from wflow.validation.study import default_horizon, times_up_to
+from wflow.validation.verdicts import verdict, verdict_table
+
+WIDTHS = np.array([50, 100, 200, 400])
+C, V, S, T = 3.0, 2.0, 40.0, 2
+
+
+def study(fluctuation=-0.5, bias=-1.0, left=0.0, seeds=64, noise=0.5, c=C):
+    """A study whose networks follow given powers exactly in law."""
+    rng = np.random.default_rng(3)
+    n = WIDTHS[:, None, None].astype(float)
+    normal = rng.standard_normal((4, seeds, 1)) * np.ones((1, 1, T))
+    steps = np.array([1e-4, 5e-5, 2.5e-5])
+    noisy = rng.chisquare(30, (3, 10, T)) / 30
+    square = rng.chisquare(30, (4, seeds, 1)) / 30 * np.ones((1, 1, T))
+    limit = np.array([1.0, 0.5])
+    off = np.sqrt(V) * n**fluctuation * normal
+    return Rates(
+        t=np.array([0.5, 1.0]),
+        widths=WIDTHS,
+        steps=steps,
+        risk=limit + left + c * n**bias + off - off.mean(axis=1, keepdims=True),
+        output=V * n ** (2 * fluctuation) * square + S * steps[0],
+        transport=0.3 * n**-0.5 * (1 + 0.1 * normal),
+        lipschitz=0.2 * n**-0.5 * (1 + 0.1 * normal),
+        control=np.zeros((4, seeds, T)),
+        limit=limit,
+        limit_error=np.full(T, 1e-9),
+        excess=np.full(T, V),
+        noise_risk=limit + 1e-6 * rng.standard_normal((3, 20, T)),
+        noise_output=S * steps[:, None, None] ** (2 * noise) * noisy
+        if noise == 0.5
+        else S * steps[0] * (steps[:, None, None] / steps[0]) ** (2 * noise) * noisy,
+    )
+
+
+def report(rates, **more):
+    class Limit:
+        risk = np.array([1.0, 0.5])
+
+    n = np.array([800])
+    return Report(
+        system="synthetic",
+        parameters={},
+        t=np.array([0.0, 1.0]),
+        neurons=n,
+        step_sizes=np.array([1e-4]),
+        limits={"particles": Limit()},
+        risk=Limit.risk + 3.0 / 800 + 1e-4 * np.arange(-4, 4)[None, None, :, None] * np.ones(2),
+        distance=np.full((1, 1, 8, 2), 0.01),
+        laws=np.empty(0),
+        limit_errors={"particles": np.zeros(2)},
+        rates=rates,
+        **more,
+    )
+
+
+def by_name(found):
+    return {v.name: v for v in found.verdicts}
+
+
+def test_a_verdict_passes_when_band_and_bound_meet():
+    line = verdict("slope", -0.43, 0.03, -0.55, -0.45)
+    assert (line.name, line.value, line.passed) == ("slope", -0.43, True)
+    assert line.band == pytest.approx((-0.46, -0.40))
+    assert line.bound == (-0.55, -0.45)
+    assert not verdict("slope", -0.43, 0.01, -0.55, -0.45).passed
+    assert not verdict("slope", np.nan, 0.01, -0.55, -0.45).passed
+    assert verdict("at least", 0.7, 0.1, 0.45, np.inf).passed
+    head, one = verdict_table([line])
+    assert head.split() == ["verdict", "measured", "band", "allowed", "ok"]
+    assert one.split() == ["slope", "-0.43", "-0.46", "…", "-0.4", "-0.55", "…", "-0.45", "yes"]
+    with pytest.raises(AttributeError):
+        line.passed = False  # frozen
+
+
+def test_known_powers_pass_with_their_error_bars():
+    rates = study()
+    found = by_name(report(rates))
+    assert all(v.passed for v in found.values()), [v for v in found.values() if not v.passed]
+    slope = found["|f_N - f|: exponent of N"]
+    assert slope.value == pytest.approx(-0.5, abs=0.02)
+    # The error of a slope in log N from variances whose relative error is √(2/30)/√64 a width.
+    x = np.log(WIDTHS)
+    each = 0.5 * np.sqrt(2 / 30) / 8 / np.sqrt(((x - x.mean()) ** 2).sum())
+    fit = rates.fluctuation("output")
+    assert each < fit.error < 1.6 * each  # beside it stands the error of SGD's noise
+    assert found["mean R_N - R: exponent of N"].value == pytest.approx(-1.0, abs=1e-9)
+    assert found["SGD noise in f: exponent of the step size"].value == pytest.approx(0.5, abs=0.1)
+    c, error = rates.bias()
+    np.testing.assert_allclose(c, C, atol=1e-9)
+    # Of c by least squares on 1/N and 1/N² with weights 1/s.e.
+    rows = np.stack([1 / WIDTHS, 1 / WIDTHS**2], axis=1)
+    se = rates.gap()[1][:, 0]
+    np.testing.assert_allclose(
+        error[0], np.sqrt(np.linalg.inv((rows / se[:, None] ** 2).T @ rows)[0, 0]), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong, name",
+    [
+        ({"fluctuation": -0.3}, "|f_N - f|: exponent of N"),
+        ({"bias": -0.5}, "mean R_N - R: exponent of N"),
+        ({"left": 1.0}, "mean R_N - R at t = 1: left as N grows"),
+        ({"noise": 0.2}, "SGD noise in f: exponent of the step size"),
+    ],
+    ids=str,
+)
+def test_another_power_fails(wrong, name):
+    found = report(study(**wrong))
+    assert not by_name(found)[name].passed
+    assert not found.passed
+    assert "NO" in found.table().split(name)[1].splitlines()[0]
+
+
+def test_a_bias_of_zero_has_no_exponent():
+    found = by_name(report(study(c=0.0)))
+    assert "mean R_N - R: exponent of N" not in found
+
+
+def test_predictions_stand_beside_what_is_measured():
+    rates = study()
+    for factor, passed in ((1.0, True), (1.6, False)):
+        rates.predicted = {
+            "bias": np.full(T, factor * C),
+            "output_variance": np.full(T, factor * V),
+        }
+        found = by_name(report(rates, predicted={"bias": np.full(2, factor * C)}))
+        for name in (
+            "c of c/N in mean R_N - R at t = 1",
+            "N |f_N - f|^2 at t = 1",
+            "N = 800: mean R_N - R at t = 1",
+        ):
+            assert found[name].passed is passed, found[name]
+        middle = np.mean(found["N = 800: mean R_N - R at t = 1"].bound)
+        assert middle == pytest.approx(factor * C / 800)
+    # What the step size adds is counted too.
+    shifted = report(None, predicted={"bias": np.zeros(2), "noise_bias": np.full(2, 10.0)})
+    np.testing.assert_allclose(shifted.predicted_shift(), 10.0 * 1e-4)
+
+
+def test_scatter_of_outputs_is_half_the_squared_distance_in_pairs():
+    """f = mean of θ on the nodes ±1: half of E(f_a − f_b)² is (m_a − m_b)²/2."""
+    energy = wflow.energies.FeatureEnergy("identity", [-1.0, 1.0], [-3.0, 3.0])
+    networks = np.random.default_rng(0).standard_normal((4, 5, 1))
+    means = networks.mean(axis=(1, 2))
+    expected = 0.5 * (means[0::2] - means[1::2]) ** 2
+    np.testing.assert_allclose(output_scatter(energy, networks), expected, rtol=1e-9)
+    assert np.isnan(
+        output_scatter(wflow.energies.FeatureEnergy("tanh", [1.0], [1.0], loss="logistic"), networks)
+    ).all()
+
+
+def test_where_a_study_ends_and_looks():
+    times = np.array([0.0, 0.1, 0.3, 1.0, 2.0, 10.0])
+    assert default_horizon(times) == 1.0
+    assert times_up_to(1.0, times) == (0.1, 0.3, 1.0)
+    assert times_up_to(0.5, times) == (0.1, 0.3, 0.5)
+    assert len(times_up_to(10.0, np.linspace(0, 10, 101))) == 4
+
+
+ARGUMENTS = ["validate", "isotropic-gaussians", "-p", "d=4", "--neurons", "16", "--seeds", "2"]
+ARGUMENTS += ["--step-sizes", "1e-2", "--t-end", "0.2", "--widths", "4,8,16,32"]
+ARGUMENTS += ["--rate-seeds", "4", "--horizon", "0.1", "-o", "v.h5"]
+
+
+def test_the_command_prints_json_and_ends_by_its_verdicts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status = main([*ARGUMENTS, "--json"])
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert status == (0 if said["passed"] else 1)
+    assert {"name", "value", "band", "bound", "passed"} == set(said["verdicts"][0])
+    assert said["neurons"] == [16]
+    assert said["rates"]["widths"] == [4, 8, 16, 32]
+    assert len(said["rates"]["gap"]) == 4
+    # The same from the file, and the same picture and table.
+    kept = load_report("v.h5")
+    assert json.loads(json.dumps(kept.as_json())) == said
+    assert main(["plot", "v.h5", "-o", "again.png"]) == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "v.png").read_bytes()
+    capsys.readouterr()
+    assert main(["info", "v.h5"]) == 0
+    assert capsys.readouterr().out.endswith(kept.table() + "\n")
+
+
+def test_a_verdict_that_fails_ends_the_command_with_1(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "wflow.validation.report.judge", lambda found: (verdict("a line", 1.0, 0.1, 2.0, 3.0),)
+    )
+    assert main([*ARGUMENTS, "--no-rates"]) == 2
+    assert "--no-rates with --widths" in capsys.readouterr().err
+    assert main([*ARGUMENTS, "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "wflow: 1 of 1 verdicts fail: a line\n"
+    assert (tmp_path / "v.h5").exists()
+    assert (tmp_path / "v.png").exists()
+
+
+def test_an_older_file_loads_and_draws(tmp_path):
+    """Of limits it holds the risk and the density alone, and no study."""
+    path = tmp_path / "old.h5"
+    small = {"neurons": [4], "seeds": 2, "step_sizes": [1e-2], "t_end": 0.1, "rates": False}
+    now = wflow.validate(wflow.systems.get("isotropic-gaussians", d=4), **small, output=path)
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        for name in list(file):
+            if name in ("positions", "weights", "output") or "_step" in name or "_edge" in name:
+                if name != "step_size":
+                    del file[name]
+        for name in ("limits", "notes", "verdicts"):
+            del file.attrs[name]
+    then = load_report(path)
+    np.testing.assert_array_equal(then.risk, now.risk)
+    np.testing.assert_array_equal(then.limit_risk, now.limit_risk)
+    density = [m.density for m in now.limits["grid"].measures]
+    np.testing.assert_allclose([m.density for m in then.limits["grid"].measures], density)
+    then.plot(tmp_path / "old.png")
+    assert then.table().splitlines()[1] == now.table().splitlines()[1]
+    with h5py.File(path, "r+") as file:
+        del file["risk"]
+    with pytest.raises(StorageError, match="no whole report"):
+        load_report(path)
+    wflow.solve(
+        wflow.systems.get("isotropic-gaussians", d=4).flow(),
+        wflow.systems.get("isotropic-gaussians", d=4).initial("grid", 16),
+        (0, 0.01),
+        output=tmp_path / "run.h5",
+    )
+    with pytest.raises(StorageError, match="it is not limit against SGD"):
+        load_report(tmp_path / "run.h5")

@@ -1,0 +1,124 @@
+"""Which verdicts a report allows: what was measured, against what theory and the predictions say of it.
+
+A line stands where both sides are known. Means over seeds reach by Student's t, what is resampled by its standard
+error; the bound is the prediction with the error of the limit, an exponent with its tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wflow.validation.rates import Estimate, Rates
+from wflow.validation.verdicts import Verdict, student, verdict
+
+if TYPE_CHECKING:
+    from wflow.validation.report import Report
+
+EXPONENT = 0.05
+"""How far a fluctuation's exponent may lie from −½."""
+LOOSER = 0.1
+"""The same of the bias, whose next order is seen sooner, and of distances of laws, whose powers bear logarithms."""
+SHARE = 0.05
+"""How far a measured variance may lie from its prediction, relatively."""
+FEWEST_SIZES = 3
+"""Sizes through which a line is fitted."""
+LAWS = {"transport": "W2", "lipschitz": "bounded Lipschitz"}
+
+
+def judge(report: Report) -> tuple[Verdict, ...]:
+    """All verdicts of a report."""
+    found = [*_published(report)]
+    if report.rates is not None:
+        found += _rates(report.rates, report.laws.shape[-1] if report.laws.size else 1)
+    return tuple(found)
+
+
+def _published(report: Report) -> Iterator[Verdict]:
+    """The mean gap at every saved time, at the smallest step size: each size's, or what is left as they grow."""
+    j, reach = report.finest, student(report.risk.shape[2] - 1)
+    mesh = report.limit_errors[report.reference]
+    shift = report.predicted_shift()
+    if shift is not None:
+        off = report.controlled()[:, j]
+        value = off.mean(axis=1)
+        error = off.std(axis=1, ddof=1) / np.sqrt(off.shape[1])
+        for i, n in enumerate(report.neurons):
+            for k, t in enumerate(report.t):
+                yield verdict(
+                    f"N = {n}: mean R_N - R at t = {t:g}",
+                    value[i, k],
+                    reach * error[i, k],
+                    shift[i, j, k] - mesh[k],
+                    shift[i, j, k] + mesh[k],
+                )
+    elif report.neurons.size >= FEWEST_SIZES:
+        left, error = report.at_infinity()
+        for k, t in enumerate(report.t):
+            yield verdict(
+                f"as N grows: R_N - R at t = {t:g}", left[k], reach * error[k], -mesh[k], mesh[k]
+            )
+
+
+def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
+    last = f"at t = {rates.t[-1]:g}"
+    reach = rates.reach()
+    if (fit := rates.fluctuation("output")) is not None:
+        yield _exponent("|f_N - f|: exponent of N", fit, reach, -0.5, EXPONENT)
+    if rates.first_order("risk") and (fit := rates.fluctuation("risk")) is not None:
+        yield _exponent("R_N over seeds: exponent of N", fit, reach, -0.5, EXPONENT)
+    yield from _coefficients(rates, last)
+    if (fit := rates.bias_exponent()) is not None:
+        yield _exponent("mean R_N - R: exponent of N", fit, reach, -1.0, LOOSER)
+    left, error = rates.left()
+    mesh = rates.limit_error[-1]
+    yield verdict(f"mean R_N - R {last}: left as N grows", left[-1], reach * error[-1], -mesh, mesh)
+    for of, name in LAWS.items():
+        if (fit := rates.distance(of)) is not None:
+            name = f"sliced {name}" if dimension > 1 else name
+            yield _exponent(f"{name} of the law: exponent of N", fit, reach, -0.5, LOOSER)
+    if (fit := rates.chaos()) is not None:
+        yield verdict(
+            "correlation of two neurons: left as N grows", fit.value, reach * fit.error, 0.0, 0.0
+        )
+    if (fit := rates.noise_exponent("output")) is not None:
+        again = student(rates.noise_risk.shape[1] - 1)
+        # Half a power or better.
+        yield verdict(
+            "SGD noise in f: exponent of the step size",
+            fit.value,
+            again * fit.error,
+            0.5 - EXPONENT,
+            np.inf,
+        )
+
+
+def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
+    """Coefficients beside their predictions."""
+    known = rates.predicted
+    for of, name in (("output", "N |f_N - f|^2"), ("risk", "N Var R_N")):
+        if (expected := known.get(f"{of}_variance")) is not None:
+            value, error = rates.coefficient(of)
+            yield verdict(
+                f"{name} {last}",
+                value[-1],
+                rates.reach() * error[-1],
+                (1 - SHARE) * expected[-1],
+                (1 + SHARE) * expected[-1],
+            )
+    if (expected := known.get("bias")) is not None:
+        value, error = rates.bias()
+        mesh = rates.limit_error[-1] * float(rates.widths.min())
+        yield verdict(
+            f"c of c/N in mean R_N - R {last}",
+            value[-1],
+            rates.reach() * error[-1],
+            expected[-1] - mesh,
+            expected[-1] + mesh,
+        )
+
+
+def _exponent(name: str, fit: Estimate, reach: float, theory: float, tolerance: float) -> Verdict:
+    return verdict(name, fit.value, reach * fit.error, theory - tolerance, theory + tolerance)

@@ -1,0 +1,262 @@
+r"""How networks approach the limit as N grows and ε shrinks: what a study measured, and the powers it fits.
+
+.. math:: R_N(t) = R(t) + \frac{c(t)}{N} + \sqrt{\frac{V(t)}{N}}\,g + O(N^{-3/2}), \qquad
+          E\lVert f_N - f\rVert^2 = \frac{V_f(t)}{N} + \frac\varepsilon P S_f(t) + \dots
+
+A slope is fitted at each time through four widths or more and averaged over the times; its error bar comes from
+resampling the seeds of every width apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wflow.validation.verdicts import student
+
+RESAMPLES = 400
+SEEN = 2.0
+"""Times that a variance over starts and samples must exceed that over samples alone to count as one over starts."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its standard error."""
+
+    value: float
+    error: float
+
+
+@dataclass
+class Rates:
+    """What a study of widths and step sizes measured, at times ``t`` after the start.
+
+    Attributes
+    ----------
+    t, widths, steps : times (T,), widths (W,) and step sizes (E,); networks of all widths have steps[0]
+    risk, output, transport, lipschitz : (W, S, T): risk, ‖f_N − f‖² over the limit's nodes, W2 (sliced in several
+        dimensions) and bounded-Lipschitz distance of the law; NaN where one is not defined
+    control : (W, S, T): the first-order effect of each network's own start on its risk, 0 where it is not known
+    limit, limit_error, excess : (T,): risk of the limit, its error, N times the excess of independent draws
+    noise_risk, noise_output : (E, S', T) and (E, S'/2, T): risks of networks of the last width from one start on
+        samples of their own, and half the squared distances of their outputs in pairs
+    batch_size : samples a step, P
+    """
+
+    t: np.ndarray
+    widths: np.ndarray
+    steps: np.ndarray
+    risk: np.ndarray
+    output: np.ndarray
+    transport: np.ndarray
+    lipschitz: np.ndarray
+    control: np.ndarray
+    limit: np.ndarray
+    limit_error: np.ndarray
+    excess: np.ndarray
+    noise_risk: np.ndarray
+    noise_output: np.ndarray
+    batch_size: int = 1
+    predicted: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> int:
+        return int(self.risk.shape[1])
+
+    def reach(self) -> float:
+        """Standard errors that a band reaches."""
+        return student(self.seeds - 1)
+
+    def variance(
+        self, of: str, pick: np.ndarray | None = None, noise: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Over starts, (W, T): of the risk, or of the output about the limit's; SGD's own noise is taken off."""
+        value = getattr(self, of)
+        if pick is not None:
+            value = np.take_along_axis(value, pick[:, :, None], axis=1)
+        total = value.mean(axis=1) if of == "output" else value.var(axis=1, ddof=1)
+        return np.asarray(total - self.noise(of, noise)[0])
+
+    def noise(self, of: str, pick: np.ndarray | None = None) -> np.ndarray:
+        """Variance over samples from one start, (E, T)."""
+        value = self.noise_output
+        if of == "risk":
+            # In pairs too, so that both are resampled alike.
+            value = 0.5 * (self.noise_risk[:, :-1:2] - self.noise_risk[:, 1::2]) ** 2
+        if pick is not None:
+            value = np.take_along_axis(value, pick[:, :, None], axis=1)
+        return np.asarray(value.mean(axis=1))
+
+    def fluctuation(self, of: str) -> Estimate | None:
+        """The exponent of N in the standard deviation over starts; None where SGD's noise hides it."""
+        total, noise = self.variance(of) + self.noise(of)[0], self.noise(of)[0]
+        seen = (total > SEEN * noise).all(axis=0) & np.isfinite(total).all(axis=0)
+        if not seen.any():
+            return None
+
+        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
+            value = self.variance(of, pick, again)[:, seen]
+            return 0.5 * slope(self.widths, np.maximum(value, 1e-3 * noise[seen] + 1e-300))
+
+        return self._resampled(fit)
+
+    def distance(self, of: str) -> Estimate | None:
+        """The exponent of N in the mean distance of the law."""
+        if not np.isfinite(getattr(self, of)).all():
+            return None
+
+        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
+            value = getattr(self, of)
+            if pick is not None:
+                value = np.take_along_axis(value, pick[:, :, None], axis=1)
+            return slope(self.widths, value.mean(axis=1))
+
+        return self._resampled(fit)
+
+    def noise_exponent(self, of: str) -> Estimate | None:
+        """The exponent of ε in the standard deviation over samples."""
+        value = self.noise(of)
+        if self.steps.size < 3 or not (np.isfinite(value).all() and (value > 0).all()):
+            return None
+        return self._resampled(lambda pick, again: 0.5 * slope(self.steps, self.noise(of, again)))
+
+    def coefficient(self, of: str) -> tuple[np.ndarray, np.ndarray]:
+        """N times the variance over starts as N grows, from its fit by 1/N and 1/N², and its error, (T,) each."""
+        rng = np.random.default_rng(1)
+        drawn = [self._one_over_n(self.variance(of, *self._draw(rng))) for _ in range(RESAMPLES)]
+        return self._one_over_n(self.variance(of)), np.std(drawn, axis=0, ddof=1)
+
+    def gap(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over seeds of R_N − R, less each start's first-order effect, and its standard error, (W, T) each."""
+        off = self.risk - self.control - self.limit
+        return off.mean(axis=1), off.std(axis=1, ddof=1) / np.sqrt(self.seeds)
+
+    def bias(self) -> tuple[np.ndarray, np.ndarray]:
+        """c of R_N = R + c/N + c₂/N², by least squares on the gaps, and its standard error, (T,) each."""
+        return self._regressed(lambda n: np.stack([1 / n, 1 / n**2], axis=1), 0)
+
+    def left(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is left of the gap as N grows, by a constant beside c/N + c₂/N², and its standard error, (T,) each."""
+        return self._regressed(lambda n: np.stack([n**0, 1 / n, 1 / n**2], axis=1), 0)
+
+    def bias_exponent(self) -> Estimate | None:
+        """The exponent of N in the mean gap; None unless every width's gap is seen."""
+        value, error = self.gap()
+        seen = (np.abs(value) > self.reach() * error + self.limit_error).all(axis=0)
+        if not seen.any():
+            return None
+
+        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
+            off = self.risk - self.control - self.limit
+            if pick is not None:
+                off = np.take_along_axis(off, pick[:, :, None], axis=1)
+            return slope(self.widths, np.maximum(np.abs(off.mean(axis=1))[:, seen], 1e-300))
+
+        return self._resampled(fit)
+
+    def chaos(self) -> Estimate | None:
+        r"""What is left of the correlation of two neurons' features as N grows, at the last time.
+
+        .. math:: \mathrm{Cov} = \frac{N\,E\lVert f_N - f\rVert^2 - E_\rho\lVert\sigma_* - f\rVert^2}{N-1},
+
+        relative to a single neuron's variance; chaos propagates where it vanishes like 1/N.
+        """
+        single = self.excess[-1]
+        if not (np.isfinite(self.output).all() and single > 0):
+            return None
+        n = self.widths.astype(float)
+
+        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
+            together = self.variance("output", pick, again)[:, -1]
+            covariance = (n * together - single) / (n - 1) / single
+            return float(np.polyfit(1 / n, covariance, 2, w=n)[2])
+
+        return self._resampled(fit)
+
+    def _one_over_n(self, value: np.ndarray) -> np.ndarray:
+        n = self.widths.astype(float)
+        # Errors of a variance are in proportion to it.
+        rows = np.stack([1 / n, 1 / n**2], axis=1) * n[:, None]
+        return np.asarray(np.linalg.lstsq(rows, value * n[:, None], rcond=None)[0][0])
+
+    def _regressed(
+        self, columns: Callable[[np.ndarray], np.ndarray], which: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        value, error = self.gap()
+        rows = columns(self.widths.astype(float))
+        found = np.empty((2, self.t.size))
+        for k in range(self.t.size):
+            weight = 1.0 / np.maximum(error[:, k], 1e-300)
+            inverse = np.linalg.pinv(rows * weight[:, None]) * weight
+            found[0, k] = inverse[which] @ value[:, k]
+            found[1, k] = np.linalg.norm(inverse[which] * error[:, k])
+        return found[0], found[1]
+
+    def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        w, s, _ = self.risk.shape
+        e, again, _ = self.noise_output.shape
+        return rng.integers(0, s, (w, s)), rng.integers(0, again, (e, again))
+
+    def _resampled(self, fit: Callable[[np.ndarray | None, np.ndarray | None], float]) -> Estimate:
+        """A fit and its standard error over resampled seeds."""
+        rng = np.random.default_rng(0)
+        drawn = [fit(*self._draw(rng)) for _ in range(RESAMPLES)]
+        return Estimate(fit(None, None), float(np.std(drawn, ddof=1)))
+
+    def first_order(self, of: str) -> bool:
+        """Whether the variance follows 1/N already at the first width, to a tenth: then it has a power to fit."""
+        n = float(self.widths[0])
+        value, _ = self.coefficient(of)
+        return bool((np.abs(self.variance(of)[0] * n - value) < 0.1 * np.abs(value)).all())
+
+    def table(self) -> list[str]:
+        """Means over seeds at the last time, a line a width."""
+        gap, error = self.gap()
+        lines = [
+            f"rates: {self.seeds} networks a width up to t = {self.t[-1]:g}, step size {self.steps[0]:g}",
+            f"{'N':>8}{'mean R_N - R':>15}{'± s.e.':>11}{'s.d. of R_N':>13}{'|f_N - f|':>12}{'W2':>10}"
+            f"{'bounded Lip.':>14}",
+        ]
+        for i, n in enumerate(self.widths):
+            lines.append(
+                f"{n:8d}{gap[i, -1]:+15.3e}{error[i, -1]:11.1e}{self.risk[i, :, -1].std(ddof=1):13.3e}"
+                f"{np.sqrt(self.output[i, :, -1].mean()):12.4e}{self.transport[i, :, -1].mean():10.4f}"
+                f"{self.lipschitz[i, :, -1].mean():14.4f}"
+            )
+        c, error = self.bias()
+        lines.append(f"mean R_N - R = c/N + …: c = {c[-1]:.4g} ± {error[-1]:.2g} (s.e.)")
+        return lines
+
+    def summary(self) -> dict[str, Any]:
+        """What was measured, by means over seeds."""
+        gap, gap_error = self.gap()
+        found = {
+            name: getattr(self, name).mean(axis=1) for name in ("output", "transport", "lipschitz")
+        }
+        return {
+            "t": self.t,
+            "widths": self.widths,
+            "steps": self.steps,
+            "seeds": self.seeds,
+            "gap": gap,
+            "gap_error": gap_error,
+            "risk_variance": self.risk.var(axis=1, ddof=1),
+            **found,
+            "noise_risk": self.noise("risk"),
+            "noise_output": self.noise("output"),
+            "bias": dict(zip(("value", "error"), self.bias(), strict=True)),
+            "predicted": self.predicted,
+        }
+
+
+def slope(x: np.ndarray, values: np.ndarray) -> float:
+    """The exponent of x in values (len(x), T), the mean of the least-squares fits at each time.
+
+    >>> n = np.array([50, 100, 200, 400])
+    >>> round(slope(n, 3.0 * n[:, None] ** -0.5), 12)
+    -0.5
+    """
+    return float(np.polyfit(np.log(x), np.log(values), 1)[0].mean())

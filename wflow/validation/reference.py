@@ -1,0 +1,108 @@
+"""The limit as networks are held against it: its risk, its law, its output, at the saved times."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from wflow.energies.base import Energy, Field
+from wflow.energies.network import NetworkModel
+from wflow.measures import Particles, bounded_lipschitz, sliced_wasserstein_2, wasserstein_2
+from wflow.results.solution import Solution
+
+PROJECTIONS = 32
+"""Directions of the sliced distance: its root mean square over them is off by some percent, the same for all N."""
+
+
+class Reference:
+    """A solution of the limit, and the energy it was solved with.
+
+    Parameters
+    ----------
+    solution : on a grid or as particles
+    energy : of its flow
+    model : the network, whose neurons come reduced to the space of the flow, shape (N, D), unless said otherwise
+    """
+
+    def __init__(self, solution: Solution, energy: Energy, model: NetworkModel) -> None:
+        self.risk = np.array(solution.risk)
+        self.laws = [solution.measures[k] for k in range(solution.t.size)]
+        self.dimension = int(self.laws[0].dimension)
+        self.energy, self.model = energy, model
+
+    @cached_property
+    def _fields(self) -> list[tuple[Field, float]]:
+        """The energy at each law, and ∫Ψ dρ there."""
+        found = []
+        for law in self.laws:
+            field = self.energy.prepare(law.points()).field(law.weights())
+            found.append((field, float(law.weights() @ field.first_variation())))
+        return found
+
+    def excess(self, k: int, neurons: np.ndarray) -> float:
+        r"""N times the excess risk of N independent neurons at time k, from those of a wide network in full space.
+
+        .. math:: \int U(\theta,\theta)\,d\rho - \iint U\,d\rho\,d\rho = E_\rho\lVert\sigma_* - f\rVert^2
+
+        NaN where Ψ is not affine in ρ.
+        """
+        if not self.energy.affine:
+            return np.nan
+        law = self.laws[k]
+        nothing = self.energy.prepare(law.points()).field(np.zeros(law.weights().size))
+        both = self._fields[k][1] - float(law.weights() @ nothing.first_variation())
+        return float(self.network_energy.diagonal(neurons).mean()) - both
+
+    @cached_property
+    def network_energy(self) -> Energy:
+        """The population risk of a network in full space."""
+        return self.model.risk_energy()
+
+    def output(self, k: int, neurons: np.ndarray, risk: float) -> float:
+        r"""How far the output is from the limit's at time k, squared; NaN where Ψ is not affine in ρ.
+
+        .. math:: E_x (f_N - f)^2 = R(\rho_N) - R(\rho) - 2\int\Psi(\cdot;\rho)\,d(\rho_N - \rho)
+
+        The symmetry that reduces the limit makes its Ψ a function of reduced neurons; ``risk`` is the network's own.
+        """
+        if not self.energy.affine:
+            return np.nan
+        field, mean = self._fields[k]
+        pull = float(np.mean(field.first_variation(neurons))) - mean
+        return max(0.0, risk - field.risk - 2.0 * pull)
+
+    def transport(self, k: int, neurons: np.ndarray) -> float:
+        """W2 of the neurons to the law, sliced in several dimensions."""
+        law = self.laws[k]
+        if self.dimension == 1:
+            return wasserstein_2(Particles(neurons), law)
+        return sliced_wasserstein_2(Particles(neurons), law, n_projections=PROJECTIONS)
+
+    def lipschitz(self, k: int, neurons: np.ndarray) -> float:
+        """The bounded-Lipschitz distance of the neurons to the law; NaN in several dimensions."""
+        return (
+            bounded_lipschitz(Particles(neurons), self.laws[k]) if self.dimension == 1 else np.nan
+        )
+
+
+def output_scatter(energy: Energy, networks: np.ndarray) -> np.ndarray:
+    r"""Half the squared distances of outputs within pairs of networks (S, N, D), a variance each; shape (S // 2,).
+
+    .. math:: \tfrac12 E_x(f_a - f_b)^2 = R(\rho_a) + R(\rho_b) - 2R\bigl(\tfrac12(\rho_a + \rho_b)\bigr)
+
+    for a quadratic R; NaN for any other.
+    """
+    s = len(networks)
+    if not energy.affine:
+        return np.full(s // 2, np.nan)
+
+    def risk(neurons: np.ndarray) -> float:
+        return energy.prepare(neurons).field(np.full(len(neurons), 1.0 / len(neurons))).risk
+
+    return np.array(
+        [
+            max(0.0, risk(a) + risk(b) - 2.0 * risk(np.concatenate([a, b])))
+            for a, b in zip(networks[0 : s - 1 : 2], networks[1::2], strict=True)
+        ]
+    )

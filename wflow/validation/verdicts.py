@@ -1,0 +1,129 @@
+"""A verdict: what was measured, how far chance leaves it open, and what it is held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LEVEL = 1e-3
+"""Chance that a band misses what it estimates; some twenty verdicts a report then err once in fifty reports."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of a validation: it passes when the band of the measured value meets the bound.
+
+    Attributes
+    ----------
+    name : what is measured
+    value : the measured value
+    band : the interval that chance leaves open for it, at the level :data:`LEVEL`
+    bound : the interval that theory, a prediction and the error of the limit allow
+    passed : whether the two meet
+    """
+
+    name: str
+    value: float
+    band: tuple[float, float]
+    bound: tuple[float, float]
+    passed: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The same with None for what JSON has no number for."""
+        return {
+            "name": self.name,
+            "value": plain(self.value),
+            "band": plain(self.band),
+            "bound": plain(self.bound),
+            "passed": self.passed,
+        }
+
+
+def verdict(name: str, value: float, reach: float, low: float, high: float) -> Verdict:
+    """The verdict on value ± reach against [low, high].
+
+    >>> verdict("slope", -0.47, 0.01, -0.55, -0.45).passed, verdict("slope", -0.4, 0.01, -0.55, -0.45).passed
+    (True, False)
+    """
+    # Rounding is no failure.
+    slack = 1e-12 * max(abs(value), *(abs(end) for end in (low, high) if math.isfinite(end)))
+    passed = value + reach + slack >= low and value - reach - slack <= high
+    return Verdict(
+        name,
+        float(value),
+        (float(value - reach), float(value + reach)),
+        (float(low), float(high)),
+        bool(passed),
+    )
+
+
+def student(degrees: float) -> float:
+    """Standard errors that a band of a mean reaches, at :data:`LEVEL` with so many degrees of freedom.
+
+    >>> round(student(7), 2), round(student(1e6), 2)
+    (5.41, 3.29)
+    """
+    from scipy.stats import t
+
+    return float(t.ppf(1 - LEVEL / 2, degrees))
+
+
+def spread_band(ratio: float, degrees: float) -> tuple[float, float]:
+    """The band of a standard deviation of normal values, by its χ² with so many degrees of freedom.
+
+    >>> [round(end, 2) for end in spread_band(1.0, 7)]
+    [0.52, 3.57]
+    """
+    from scipy.stats import chi2
+
+    low, high = (
+        ratio * math.sqrt(degrees / float(chi2.ppf(q, degrees))) for q in (1 - LEVEL / 2, LEVEL / 2)
+    )
+    return low, high
+
+
+def plain(value: Any) -> Any:
+    """Numbers and arrays as JSON has them: lists, and None for what is not finite."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.bool_):
+        return bool(value)
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def verdict_table(verdicts: Iterable[Verdict]) -> list[str]:
+    """A line each: name, measured value, band, bound, and whether they meet."""
+    rows = [
+        (
+            v.name,
+            f"{v.value:.4g}",
+            _interval(v.band),
+            _interval(v.bound),
+            "yes" if v.passed else "NO",
+        )
+        for v in verdicts
+    ]
+    if not rows:
+        return []
+    rows.insert(0, ("verdict", "measured", "band", "allowed", "ok"))
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    return [
+        row[0].ljust(widths[0])
+        + "".join(f"  {cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    ]
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    low, high = ends
+    if math.isinf(high):
+        return "any" if math.isinf(low) else f">= {low:.4g}"
+    return f"<= {high:.4g}" if math.isinf(low) else f"{low:.4g} … {high:.4g}"
