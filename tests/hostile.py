@@ -100,8 +100,8 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "ChargeDensity Continuation Fail GibbsState Loss Minimiser Orders Report Results Step Verdict "
-    "Stop Tolerance",
+    "what the package makes": "ChargeDensity Continuation Fail GibbsState Loss Minimiser Orders Report Results Step "
+    "Stop Tolerance Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -141,7 +141,14 @@ def calls() -> dict[str, Call]:
     gaussian_well = validation.GaussianWell(temperature=0.5, half_width=5.0)
     spreading, steady = validation.Barenblatt(), wflow.trackers.SteadyState
     report = wflow.validate(
-        system, neurons=[2, 4, 8], step_sizes=[0.01], seeds=2, t_end=0.02, n_grid=8, n_particles=4, rates=False
+        system,
+        neurons=[2, 4, 8],
+        step_sizes=[0.01],
+        seeds=2,
+        t_end=0.02,
+        n_grid=8,
+        n_particles=4,
+        rates=False,
     )
     span = {"rho0": cloud, "t_span": (0, 0.1), "flow": flow}
     quick = {"system": system, "n_neurons": 3, "step_size": 1e-2, "n_steps": 3}

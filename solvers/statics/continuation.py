@@ -8,6 +8,7 @@ general :math:`\inf F_\tau - \inf E = O(\tfrac{D}{\beta}\log\beta)`. Source: Mei
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ class Continuation:
         left.set(xlabel="β = 1/τ", ylabel="E(ρ*) − inf E  [loss]")
         gap = np.maximum(np.abs(self.free_energy_gap[order]), 1e-300)
         right.loglog(beta, gap, "o-", color=ORANGE, ms=3)
-        large = beta > np.e
+        large = beta > math.e
         right.loglog(
             beta[large],
             d * np.log(beta[large]) / beta[large],

@@ -15,7 +15,7 @@ from wflow.validation.study import default_horizon, times_up_to
 from wflow.validation.verdicts import verdict, verdict_table
 
 WIDTHS = np.array([50, 100, 200, 400])
-C, V, S, T = 3.0, 2.0, 40.0, 2
+C, V, S, T = 3.0, 2.0, 4.0, 2
 
 
 def study(fluctuation=-0.5, bias=-1.0, left=0.0, seeds=64, noise=0.5, c=C):
@@ -26,8 +26,10 @@ def study(fluctuation=-0.5, bias=-1.0, left=0.0, seeds=64, noise=0.5, c=C):
     steps = np.array([1e-4, 5e-5, 2.5e-5])
     noisy = rng.chisquare(30, (3, 10, T)) / 30
     square = rng.chisquare(30, (4, seeds, 1)) / 30 * np.ones((1, 1, T))
+    noisy /= noisy.mean(axis=1, keepdims=True)
+    square /= square.mean(axis=1, keepdims=True)
     limit = np.array([1.0, 0.5])
-    off = np.sqrt(V) * n**fluctuation * normal
+    off = 0.05 * np.sqrt(V) * n**fluctuation * normal / normal.std(axis=1, ddof=1, keepdims=True)
     return Rates(
         t=np.array([0.5, 1.0]),
         widths=WIDTHS,
@@ -92,14 +94,14 @@ def test_known_powers_pass_with_their_error_bars():
     found = by_name(report(rates))
     assert all(v.passed for v in found.values()), [v for v in found.values() if not v.passed]
     slope = found["|f_N - f|: exponent of N"]
-    assert slope.value == pytest.approx(-0.5, abs=0.02)
+    assert slope.value == pytest.approx(-0.5, abs=1e-9)
     # The error of a slope in log N from variances whose relative error is √(2/30)/√64 a width.
     x = np.log(WIDTHS)
     each = 0.5 * np.sqrt(2 / 30) / 8 / np.sqrt(((x - x.mean()) ** 2).sum())
     fit = rates.fluctuation("output")
-    assert each < fit.error < 1.6 * each  # beside it stands the error of SGD's noise
+    assert 0.8 * each < fit.error < 1.6 * each
     assert found["mean R_N - R: exponent of N"].value == pytest.approx(-1.0, abs=1e-9)
-    assert found["SGD noise in f: exponent of the step size"].value == pytest.approx(0.5, abs=0.1)
+    assert found["SGD noise in f: exponent of the step size"].value == pytest.approx(0.5, abs=1e-9)
     c, error = rates.bias()
     np.testing.assert_allclose(c, C, atol=1e-9)
     # Of c by least squares on 1/N and 1/N² with weights 1/s.e.
@@ -161,7 +163,9 @@ def test_scatter_of_outputs_is_half_the_squared_distance_in_pairs():
     expected = 0.5 * (means[0::2] - means[1::2]) ** 2
     np.testing.assert_allclose(output_scatter(energy, networks), expected, rtol=1e-9)
     assert np.isnan(
-        output_scatter(wflow.energies.FeatureEnergy("tanh", [1.0], [1.0], loss="logistic"), networks)
+        output_scatter(
+            wflow.energies.FeatureEnergy("tanh", [1.0], [1.0], loss="logistic"), networks
+        )
     ).all()
 
 
@@ -181,7 +185,7 @@ ARGUMENTS += ["--rate-seeds", "4", "--horizon", "0.1", "-o", "v.h5"]
 def test_the_command_prints_json_and_ends_by_its_verdicts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     status = main([*ARGUMENTS, "--json"])
-    out, err = capsys.readouterr()
+    out, _ = capsys.readouterr()
     said = json.loads(out)
     assert status == (0 if said["passed"] else 1)
     assert {"name", "value", "band", "bound", "passed"} == set(said["verdicts"][0])
@@ -222,9 +226,9 @@ def test_an_older_file_loads_and_draws(tmp_path):
 
     with h5py.File(path, "r+") as file:
         for name in list(file):
-            if name in ("positions", "weights", "output") or "_step" in name or "_edge" in name:
-                if name != "step_size":
-                    del file[name]
+            new = name in ("positions", "weights", "output", "particles_step", "grid_step")
+            if new or name.endswith(("_steps", "_edge", "_edges")):
+                del file[name]
         for name in ("limits", "notes", "verdicts"):
             del file.attrs[name]
     then = load_report(path)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Generator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,7 @@ def trained(
             stack.enter_context(threadpool_limits(1))
             threads = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
             executor = stack.enter_context(ThreadPoolExecutor(threads))
+        waiting: list[Future[Trained]] = []
         try:
             # A halt reaches threads alone: another process has a copy of its own.
             given = (halt,) if local else ()

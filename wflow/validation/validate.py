@@ -21,7 +21,7 @@ from wflow.run.times import check_times
 from wflow.solvers.method import get_method
 from wflow.solvers.step_size import Clock
 from wflow.systems.catalogue import System, as_system
-from wflow.tools.checks import check_count, check_flag, check_list, positive
+from wflow.tools.checks import check_count, check_flag, check_kind, check_list, positive
 from wflow.validation.reference import Reference
 from wflow.validation.report import Report
 from wflow.validation.study import (
@@ -106,6 +106,8 @@ def validate(
     check_free(output, check_flag("overwrite", overwrite))
     if workers is not None:
         check_count("workers", workers)
+    if executor is not None:
+        check_kind("executor", executor, Executor, "give one of concurrent.futures' interface")
     end = positive("t_end", system.t_end if t_end is None else t_end)
     if t_eval is None:
         t_eval = system.saved_times(end)

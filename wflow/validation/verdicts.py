@@ -72,20 +72,6 @@ def student(degrees: float) -> float:
     return float(t.ppf(1 - LEVEL / 2, degrees))
 
 
-def spread_band(ratio: float, degrees: float) -> tuple[float, float]:
-    """The band of a standard deviation of normal values, by its χ² with so many degrees of freedom.
-
-    >>> [round(end, 2) for end in spread_band(1.0, 7)]
-    [0.52, 3.57]
-    """
-    from scipy.stats import chi2
-
-    low, high = (
-        ratio * math.sqrt(degrees / float(chi2.ppf(q, degrees))) for q in (1 - LEVEL / 2, LEVEL / 2)
-    )
-    return low, high
-
-
 def plain(value: Any) -> Any:
     """Numbers and arrays as JSON has them: lists, and None for what is not finite."""
     if isinstance(value, np.ndarray | list | tuple):
