@@ -220,3 +220,41 @@ def test_noise_on_a_radius_is_refused():
         wflow.solve(
             system.flow(temperature=0.1), system.initial("particles", 5), (0, 1), method="kinetic"
         )
+
+
+@pytest.mark.slow
+def test_independent_neurons_with_momentum_approach_it_as_their_number_grows(tmp_path):
+    """Propagation of chaos: networks drawn from the law are off as N^−½, sample by sample as with exact gradients."""
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=NODES, y=np.sin(NODES[:, 0]))
+    system = wflow.systems.get("dataset", path=str(path), scaled="no")
+    times, friction = [1.0, 2.0], 1.0
+    options = {"friction": friction, "step_size": 0.01}
+    law = Particles(np.concatenate([system.network().start(2000, 1000 + s) for s in range(5)]))
+    limit = wflow.solve(
+        system.flow(), law, (0, 2), t_eval=times, method="kinetic", method_options=options
+    )
+
+    def gap(n, batch):
+        runs = [
+            wflow.networks.sgd(
+                system,
+                n_neurons=n,
+                step_size=0.01,
+                n_steps=200,
+                batch_size=batch,
+                t_eval=times,
+                optimizer="momentum",
+                optimizer_options={"friction": friction},
+                seed=s,
+            )
+            for s in range(16)
+        ]
+        outputs = [run.predict(NODES, t=times[-1]) for run in runs]
+        exact = limit.predict(NODES, t=times[-1])
+        return math.sqrt(np.mean([(f - exact) ** 2 for f in outputs]))
+
+    few, many = gap(50, "full"), gap(800, "full")
+    print("f_N - f, root mean square:", few, many)
+    assert few / many == pytest.approx(4, abs=1.0)
+    assert gap(800, 20) < 0.5 * few

@@ -18,6 +18,7 @@ from wflow.results.solution import Solution
 from wflow.run.execute import begin, execute
 from wflow.run.record import Settings
 from wflow.run.trackers import Tracker
+from wflow.solvers.method import get_method
 from wflow.solvers.networks.batches import BatchSize
 from wflow.solvers.networks.problem import network_problem
 from wflow.solvers.networks.sgd import StochasticGradient
@@ -228,10 +229,10 @@ class NetworkRun(RunKind):
             )
         demand(about, "replayed", "temperature", "ridge", "seed")
         system = stored_system(about)
-        model: Any = system.network()
+        model = system.network()
         if about["replayed"]:
-            model = model.replay(stored.read_given("order"))
-        method = StochasticGradient(**about["method_options"])
+            model = _data_set(model, system, "order").replay(stored.read_given("order"))
+        method: Any = get_method(StochasticGradient.name, about["method_options"])
         return _task(system, model, np.array(start.points()), method, about)
 
     def energy(self, about: Mapping[str, Any]) -> Energy:
