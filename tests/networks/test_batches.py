@@ -184,7 +184,7 @@ ORDER = np.random.default_rng(0).integers(0, 60, 400)
         {"batch_size": lambda k: 2 + k % 2},
         {"optimizer": "momentum", "optimizer_options": {"friction": 2.0}, "temperature": 0.01},
     ],
-    ids=str,
+    ids=lambda asked: ", ".join(asked),
 )
 def test_cut_and_resumed_it_is_the_whole_run(system, asked, tmp_path, monkeypatch):
     monkeypatch.setattr("wflow.solvers.networks.sgd.STREAM_STEPS", 64)
