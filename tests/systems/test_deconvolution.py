@@ -88,3 +88,14 @@ def test_what_it_refuses():
         get("sparse-deconvolution", dimension=2).initial("particles", 26)
     with pytest.raises(InputError, match="no finite network"):
         wflow.networks.sgd(get("sparse-deconvolution"), n_neurons=4, step_size=0.1, n_steps=2)
+
+
+def test_its_base_law_is_everywhere_and_of_either_sign():
+    rng = np.random.default_rng(0)
+    theta = get("sparse-deconvolution").flow().base_law(2000, rng)
+    assert np.abs(theta[:, 0].mean()) < 0.1
+    assert set(theta[:, 0]) == {-1.0, 1.0}
+    assert theta[:, 1].mean() == pytest.approx(np.pi, rel=0.05)
+    torus = get("sparse-deconvolution", dimension=2).flow().base_law(10, rng)
+    assert torus.shape == (10, 3)
+    assert (torus[:, 0] == 1).all()

@@ -350,3 +350,11 @@ def test_bad_parameters_are_told_in_one_line(given, told):
 def test_no_grid_beyond_three_axes():
     with pytest.raises(InputError, match="particles"):
         get("gaussian-mixture", dimension=3).initial("grid")
+
+
+def test_its_base_law_is_the_published_one():
+    """c = 0 and y ~ N(0, I), also through reinject=True: nobody who dies keeps a charge."""
+    law = get("gaussian-mixture", dimension=3).flow().base_law
+    theta = law(4000, np.random.default_rng(0))
+    assert not theta[:, 0].any()
+    np.testing.assert_allclose(np.cov(theta[:, 1:].T), np.eye(3), atol=0.08)

@@ -238,3 +238,12 @@ def test_the_published_start_is_the_published_codes():
     assert averages.gain == 1
     assert (10 * np.abs(averages.teacher[0]) < 1 / np.sqrt(10)).all()
     assert get("teacher-student").gain == 1
+
+
+def test_base_laws_have_no_charge():
+    published = get("teacher-student", start="published").flow().base_law
+    theta = published(2000, np.random.default_rng(0))
+    assert not theta[:, 0].any()
+    assert theta[:, 1:].std() == pytest.approx(1 / 50, rel=0.02)
+    own = get("teacher-student", d=4, kappa=2.0).flow().base_law(2000, np.random.default_rng(0))
+    assert own[:, 1:].std() == pytest.approx(2.0, rel=0.05)

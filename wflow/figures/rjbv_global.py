@@ -183,11 +183,10 @@ def supports(system: System, cells: int) -> dict[str, GridDensity]:
 
 def compact_particles(system: System, n: int) -> Particles:
     """Particles of the compact support."""
-    start: Any = system.initial("particles", n)
-    if system.name == "gaussian-mixture":
-        return start
+    start = system.initial("particles", n)
     points = np.array(start.points())
-    points[:, 0] = 1.0
+    if system.name != "gaussian-mixture":
+        points[:, 0] = 1.0
     return Particles(points, start.weights(), names=start.names)
 
 

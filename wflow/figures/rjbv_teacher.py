@@ -86,9 +86,10 @@ class TeacherStudent(Figure):
 
         def conic(seed: int, rate: float = RATES[3]) -> Solution:
             it = system(seed)
+            start: Any = it.initial("particles")
             return solve(
                 it.flow(reaction_rate=rate),
-                it.initial("particles").directions(),
+                start.directions(),
                 (0.0, t[-1]),
                 t_eval=t,
                 method="conic",
