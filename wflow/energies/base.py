@@ -27,6 +27,7 @@ from wflow.energies.contracts import (
     support,
     two_lots,
 )
+from wflow.energies.curvature import Curvature
 from wflow.errors import InputError
 from wflow.tools.checks import check_count, names_of
 from wflow.tools.portable import Portable
@@ -215,6 +216,10 @@ class Energy(ParameterSpace):
     def tested(self) -> bool:
         """Whether the library's own tests hold the gradient against differences."""
         return of_the_library(self)
+
+    def curvature(self, points: np.ndarray, weights: np.ndarray) -> Curvature:
+        """How ∇Ψ changes as these points (n, D) of these weights (n,) move; differenced where nothing better is known."""
+        return Curvature(self, points, weights)
 
     def why_not_affine(self) -> str:
         """The beginning of a line that refuses an energy that is not affine."""

@@ -17,8 +17,10 @@ import numpy as np
 from wflow.energies.arrays import as_masses, as_points, as_vector
 from wflow.energies.base import Energy, Law, SameSpace
 from wflow.energies.contracts import of_the_library
+from wflow.energies.curvature import Curvature
 from wflow.energies.evaluator import contractions
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
+from wflow.energies.features.curvature import FeatureCurvature
 from wflow.energies.features.losses import Loss, get_loss, right
 from wflow.energies.features.targets import as_targets, refuse_misfit
 from wflow.errors import InputError
@@ -160,6 +162,9 @@ class FeatureEnergy(SameSpace, Energy):
         """p_q times what belongs to the node q, (Q,) or (Q, K)."""
         shape = (-1, 1)[: values.ndim]
         return np.asarray(self.weights.reshape(shape) * values)
+
+    def curvature(self, points: np.ndarray, weights: np.ndarray) -> Curvature:
+        return FeatureCurvature(self, points, weights)
 
     @property
     def tested(self) -> bool:

@@ -19,6 +19,8 @@ from wflow.tools.checks import check_word
 from wflow.tools.fingerprint import digest
 
 INPUTS = ("gaussian", "sphere", "unit-sphere")
+NEARLY_PARALLEL = 1e-6
+"""The least sine of an angle in second derivatives."""
 
 
 class ArcCosineKernel(ProductKernel):
@@ -60,6 +62,23 @@ class ArcCosineKernel(ProductKernel):
 
     def _numbers(self, w: np.ndarray) -> np.ndarray:
         return norms_and_inverses(w)
+
+    def partials(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
+        # K = f/2π [r + (π − θ)p] with r = √(st − p²): k_s = f r/4πs, k_p = f(π − θ)/2π. Where weights are parallel
+        # their second derivatives are infinite one by one and bounded together: r is held above rounding.
+        (a, own), (b, other) = norms_and_inverses(at), norms_and_inverses(points)
+        p, whole = at @ points.T, np.multiply.outer(a, b)
+        cosine = np.clip(p * np.multiply.outer(own, other), -1.0, 1.0)
+        sine = np.maximum(np.sqrt((1.0 - cosine) * (1.0 + cosine)), NEARLY_PARALLEL)
+        r, angle = whole * sine, np.pi - np.arccos(cosine)
+        back = np.multiply.outer(own, other) / sine  # 1/r
+        s = (own**2)[:, None]
+        square = (b**2)[None]
+        parts = [
+            *(r + angle * p, 0.5 * r * s, angle),
+            *(0.25 * s * (square * back - 2.0 * r * s), -0.5 * p * s * back, 0.25 * back, back),
+        ]
+        return self.factor / (2.0 * np.pi) * np.stack(parts)
 
     def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.asarray(np.maximum(x @ y.T, 0.0))

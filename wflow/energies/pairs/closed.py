@@ -15,8 +15,10 @@ import numpy as np
 
 from wflow.energies.arrays import as_masses, as_points, distinct, gathered, spread
 from wflow.energies.base import Energy, Law
+from wflow.energies.curvature import Curvature
 from wflow.energies.contracts import of_the_library
 from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
+from wflow.energies.pairs.curvature import KernelCurvature
 from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError, shown
 from wflow.tools.checks import check_flag, number
@@ -124,6 +126,11 @@ class KernelEnergy(Energy):
 
     def prepare(self, points: Any) -> PreparedKernel:
         return PreparedKernel(self, as_points(points, self.dimension))
+
+    def curvature(self, points: np.ndarray, weights: np.ndarray) -> Curvature:
+        none = np.empty((0, self.kernel.dimension))
+        known = self.kernel.partials(none, none) is not None
+        return (KernelCurvature if known else Curvature)(self, points, weights)
 
     def diagonal(self, points: Any) -> np.ndarray:
         """U(θ, θ) = c² K(y, y), shape (n,)."""

@@ -84,6 +84,13 @@ class GaussianKernel(Kernel):
         x, y = as_points(at, self.dimension), as_points(points, self.dimension)
         return self.amplitude * np.exp(-0.5 * cdist(x, y, "sqeuclidean") / self.variance)
 
+    def partials(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
+        # k = A e^{−(s + t − 2p)/2v}
+        shares = np.array([1.0, -0.5, 1.0, 0.25, -0.5, 0.25, 1.0])
+        shares[1:3] /= self.variance
+        shares[3:] /= self.variance**2
+        return np.asarray(shares[:, None, None] * self.matrix(at, points))
+
     def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """φ(x; y) ∝ N(x; y, (v/2) I), such that ∫φ_y φ_z dx = K(y, z) over R^D."""
         from scipy.spatial.distance import cdist

@@ -59,6 +59,10 @@ class Kernel(ParameterSpace):
         columns = [self.evaluate(x, y[j : j + 1], one, False)[0] for j in range(len(y))]
         return np.stack(columns, axis=1)
 
+    def partials(self, at: np.ndarray, points: np.ndarray) -> np.ndarray | None:
+        """(K, k_s, k_p, k_ss, k_sp, k_st, k_pp) of all pairs, (7, m, n), where K = k(|y|², |z|², ⟨y, z⟩); else None."""
+        return None
+
     def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The units φ(x_i; y_j) of which K is the inner product, at inputs x (m, d), shape (m, n).
 

@@ -68,6 +68,18 @@ class SphereRbfKernel(Kernel):
         self._visit(at, points, charges, gradients, take)
         return values, slope
 
+    def partials(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
+        from wflow.kernels.pairs.sphere import bends, debye_table, series
+
+        kappa, d, b = self.kappa, self.dimension, self.dimension / 2
+        squares = np.add.outer((at**2).sum(axis=1), (points**2).sum(axis=1))
+        terms = np.stack([series(b + k)[0] for k in range(3)])
+        # e^{−κ(2d+s+t)/2} g(u) with its first two derivatives in u = κ²d(s + t + 2p), in units of s.
+        g, g1, g2 = bends(squares, at @ points.T, np.array([b, kappa, d]), terms, debye_table())
+        both = 0.25 * kappa**2 * g - kappa * g1 + g2
+        parts = [g, g1 - 0.5 * kappa * g, 2 * g1, both, 2 * g2 - kappa * g1, both, 4 * g2]
+        return np.stack(parts)
+
     def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         from scipy.spatial.distance import cdist
 

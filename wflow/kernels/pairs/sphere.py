@@ -203,3 +203,45 @@ def horner(
             x = u[j]
             g[j] = (((g[j] * x + t3) * x + t2) * x + t1) * x + t0
             h[j] = (((h[j] * x + s3) * x + s2) * x + s1) * x + s0
+
+
+@jit(fastmath=REORDERED)
+def bends(
+    squares: np.ndarray,
+    dots: np.ndarray,
+    constants: np.ndarray,
+    terms: np.ndarray,
+    table: np.ndarray,
+) -> np.ndarray:
+    r"""K, κ²d e^{−κ(2d+|y|²+|z|²)/2} g'(u) and (κ²d)² e^{…} g''(u) of all pairs, shape (3, m, n).
+
+    ``squares`` are |y|² + |z|², ``terms`` those of series(b), series(b + 1), series(b + 2).
+    """
+    b, kappa, d = constants[0], constants[1], constants[2]
+    scale = kappa * kappa * d
+    out = np.empty((3, *dots.shape))
+    for i in range(dots.shape[0]):
+        for j in range(dots.shape[1]):
+            u = max(scale * (squares[i, j] + 2.0 * dots[i, j]), 0.0)
+            below = -0.5 * kappa * (2.0 * d + squares[i, j])
+            if below + math.sqrt(u) < FAINTEST:  # g(u) <= exp(q)
+                out[0, i, j] = out[1, i, j] = out[2, i, j] = 0.0
+                continue
+            if u <= LONGEST_SERIES:
+                own = exponential(below)
+                g, g1, g2 = 0.0, 0.0, 0.0
+                count = 24 if u < 4.0 * BUCKET else terms.shape[1]
+                for k in range(count - 1, -1, -1):
+                    g = g * u + terms[0, k]
+                    g1 = g1 * u + terms[1, k]
+                    g2 = g2 * u + terms[2, k]
+                g, g1, g2 = own * g, own * g1, own * g2
+            else:
+                g = exponential(below + log_bessel(b, u, terms[0], table))
+                g1 = exponential(below + log_bessel(b + 1.0, u, terms[1], table))
+                g2 = exponential(below + log_bessel(b + 2.0, u, terms[2], table))
+            factor = scale / (4.0 * b)
+            out[0, i, j] = g
+            out[1, i, j] = factor * g1
+            out[2, i, j] = factor * scale / (4.0 * (b + 1.0)) * g2
+    return out

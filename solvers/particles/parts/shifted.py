@@ -1,0 +1,166 @@
+r"""Linear systems of implicit particle methods: the identity, and a multiple of the flow's derivative.
+
+.. math:: (I + \eta H)\,x = b, \qquad (Hx)_i = B_i x_i + \sum_j w_j C_{ij}\,x_j
+
+H is symmetric in the inner product of the weights, hence in √w x. It is factorised where all of it, or an output
+factor C = GGᵀ of low rank (by Woodbury's formula), is at hand; otherwise conjugate gradients, preconditioned by the
+blocks I + ηB_i, multiply by it. Where I + ηH is not positive there is a direction in which the flow runs away faster
+than a step of 1/η can follow: a longer one would turn round and stay beside the saddle, so that it is an error.
+Source: Nocedal & Wright, Numerical Optimization (2006), sections 7.1 and A.1.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from wflow.energies.curvature import Curvature
+
+LIGHTEST = 1e-60
+"""Weights below this share of the whole pull at nobody; they are counted as such, for their root to be there."""
+KRYLOV = 400
+"""Products at most in one system."""
+
+
+class Indefinite(Exception):
+    """The system is not positive definite."""
+
+
+class Shifted:
+    """I + ηH at one state, solved for several right sides.
+
+    Parameters
+    ----------
+    curvature : of the energy, at the points
+    weights : (n,)
+    ridge : added to the diagonal of H, (D,)
+    moves : (n, D), 1 where a coordinate moves and 0 where not
+    eta : η > 0
+    tolerance : of the residual, relative, where the system is not factorised
+    """
+
+    def __init__(
+        self,
+        curvature: Curvature,
+        weights: np.ndarray,
+        ridge: np.ndarray,
+        moves: np.ndarray,
+        eta: float,
+        tolerance: float,
+    ) -> None:
+        self.curvature, self.ridge, self.moves, self.eta = curvature, ridge, moves, eta
+        self.root = np.sqrt(np.maximum(weights, LIGHTEST * weights.sum()))[:, None]
+        self.blocks = _shifted(curvature.blocks, ridge, moves, eta)
+        self.tolerance = tolerance
+        if (coupling := curvature.coupling()) is not None:
+            self._solve = self._factorised(coupling)
+        elif (outputs := curvature.outputs()) is not None:
+            self._solve = self._woodbury(outputs)
+        else:
+            self._solve = self._iterated()
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """x of b, both (n, D).
+
+        Raises
+        ------
+        Indefinite
+            where I + ηH is not positive definite
+        """
+        return np.asarray(self._solve(self.root * b) / self.root)
+
+    def _factorised(self, coupling: np.ndarray) -> Any:
+        from scipy.linalg import cho_factor, cho_solve
+
+        n, d = self.moves.shape
+        scale = (self.root * self.moves).ravel()
+        whole = coupling * (self.eta * scale)
+        whole *= scale[:, None]
+        i = np.arange(n)
+        whole.reshape(n, d, n, d)[i, :, i, :] += self.blocks
+        try:
+            factor = cho_factor(whole.T, lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            raise Indefinite from None
+        return lambda b: cho_solve(factor, b.ravel(), check_finite=False).reshape(b.shape)
+
+    def _woodbury(self, outputs: np.ndarray) -> Any:
+        # (P + ηAAᵀ)⁻¹ = P⁻¹ − P⁻¹A S⁻¹ AᵀP⁻¹ with S = I/η + AᵀP⁻¹A. By Sylvester's law P + ηAAᵀ has as many negative
+        # eigenvalues as P has more than S.
+        n, d = self.moves.shape
+        a = (outputs.reshape(n, d, -1) * (self.root * self.moves)[:, :, None]).reshape(n * d, -1)
+        size, vectors = np.linalg.eigh(self.blocks)
+        size = np.where(size == 0.0, np.finfo(float).tiny, size)
+
+        def inverse(b: np.ndarray) -> np.ndarray:
+            rows = b.reshape(n, d, -1)
+            inner = vectors.transpose(0, 2, 1) @ rows / size[:, :, None]
+            return np.asarray((vectors @ inner).reshape(b.shape))
+
+        pa = inverse(a)
+        s = a.T @ pa
+        s[np.diag_indices_from(s)] += 1.0 / self.eta
+        value, basis = np.linalg.eigh(s)
+        if (value < 0).sum() != (size < 0).sum():
+            raise Indefinite
+
+        def solve(b: np.ndarray) -> np.ndarray:
+            x = inverse(b.ravel())
+            return np.asarray((x - pa @ (basis @ ((basis.T @ (a.T @ x)) / value))).reshape(b.shape))
+
+        return solve
+
+    def _iterated(self) -> Any:
+        size, vectors = np.linalg.eigh(self.blocks)
+        inverse = (vectors / np.maximum(np.abs(size), 1e-3)[:, None, :]) @ vectors.transpose(
+            0, 2, 1
+        )
+
+        def times(x: np.ndarray) -> np.ndarray:
+            move = self.moves * x / self.root
+            change = self.curvature.times(move) + self.ridge * move
+            return np.asarray(x + self.eta * self.root * self.moves * change)
+
+        return partial(conjugate_gradients, times, inverse, tolerance=self.tolerance)
+
+
+def _shifted(blocks: np.ndarray, ridge: np.ndarray, moves: np.ndarray, eta: float) -> np.ndarray:
+    """I + η(B_i + ridge) between the coordinates that move, shape (n, D, D)."""
+    unit = np.eye(len(ridge))
+    held = blocks + ridge * unit
+    return np.asarray(unit + eta * moves[:, :, None] * held * moves[:, None, :])
+
+
+def conjugate_gradients(
+    times: Any, inverse: np.ndarray, b: np.ndarray, *, tolerance: float
+) -> np.ndarray:
+    """x with |times(x) − b| ≤ tolerance |b| in the norm of the blocks ``inverse`` (n, D, D); x and b are (n, D).
+
+    Raises
+    ------
+    Indefinite
+        on a direction of curvature that is not positive
+
+    >>> double = lambda x: 2.0 * x
+    >>> conjugate_gradients(double, np.ones((1, 1, 1)), np.array([[3.0]]), tolerance=1e-3)
+    array([[1.5]])
+    """
+    x, left = np.zeros_like(b), b
+    near = (inverse @ left[:, :, None])[:, :, 0]
+    rho = first = float((left * near).sum())
+    direction = near
+    for _ in range(KRYLOV):
+        if rho <= tolerance**2 * first:
+            break
+        image = times(direction)
+        bend = float((direction * image).sum())
+        if not bend > 0.0:
+            raise Indefinite
+        x = x + (rho / bend) * direction
+        left = left - (rho / bend) * image
+        near = (inverse @ left[:, :, None])[:, :, 0]
+        rho, before = float((left * near).sum()), rho
+        direction = near + (rho / before) * direction
+    return x

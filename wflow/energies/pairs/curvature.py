@@ -1,0 +1,81 @@
+r"""The second derivatives of a kernel energy, from those of its kernel in three numbers.
+
+.. math:: K(y,z) = k(s,t,p), \quad s = |y|^2,\ t = |z|^2,\ p = \langle y,z\rangle, \qquad
+          \nabla_1 K = 2k_s\,y + k_p\,z,
+
+   \nabla_1^2 K = 2k_s I + 4k_{ss}\,yy^T + 2k_{sp}(yz^T + zy^T) + k_{pp}\,zz^T, \quad
+   \nabla_1\nabla_2 K = k_p I + 4k_{st}\,yz^T + 2k_{sp}\,yy^T + 2k_{tp}\,zz^T + k_{pp}\,zy^T.
+
+The target's are differenced: it is asked at n points only, not at n² pairs.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wflow.energies.curvature import Curvature
+
+if TYPE_CHECKING:
+    from wflow.energies.pairs.closed import KernelEnergy
+
+LARGEST = 3000
+"""Up to this many unknowns a matrix is formed (72 MB): beyond it, to factorise it takes longer than to do without."""
+STEP = 6e-6
+"""Length of central differences, relative to the size of the points: ε^(1/3)."""
+
+
+class KernelCurvature(Curvature):
+    """Of a KernelEnergy whose kernel knows its ``partials``."""
+
+    energy: KernelEnergy
+
+    @cached_property
+    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Charges c, centres y, and the partial derivatives of all pairs, (7, n, n)."""
+        c, y = self.energy.split(self.points)
+        partials = self.energy.kernel.partials(y, y)
+        assert partials is not None
+        return c, y, partials
+
+    @cached_property
+    def blocks(self) -> np.ndarray:
+        c, y, (_, s, p, ss, sp, _, pp) = self._parts
+        q = self.weights * c
+        n, d = y.shape
+        cross = np.einsum("ia,ib->iab", y, (sp * q) @ y)
+        squares = np.einsum("ia,ib->iab", y, y)
+        inner = 4.0 * (ss @ q)[:, None, None] * squares + 2.0 * (cross + cross.transpose(0, 2, 1))
+        inner += ((pp * q) @ squares.reshape(n, d * d)).reshape(n, d, d)
+        inner += (2.0 * (s @ q))[:, None, None] * np.eye(d)
+        value = (2.0 * (s @ q))[:, None] * y + (p * q) @ y
+        slope, bend = self._target(y)
+        head = int(self.energy.charges)
+        out = np.zeros((n, d + head, d + head))
+        out[:, head:, head:] = c[:, None, None] * (inner - bend)
+        if head:
+            out[:, 0, 1:] = out[:, 1:, 0] = value - slope
+        return out
+
+    def _target(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """∇F and ∇²F, shapes (n, D) and (n, D, D)."""
+        n, d = y.shape
+        h = STEP * max(float(np.sqrt((y**2).mean())), 1e-3)
+        moved = y[:, None, :] + h * np.concatenate([np.eye(d), -np.eye(d)])
+        slope = self.energy.target.values_and_gradients(moved.reshape(-1, d))[1]
+        up, down = slope.reshape(n, 2, d, d).transpose(1, 0, 2, 3)
+        bend = (up - down) / (2.0 * h)
+        return self.energy.target.values_and_gradients(y)[1], 0.5 * (bend + bend.transpose(0, 2, 1))
+
+    def coupling(self) -> np.ndarray | None:
+        from wflow.kernels.pairs.curvature import couple
+
+        n, width = self.points.shape
+        if n * width > LARGEST:
+            return None
+        c, y, partials = self._parts
+        out = np.empty((n * width, n * width))
+        couple(partials, np.ascontiguousarray(y), np.ascontiguousarray(c), self.energy.charges, out)
+        return out
