@@ -38,6 +38,8 @@ ESTIMATE = (W - (1.0 - W) / 3.0, W - (3.0 * W + 1.0) / 3.0, SHARE * 2.0 / 3.0)
 
 CLOSE = 0.03
 """Newton's method ends this near to the root, in units of the tolerance of a step."""
+NEAR = 0.3
+"""Or this near, where it goes to and fro: beside a kink of the activation there may be no root."""
 ITERATIONS = 10
 STALE = 0.5
 """A matrix of an older state is formed anew where an iteration leaves more than this of the last one's way."""
@@ -166,11 +168,13 @@ class Stages:
             # What is left falls like a geometric series, whose rate two iterations show.
             share = way / last
             if way <= CLOSE or (0.0 < share < 1.0 and way * share / (1.0 - share) <= CLOSE):
-                return at
+                return np.asarray(at)
             if own and share > 1.0:
                 break
             stale = share > STALE or (not own and way > FAR)
             last = way
+        if way <= NEAR:
+            return np.asarray(at)
         raise Lost
 
     def _linearised(self, at: np.ndarray) -> Shifted:

@@ -37,6 +37,7 @@ METHODS = {
     "lie": (BIRTHS, {"transport": ["forward-euler"], "first": ["reaction"]}),
     "runge-kutta": ({"reaction_rate": 1.0}, {"resample": [0.9]}),
     "bogacki-shampine": ({}, {}),
+    "implicit": ({}, {}),
     "kinetic": (NOISE, {"step_size": [0.02], "friction": [0.3, 20.0]}),
     "langevin": (NOISE, {"step_size": [0.02], "entropy": ["kernel"]}),
     "birth-death": (

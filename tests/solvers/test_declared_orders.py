@@ -66,6 +66,7 @@ GRID = {
 PARTICLES = {
     "runge-kutta": Case({"reaction_rate": 1.5}, in_time=(5, 10, 20, 40)),
     "bogacki-shampine": Case({"reaction_rate": 1.5}, in_time=(10, 20, 40, 80)),
+    "implicit": Case(in_time=(10, 20, 40, 80)),
     "kinetic": Case(in_time=(10, 20, 40, 80)),
     "conic": Case({"reaction_rate": 1.5}),
     "conic-runge-kutta": Case({"reaction_rate": 1.5}, in_time=(5, 10, 20, 40)),

@@ -218,7 +218,7 @@ class Energy(ParameterSpace):
         return of_the_library(self)
 
     def curvature(self, points: np.ndarray, weights: np.ndarray) -> Curvature:
-        """How ∇Ψ changes as these points (n, D) of these weights (n,) move; differenced where nothing better is known."""
+        """How ∇Ψ changes as points (n, D) with weights (n,) move; differenced where nothing better is known."""
         return Curvature(self, points, weights)
 
     def why_not_affine(self) -> str:

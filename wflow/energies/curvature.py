@@ -20,8 +20,8 @@ from wflow.energies.arrays import answered
 if TYPE_CHECKING:
     from wflow.energies.base import Energy, Field
 
-STEP = 2.0**-26
-"""Length of one-sided differences, relative to the size of the points: √ε, where both errors are alike."""
+STEP = 6e-6
+"""Length of central differences, relative to the size of the points: ε^(1/3), where both errors are alike."""
 
 
 class Curvature:
@@ -42,10 +42,6 @@ class Curvature:
         return self.energy.prepare(self.points).field(self.weights)
 
     @cached_property
-    def _slope(self) -> np.ndarray:
-        return answered("the energy's gradient", self._field.gradient(), self.points.shape)
-
-    @cached_property
     def _size(self) -> np.ndarray:
         """The size of each coordinate, shape (D,)."""
         size = np.sqrt((self.points**2).mean(axis=0))
@@ -57,22 +53,29 @@ class Curvature:
         if reach == 0.0:
             return np.zeros_like(moves)
         h = STEP / reach
-        there = self.energy.prepare(self.points + h * moves).field(self.weights).gradient()
-        return (answered("the energy's gradient", there, moves.shape) - self._slope) / h
+        up, down = (self._inside(self.points + s * h * moves) for s in (1.0, -1.0))
+        slopes = [self.energy.prepare(x).field(self.weights).gradient() for x in (up, down)]
+        return np.asarray((self._answered(slopes[0]) - self._answered(slopes[1])) / (2.0 * h))
 
     @cached_property
     def blocks(self) -> np.ndarray:
         """∇²Ψ(θ_i) with the measure held, shape (n, D, D)."""
         n, d = self.points.shape
         out = np.empty((n, d, d))
-        for k in range(d):
-            moved = self.points.copy()
-            moved[:, k] += STEP * self._size[k]
-            # What is left of the length after rounding.
-            h = moved[:, k] - self.points[:, k]
-            there = answered("the energy's gradient", self._field.gradient(moved), moved.shape)
-            out[:, :, k] = (there - self._slope) / h[:, None]
+        for k, unit in enumerate(np.eye(d)):
+            up, down = (self._inside(self.points + s * STEP * self._size * unit) for s in (1, -1))
+            change = self._answered(self._field.gradient(up))
+            change = change - self._answered(self._field.gradient(down))
+            # What is left of the length after rounding, and at a wall.
+            out[:, :, k] = change / (up - down)[:, k, None]
         return 0.5 * (out + out.transpose(0, 2, 1))
+
+    def _inside(self, points: np.ndarray) -> np.ndarray:
+        low, high = self.energy.bounds.T
+        return np.asarray(np.clip(points, low, high))
+
+    def _answered(self, slope: np.ndarray) -> np.ndarray:
+        return answered("the energy's gradient", slope, self.points.shape)
 
     def coupling(self) -> np.ndarray | None:
         """∇₁∇₂U(θ_i, θ_j) as an (nD, nD) matrix; None where forming it costs more than it saves."""

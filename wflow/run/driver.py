@@ -272,7 +272,7 @@ class _Path:
     def branch(self, elapsed: float) -> Step:
         """A side step to a time after the start, in pieces where the whole is refused."""
         state = self.state
-        for pieces in (1,) if state.control.own_clock else (1, 2, 4, 8, 16):
+        for pieces in (1,) if state.control.own_clock else (1, 2, 4, 8, 16, 64, 256):
             h = (elapsed - state.elapsed) / pieces
             step = Step(state.y, state.carry)
             for i in range(pieces):

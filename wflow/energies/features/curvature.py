@@ -1,6 +1,7 @@
 r"""The second derivatives of a feature energy: Gauss and Newton's part has no more rank than there are nodes.
 
-.. math:: \nabla_1\nabla_2 U(\theta,\theta') = \sum_q p_q r'_q\,\nabla\sigma_*(x_q;\theta)\,\nabla\sigma_*(x_q;\theta')^T,
+.. math:: \nabla_1\nabla_2 U(\theta,\theta')
+          = \sum_q p_q r'_q\,\nabla\sigma_*(x_q;\theta)\,\nabla\sigma_*(x_q;\theta')^T,
           \qquad r' = \tfrac12\partial_f^2\ell \ge 0
 
 The rest, Σ_q p_q r_q ∇²σ*, acts on each point alone and is differenced.
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wflow.energies.curvature import Curvature
+from wflow.energies.curvature import STEP, Curvature
 
 if TYPE_CHECKING:
     from wflow.energies.features.energy import FeatureEnergy
@@ -21,8 +22,6 @@ LARGEST = 1 << 24
 """Slopes of features that are held at most (128 MB)."""
 MOST_NODES = 1500
 """Up to this many equations are solved directly."""
-STEP = 6e-6
-"""Length of central differences of the loss, relative to the outputs: ε^(1/3)."""
 
 
 class FeatureCurvature(Curvature):
@@ -36,7 +35,7 @@ class FeatureCurvature(Curvature):
         if energy.features.outputs > 1 or q > min(n * d - 1, MOST_NODES) or n * d * q > LARGEST:
             return None
         slopes = energy.features.jacobian(self.points)[1].reshape(n * d, q)
-        f = self._field.prediction
+        f = energy.prepare(self.points).field(self.weights).prediction
         h = STEP * np.maximum(np.abs(f), 1.0)
         slope = energy.loss.half_slope
         bend = (slope(energy.targets, f + h) - slope(energy.targets, f - h)) / (2.0 * h)

@@ -15,8 +15,8 @@ import numpy as np
 
 from wflow.energies.arrays import as_masses, as_points, distinct, gathered, spread
 from wflow.energies.base import Energy, Law
-from wflow.energies.curvature import Curvature
 from wflow.energies.contracts import of_the_library
+from wflow.energies.curvature import Curvature
 from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
 from wflow.energies.pairs.curvature import KernelCurvature
 from wflow.energies.pairs.kernel import Kernel

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wflow.energies.curvature import Curvature
+from wflow.energies.curvature import STEP, Curvature
 
 if TYPE_CHECKING:
     from wflow.energies.pairs.closed import KernelEnergy
 
 LARGEST = 3000
 """Up to this many unknowns a matrix is formed (72 MB): beyond it, to factorise it takes longer than to do without."""
-STEP = 6e-6
-"""Length of central differences, relative to the size of the points: ε^(1/3)."""
 
 
 class KernelCurvature(Curvature):
