@@ -303,6 +303,16 @@ def calls() -> dict[str, Call]:
             {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6},
         ),
         "load_report": (validation.load_report, {"path": "report.h5"}),
+        "sgd_noise": (
+            validation.sgd_noise,
+            {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6}
+            | {"batch_size": 2},
+        ),
+        "sgd_drift": (
+            validation.sgd_drift,
+            {"system": system, "t_eval": [0.0, 0.1], "n_neurons": 3, "paths": 2, "batch_size": 2}
+            | {"steps": 1, "seed": 0},
+        ),
         "observed_orders": (
             validation.observed_orders,
             {"method": "scharfetter-gummel", "exact": gaussian_well, "t_end": 0.1}

@@ -5,6 +5,8 @@ from wflow.validation.fluctuations import fluctuations
 from wflow.validation.orders import Orders, observed_orders
 from wflow.validation.report import Report
 from wflow.validation.report_file import load_report
+from wflow.validation.sgd_drift import sgd_drift
+from wflow.validation.sgd_noise import sgd_noise
 from wflow.validation.validate import validate
 from wflow.validation.verdicts import Verdict
 
@@ -17,5 +19,7 @@ __all__ = [
     "fluctuations",
     "load_report",
     "observed_orders",
+    "sgd_drift",
+    "sgd_noise",
     "validate",
 ]

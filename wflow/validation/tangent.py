@@ -117,7 +117,7 @@ class Moment:
         n, d, q = self.slopes.shape
         return np.asarray(self.slopes.reshape(n * d, q) @ outputs).reshape(n, d, -1)
 
-    def push(self, eta: np.ndarray, direct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def push(self, eta: np.ndarray, direct: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """The rate of η (n, D, m), and g (Q, m), where μ itself adds ``direct`` to the outputs."""
         eta = self.free[:, :, None] * eta
         g = direct + self.moved(eta)
@@ -151,6 +151,7 @@ class Path:
     law : weighted particles that stand for ρ₀, of mass 1
     t_eval : increasing times ≥ 0
     rtol : of the run that chooses the steps
+    refined : parts that each of these steps is cut into
 
     Raises
     ------
@@ -160,7 +161,9 @@ class Path:
         when the flow itself fails
     """
 
-    def __init__(self, flow: GradientFlow, law: Measure, t_eval: Any, rtol: float = 1e-6) -> None:
+    def __init__(
+        self, flow: GradientFlow, law: Measure, t_eval: Any, rtol: float, refined: int = 1
+    ) -> None:
         check_kind("flow", flow, GradientFlow, "give a wflow.GradientFlow")
         check_kind("law", law, Measure, "give a wflow.Particles that stands for the initial law")
         if flow.temperature > 0 or flow.reaction_rate > 0:
@@ -189,7 +192,10 @@ class Path:
             )
         end = float(np.max(as_floats("t_eval", t_eval), initial=0.0))
         self.t = check_times(t_eval, (0.0, end))
-        self.grid = self._grid(law, positive("rtol", rtol))
+        steps = self._grid(law, positive("rtol", rtol))
+        parts = np.arange(refined) / refined
+        between = steps[:-1, None] + np.diff(steps)[:, None] * parts
+        self.grid = np.append(between.ravel(), steps[-1])
         self.at = np.searchsorted(self.grid, self.t)
         """Where the times asked for stand in the grid."""
         self.points = [self.problem.initial["positions"]]
@@ -249,12 +255,18 @@ class Path:
             yield node, direct(node) + node.moved(eta)
             if k + 1 == self.grid.size:
                 return
-            h = self.grid[k + 1] - self.grid[k]
-            rates: list[np.ndarray] = []
-            for row, stage in zip(((), *ROWS), self.stages(k, node), strict=True):
-                at = eta + h * combined(row, rates)
-                rates.append(stage.push(at, direct(stage))[0])
-            eta = (eta + h * combined(LAST, rates)) * self.free[k + 1]
+            eta = self.carried(k, node, eta, direct)
+
+    def carried(
+        self, k: int, node: Moment, eta: np.ndarray, direct: Direct | None = None
+    ) -> np.ndarray:
+        """η (n, D, m) at grid time k + 1 from that at k, whose moment is given."""
+        h = self.grid[k + 1] - self.grid[k]
+        rates: list[np.ndarray] = []
+        for row, stage in zip(((), *ROWS), self.stages(k, node), strict=True):
+            added = 0.0 if direct is None else direct(stage)
+            rates.append(stage.push(eta + h * combined(row, rates), added)[0])
+        return np.asarray((eta + h * combined(LAST, rates)) * self.free[k + 1])
 
     def backward(self, wanted: np.ndarray) -> Influence:
         r"""What a neuron started anywhere adds to numbers :math:`\sum_q a_q f_q`, one at each of the times asked for.
