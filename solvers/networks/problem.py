@@ -14,11 +14,14 @@ import numpy as np
 from wflow.energies.base import Energy
 from wflow.energies.features.base import FeatureMap
 from wflow.energies.features.dense import DenseFeatures
+from wflow.energies.features.dense_outputs import DenseOutputs
 from wflow.energies.features.energy import FeatureEnergy
+from wflow.energies.features.losses import get_loss
 from wflow.energies.network import DenseNetwork, NetworkModel
 from wflow.errors import InputError
 from wflow.flow import Schedule
 from wflow.kernels.sgd.blocked import sgd, sgd_plain
+from wflow.kernels.sgd.outputs import sgd_outputs
 from wflow.solvers.method import Arrays
 from wflow.solvers.networks.batches import FULL
 from wflow.solvers.networks.optimizers import Optimizer
@@ -117,47 +120,54 @@ class NetworkProblem(ABC):
 
 
 class DenseProblem(NetworkProblem):
-    """Neurons [a] σ(⟨w, x⟩ [+ b]) as arrays a, b, w, for the block kernels, which treat the w_i alike."""
+    """Neurons [a] σ(⟨w, x⟩ [+ b]) as arrays a, b, w, for the loops over samples, which treat the a_k and w_i alike."""
 
     model: DenseNetwork
 
     def __init__(self, model: DenseNetwork, *arguments: Any, **options: Any) -> None:
+        self.outputs = outputs_of(model)
+        self._charges = self.outputs if model.charges else 0
+        self._head = self._charges + int(model.offset)
         super().__init__(model, *arguments, **options)
-        weights = slice(int(model.charges) + int(model.offset), None)
-        if not self.mobile[weights].all() or np.ptp(self.decays[weights]) > 0:
+        parts = {"weights w": slice(self._head, None), "charges a": slice(0, self._charges)}
+        mixed = [
+            what
+            for what, part in parts.items()
+            if max(len(set(self.mobile[part])), len(set(self.decays[part]))) > 1
+        ]
+        if mixed or not self.mobile[-1]:
+            what = mixed[0] if mixed else "weights w"
             raise InputError(
-                "frozen or ridge_on names some weights w of a dense network: its SGD trains all of them and "
+                f"frozen or ridge_on names some {what} of a dense network: its SGD trains all of them and "
                 "lets all or none decay; give the network as features(x) for more"
             )
 
     def arrays(self, neurons: np.ndarray) -> Arrays:
-        model, n = self.model, neurons.shape[0]
-        head = int(model.charges) + int(model.offset)
+        model, n, k = self.model, neurons.shape[0], self._charges
+        charges = neurons[:, 0] if k == 1 else neurons[:, :k]
         return {
-            "w": np.ascontiguousarray(neurons[:, head:]),
-            "a": neurons[:, 0].copy() if model.charges else np.ones(n),
-            "b": neurons[:, int(model.charges)].copy() if model.offset else np.zeros(n),
+            "w": np.ascontiguousarray(neurons[:, self._head :]),
+            "a": charges.copy() if k else np.ones(n),
+            "b": neurons[:, k].copy() if model.offset else np.zeros(n),
         }
 
     def neurons(self, y: Arrays) -> np.ndarray:
-        parts = [y["a"][:, None]] if self.model.charges else []
+        n = y["w"].shape[0]
+        parts = [y["a"].reshape(n, -1)] if self._charges else []
         parts += [y["b"][:, None]] if self.model.offset else []
         return np.concatenate([*parts, y["w"]], axis=1)
 
     def train(self, y: Arrays, memory: Arrays, stretch: Stretch, rule: Optimizer) -> float:
         assert rule.name == "sgd"
         # As many steps together as have batches of one size.
-        k, at, total = 0, 0, 0.0
+        k, at, total, loss = 0, 0, 0.0, get_loss(self.model.loss)
         for size, alike in groupby(stretch.sizes):
             steps = slice(k, k + len(list(alike)))
             rows = slice(at, at + size * (steps.stop - k))
             targets = stretch.targets[rows]
             noise = None if stretch.noise is None else stretch.noise[steps]
             f = self._descend(y, stretch.x[rows], targets, stretch.lengths[steps], size, noise)
-            if self.model.loss == "logistic":
-                total += float(np.logaddexp(0.0, -targets * f).sum()) / size
-            else:
-                total += math.fsum((targets - f) ** 2) / size
+            total += math.fsum(loss.value(targets, f)) / size
             k, at = steps.stop, rows.stop
         return total
 
@@ -170,21 +180,23 @@ class DenseProblem(NetworkProblem):
         batch: int,
         noise: np.ndarray | None,
     ) -> np.ndarray:
-        """One step a batch in place; the predictions before each step, (samples,)."""
-        model, act = self.model, self.model.activation
+        """One step a batch in place; the predictions before each step, (samples,) or (samples, K)."""
+        model, act, k = self.model, self.model.activation, self._charges
         offsets = y["b"] if model.offset else None
-        head = int(model.charges)
         options: dict[str, Any] = {
-            "train_charges": bool(model.charges and self.mobile[0]),
-            "train_offsets": bool(model.offset and self.mobile[head]),
-            "logistic": model.loss == "logistic",
+            "train_charges": bool(k and self.mobile[0]),
+            "train_offsets": bool(model.offset and self.mobile[k]),
             "ridge": (
                 self.ridge * float(self.decays[-1]),
                 self.ridge * float(self.decays[0]),
-                self.ridge * float(self.decays[min(head, self.decays.size - 1)]),
+                self.ridge * float(self.decays[min(k, self.decays.size - 1)]),
             ),
         }
         network = (x, targets, steps, y["w"], y["a"], offsets, act.map, act.params)
+        if self.outputs > 1:
+            options |= {"softmax": model.loss == "softmax", "batch": batch, "noise": noise}
+            return sgd_outputs(*network, **options)
+        options["logistic"] = model.loss == "logistic"
         if batch == 1 and noise is None:
             return np.asarray(sgd(*network, **options))
         return np.asarray(sgd_plain(*network, **options, batch=batch, noise=noise))
@@ -225,7 +237,14 @@ class FeatureProblem(NetworkProblem):
         if hasattr(model, "features"):
             features: FeatureMap = model.features(x)
             return features
+        if (outputs := outputs_of(model)) > 1:
+            return DenseOutputs(model.activation, x, outputs, offset=model.offset)
         return DenseFeatures(model.activation, x, charges=model.charges, offset=model.offset)
+
+
+def outputs_of(model: NetworkModel) -> int:
+    """K of a network of K outputs."""
+    return int(getattr(model, "outputs", 1))
 
 
 def network_problem(

@@ -159,6 +159,40 @@ def test_interactions_of_several_outputs():
         make("softmax").diagonal(theta)
 
 
+@pytest.mark.parametrize("features", [DenseOutputs("tanh", X, 4, offset=True), "own"])
+def test_outputs_one_by_one(features):
+    """For linearised flows: each output of a node is a node; the same risk, and a Jacobian that is the slope of all."""
+    own = Powers(np.linspace(-1, 1, 23))
+    features, y = (own, X[:, :2]) if features == "own" else (features, Y["square"])
+    energy = FeatureEnergy(features=features, targets=y, weights=P)
+    flat = energy.on_nodes()
+    theta, w = law(energy, 5)
+    field, alike = energy.prepare(theta).field(w), flat.prepare(theta).field(w)
+    assert alike.risk == pytest.approx(field.risk, rel=1e-13)
+    assert alike.first_variation() == pytest.approx(field.first_variation(), rel=1e-12)
+    assert alike.gradient() == pytest.approx(field.gradient(), rel=1e-12, abs=1e-13)
+    values, slopes = flat.features.jacobian(theta)
+    assert w @ values == pytest.approx(alike.prediction, rel=1e-13)
+    c = flat.weights * (alike.prediction - flat.targets)
+    assert slopes @ c == pytest.approx(field.gradient(), rel=1e-11, abs=1e-13)
+    assert features.jacobian(theta)[1].shape == (*theta.shape, *y.shape)
+    with pytest.raises(InputError, match="loss 'softmax' joins the 4 outputs of a node"):
+        make("softmax").on_nodes()
+
+
+def test_fluctuations_of_several_outputs():
+    """At the start those of sums: N E Σ p |f_N − f|² = Σ p (∫|σ*|² dρ − |f|²)."""
+    energy = make("square")
+    theta, w = law(energy, 12)
+    rho = Particles(theta, w / w.sum())
+    found = wflow.validation.fluctuations(GradientFlow(energy), rho, [0.0, 0.2])
+    values = np.tanh(theta[:, 5:] @ X.T + theta[:, 4:5])[..., None] * theta[:, None, :4]
+    second, first = (np.tensordot(rho.weights(), part, 1) for part in (values**2, values))
+    expected = P @ (second - first**2).sum(axis=1)
+    assert found.output_variance[0] == pytest.approx(expected, rel=1e-10)
+    assert 0 < found.output_variance[1] != found.output_variance[0]
+
+
 def test_a_grid_of_two_outputs():
     """a ∈ R² and one weight: a law on three axes; Gibbs's law and all grid methods take it as they take any."""
     energy = FeatureEnergy("tanh", [-1.0, 0.5], [[0.3, -0.1], [0.2, 0.4]], charges=True)

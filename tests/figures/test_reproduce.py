@@ -29,6 +29,7 @@ def made(tmp_path_factory):
 def test_the_catalogue_has_every_figure_of_the_sources() -> None:
     assert {
         "chizat-conic",
+        "digits",
         "jmm-decay",
         "mmn-1",
         "mmn-2",
@@ -236,6 +237,19 @@ def test_energy_decays_under_the_bound_to_a_floor_that_falls_with_the_width(made
     wide = results["excess_wide"]
     assert wide[0, -1] > 3 * wide[1, -1]
     assert wide[0, -1] > 10 * excess[-1]
+
+
+def test_ten_digits_by_sgd_and_the_flow(made) -> None:
+    """Ten outputs under both losses: three networks of 100 neurons lie above the flow by the order 1/N, and close."""
+    results = made[1]["digits"]
+    for name in ("risk", "test_risk"):
+        off = results[f"{name}_sgd"].mean(axis=1) - results[name]
+        assert (off > 0).all()
+        assert (off[:, -1] < 0.1 * results[name][:, -1]).all()
+    for name in ("accuracy", "test_accuracy"):
+        assert (results[name][:, -1] > 0.85).all()
+        off = results[f"{name}_sgd"].mean(axis=1) - results[name]
+        assert np.abs(off[:, -1]).max() < 0.03
 
 
 def test_command(tmp_path, capsys) -> None:

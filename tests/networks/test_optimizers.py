@@ -5,7 +5,7 @@ import math
 import autograd
 import numpy as np
 import pytest
-from small_data import X, Y, objective
+from small_data import X, Y, advance, objective
 
 import wflow
 from wflow.errors import InputError
@@ -13,22 +13,6 @@ from wflow.measures import Particles
 from wflow.networks import sgd
 from wflow.solvers.networks.optimizers import OPTIMIZERS
 from wflow.systems.shared.order import Shuffled
-
-
-def advance(name, theta, g, s, k, memory, beta1=0.9, beta2=0.999, epsilon=1e-8, momentum=0.9):
-    """The textbooks' rules, one formula each."""
-    if name == "sgd":
-        return theta - s * g
-    if name == "momentum":
-        memory["v"] = momentum * memory.get("v", 0.0) + g
-        return theta - s * memory["v"]
-    if name == "adagrad":
-        memory["v"] = memory.get("v", 0.0) + g**2
-        return theta - s * g / (np.sqrt(memory["v"]) + 1e-10)
-    memory["m"] = beta1 * memory.get("m", 0.0) + (1 - beta1) * g
-    memory["v"] = beta2 * memory.get("v", 0.0) + (1 - beta2) * g**2
-    m, v = memory["m"] / (1 - beta1 ** (k + 1)), memory["v"] / (1 - beta2 ** (k + 1))
-    return theta - s * m / (np.sqrt(v) + epsilon)
 
 
 def test_every_optimiser_has_a_twin():

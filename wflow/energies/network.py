@@ -15,14 +15,15 @@ class Network(Protocol):
     """What SGD needs of a system: a stream of samples, a start, the units, and a risk to report.
 
     The units are either dense, σ(⟨w, x⟩ + b) with ``activation``, ``input_dimension``, ``charges`` and ``offset``
-    stated, or any features: then the model has ``features(x)`` instead (:class:`FeatureNetwork`).
+    stated, or any features: then the model has ``features(x)`` instead (:class:`FeatureNetwork`). Dense ones may state
+    ``outputs`` K ≥ 2: then targets are (count, K) and neurons (a1, …, aK, b, w).
     """
 
     loss: str
     input_dimension: int
 
     def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Samples number first, first+1, …: inputs (count, d) and targets (count,); a pure function."""
+        """Samples number first, first+1, …: inputs (count, d) and targets (count,) or (count, K); a pure function."""
 
     def start(self, n_neurons: int, seed: int) -> np.ndarray:
         """I.i.d. neurons θ, shape (N, D); dense ones in the order (a, b, w)."""

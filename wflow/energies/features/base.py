@@ -46,13 +46,13 @@ class FeatureMap(ParameterSpace):
         """The features of fixed points (n, D)."""
 
     def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """σ*(x_q; θ_i) of all pairs, shape (n, Q), and ∇_θ σ*(x_q; θ_i), shape (n, D, Q), for linearised flows."""
-        prepared, q = self.prepare(points), self.n_nodes
-        values = np.empty((points.shape[0], q))
-        slopes = np.empty((*points.shape, q))
-        for k, unit in enumerate(np.eye(q)):
+        """σ*(x_q; θ_i) of all pairs, (n, Q), and ∇_θ σ*(x_q; θ_i), (n, D, Q); K outputs are a last axis of both."""
+        shape = (self.n_nodes, self.outputs)[: 1 + (self.outputs > 1)]
+        prepared, size = self.prepare(points), self.n_nodes * self.outputs
+        values, slopes = np.empty((len(points), size)), np.empty((*points.shape, size))
+        for k, unit in enumerate(np.eye(size).reshape(size, *shape)):
             values[:, k], slopes[:, :, k] = prepared.potential(unit), prepared.gradient(unit)
-        return values, slopes
+        return values.reshape(-1, *shape), slopes.reshape(*points.shape, *shape)
 
     def at(self, x: Any) -> FeatureMap:
         """The same features on other inputs (m, d), or (m,) for d = 1.

@@ -44,6 +44,15 @@ class DenseOutputs(DenseFeatures):
     def prepare(self, points: np.ndarray) -> PreparedOutputs:
         return PreparedOutputs(self, points)
 
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, b, w = self.split(points)
+        z = w @ self.nodes.T + (0.0 if b is None else b[:, None])
+        value, slope = (part[..., None] for part in self.activation.value_and_derivative(z))
+        pull = (slope * a[:, None])[:, None]  # a_k σ', (n, 1, Q, K)
+        on_charges = np.eye(self.outputs)[:, None] * value[:, None]
+        rest = [pull] * self.offset + [pull * self.nodes.T[:, :, None]]
+        return value * a[:, None], np.concatenate([on_charges, *rest], axis=1)
+
     def at(self, x: Any) -> DenseOutputs:
         x = as_inputs(x, self.input_dimension, "x")
         return DenseOutputs(self.activation, x, self.outputs, offset=self.offset)

@@ -22,6 +22,7 @@ from wflow.energies.evaluator import contractions
 from wflow.energies.features.base import FeatureMap, PreparedFeatures
 from wflow.energies.features.curvature import FeatureCurvature
 from wflow.energies.features.losses import Loss, get_loss, right
+from wflow.energies.features.output_nodes import OutputNodes
 from wflow.energies.features.targets import as_targets, refuse_misfit
 from wflow.errors import InputError
 from wflow.tools.checks import check_flag, check_kind
@@ -213,7 +214,16 @@ class FeatureEnergy(SameSpace, Energy):
         return contractions(self.evaluator, self.features.at(x))(points).predict(weights)
 
     def on_nodes(self) -> FeatureEnergy:
-        return self
+        count = self.features.outputs
+        if count == 1:
+            return self
+        if self.loss.outputs != "any":
+            raise InputError(
+                f"loss '{self.loss.name}' joins the {count} outputs of a node: what asks for outputs one by one takes "
+                "loss = 'square'"
+            )
+        each = {"targets": self.targets.ravel(), "weights": np.repeat(self.weights, count)}
+        return FeatureEnergy(features=OutputNodes(self.features), loss=self.loss, **each)
 
     def fingerprint(self) -> str:
         h = hashlib.sha256(self.features.fingerprint().encode())

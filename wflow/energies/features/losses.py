@@ -30,7 +30,7 @@ class Loss(Portable):
     """A loss ℓ(y, f) of arrays (targets, predictions), one value a sample, with its half slope, of their shape.
 
     ``quadratic`` says that ℓ is quadratic in f, and so R in ρ; ``outputs`` how many the network may have, "one", "any"
-    or "several"; ``classifies`` that the targets are classes, of which an accuracy can be told.
+    (ℓ is the sum over them) or "several"; ``classifies`` that the targets are classes, told right or wrong.
     """
 
     name: str

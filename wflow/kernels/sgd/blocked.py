@@ -219,7 +219,7 @@ def _run(
             f = dot(charges, value) / n
             predictions[start + k] = f
             s = steps[start + k]
-            g = s * residual(y[start + k], f, rule.logistic)
+            g = s * residual(y[start + k], f, rule.cross_entropy)
             for i in range(n):
                 c_k[i] = g * (charges[i] * slope[i])
             if rule.train_charges:

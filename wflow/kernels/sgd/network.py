@@ -1,4 +1,4 @@
-"""What the two forms of stochastic gradient descent share: the network as arrays, the rule, the residual."""
+"""What the forms of stochastic gradient descent share: the network as arrays, the rule, the residual."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wflow.kernels.jit import FUSED, jit
 
 
 class Samples(NamedTuple):
-    """Inputs (m, d), targets (m,) and step sizes, one a step."""
+    """Inputs (m, d), targets (m,), or (m, K) of K outputs, and step sizes, one a step."""
 
     x: np.ndarray
     y: np.ndarray
@@ -19,7 +19,7 @@ class Samples(NamedTuple):
 
 
 class Network(NamedTuple):
-    """Weights (N, d), charges (N,), and offsets (N,), or (0,) where the neurons have none."""
+    """Weights (N, d), charges (N,) or (N, K), and offsets (N,), or (0,) where the neurons have none."""
 
     weights: np.ndarray
     charges: np.ndarray
@@ -31,7 +31,8 @@ class Rule(NamedTuple):
 
     train_charges: bool
     train_offsets: bool
-    logistic: bool
+    cross_entropy: bool
+    """The logistic loss, or softmax of K outputs, in place of the square."""
     ridge_w: float
     ridge_a: float
     ridge_b: float
@@ -41,7 +42,7 @@ def make_rule(
     network: Network,
     train_charges: bool,
     train_offsets: bool,
-    logistic: bool,
+    cross_entropy: bool,
     ridge: tuple[float, float, float],
 ) -> Rule:
     """The rule in the types that the kernels are compiled for; offsets that are absent are not trained."""
@@ -49,17 +50,17 @@ def make_rule(
     w, a, b = map(float, ridge)
     # What is not trained does not decay either.
     a, b = a * bool(train_charges), b * with_offsets
-    return Rule(bool(train_charges), with_offsets, bool(logistic), w, a, b)
+    return Rule(bool(train_charges), with_offsets, bool(cross_entropy), w, a, b)
 
 
 def check_shapes(x: np.ndarray, y: np.ndarray, steps: np.ndarray, m: int, network: Network) -> None:
     """Raise ValueError unless m samples and the network fit together, and the network can be changed."""
-    n, d = network.weights.shape
-    if x.shape != (m, d) or y.shape != (m,) or steps.ndim != 1:
+    (n, d), outputs = network.weights.shape, network.charges.shape[1:]
+    if x.shape != (m, d) or y.shape != (m, *outputs) or steps.ndim != 1:
         raise ValueError(
             f"x {x.shape}, y {y.shape}, steps {steps.shape}: expected m = {m}, d = {d}"
         )
-    if network.charges.shape != (n,) or network.offsets.shape not in ((n,), (0,)):
+    if network.charges.shape != (n, *outputs) or network.offsets.shape not in ((n,), (0,)):
         raise ValueError(
             f"charges {network.charges.shape}, offsets {network.offsets.shape}: expected ({n},)"
         )

@@ -115,7 +115,7 @@ def _plain(
             activation(z, params, value, slope)
             f = dot(charges, value) / n
             predictions[k * batch + j] = f
-            g = s * residual(y[k * batch + j], f, rule.logistic) / batch
+            g = s * residual(y[k * batch + j], f, rule.cross_entropy) / batch
             for i in range(n):
                 c[j, i] = g * (charges[i] * slope[i])
                 pull[i] += g * value[i]

@@ -182,10 +182,6 @@ class DataNetwork:
         return theta
 
     def risk_energy(self) -> FeatureEnergy:
-        if self.outputs > 1:
-            raise InputError(
-                f"SGD of {self.outputs} outputs: networks are trained on one; solve the flow of particles instead"
-            )
         return self._system.energy()
 
     def reduce(self, neurons: np.ndarray) -> np.ndarray:
