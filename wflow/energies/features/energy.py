@@ -222,8 +222,12 @@ class FeatureEnergy(SameSpace, Energy):
                 f"loss '{self.loss.name}' joins the {count} outputs of a node: what asks for outputs one by one takes "
                 "loss = 'square'"
             )
-        each = {"targets": self.targets.ravel(), "weights": np.repeat(self.weights, count)}
-        return FeatureEnergy(features=OutputNodes(self.features), loss=self.loss, **each)
+        return FeatureEnergy(
+            features=OutputNodes(self.features),
+            targets=self.targets.ravel(),
+            weights=np.repeat(self.weights, count),
+            loss=self.loss,
+        )
 
     def fingerprint(self) -> str:
         h = hashlib.sha256(self.features.fingerprint().encode())
