@@ -75,10 +75,11 @@ def minimise_on_simplex(
             break
         try:
             system = _Newton(low, w, z, psi - mu - z, 1.0 - float(w.sum()))
-        except LinAlgError:  # rounding has eaten the identity beside M: nothing more to gain
+            mean = float(w @ z) / n
+            dw, dz, _ = system.step(-z)
+        except (LinAlgError, ZeroDivisionError):
+            # Rounding has eaten the identity beside M, or all that the multiplier divides by: nothing more to gain.
             break
-        mean = float(w @ z) / n
-        dw, dz, _ = system.step(-z)
         a = _room(w, dw, z, dz)
         centring = (float((w + a * dw) @ (z + a * dz)) / (n * mean)) ** 3
         dw, dz, dmu = system.step((centring * mean - dw * dz) / w - z)

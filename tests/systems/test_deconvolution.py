@@ -99,3 +99,40 @@ def test_its_base_law_is_everywhere_and_of_either_sign():
     torus = get("sparse-deconvolution", dimension=2).flow().base_law(10, rng)
     assert torus.shape == (10, 3)
     assert (torus[:, 0] == 1).all()
+
+
+@pytest.mark.parametrize("form", ["mirror", "linear"])
+@pytest.mark.parametrize("dimension, a, b, penalty", [(1, 0.05, 0.005, 0.3), (2, 0.01, 0.01, 1.0)])
+def test_conic_steps_are_the_published_iterations(dimension, a, b, penalty, form):
+    """r ← r e^{−2aJ'} or r(1 − 2aJ'), y ← y − b∇J', with J' as sums of exponentials, in numpy; 40 iterations."""
+    system = get("sparse-deconvolution", dimension=dimension, penalty=penalty)
+    planted, start = system.planted(), system.initial("particles")
+    m, frequencies = len(start.weights()), system.kernel().frequencies
+    k = np.stack(
+        np.meshgrid(*[np.arange(-frequencies, frequencies + 1)] * dimension), axis=-1
+    ).reshape(-1, dimension)
+    s, y = start.points()[:, 0], np.array(start.points()[:, 1:])
+    r = np.full(m, 0.5)
+    observed = np.exp(-1j * planted.points()[:, 1:] @ k.T).T @ (
+        planted.points()[:, 0] * planted.weights()
+    )
+    for _ in range(40):
+        waves = np.exp(1j * y @ k.T)
+        left = waves.conj().T @ (s * r**2 / m) - observed
+        value = s * (waves @ left).real + penalty
+        slope = s[:, None] * np.stack(
+            [(waves @ (1j * k[:, i] * left)).real for i in range(dimension)], 1
+        )
+        r = r * (np.exp(-2 * a * value) if form == "mirror" else 1 - 2 * a * value)
+        y = y - b * slope
+    sol = wflow.solve(
+        system.flow(reaction_rate=4 * a / b),
+        start,
+        (0, 40 * b),
+        method="conic",
+        method_options={"step_size": b, "form": form},
+    )
+    assert sol.success, sol.message
+    end = sol.measures[-1]
+    np.testing.assert_allclose(end.weights(), r**2 / m, rtol=1e-10)
+    np.testing.assert_allclose(end.points()[:, 1:], y, rtol=0, atol=1e-11)

@@ -7,6 +7,7 @@ from autograd import grad
 from scipy.integrate import quad
 
 import wflow
+from wflow.solvers import Tolerance, get_method
 from wflow.systems import get
 
 
@@ -247,3 +248,22 @@ def test_base_laws_have_no_charge():
     assert theta[:, 1:].std() == pytest.approx(1 / 50, rel=0.02)
     own = get("teacher-student", d=4, kappa=2.0).flow().base_law(2000, np.random.default_rng(0))
     assert own[:, 1:].std() == pytest.approx(2.0, rel=0.05)
+
+
+def test_births_and_deaths_have_the_published_rates():
+    """α = 50 in steps of 0.04 is a probability of |a ∂L/∂a| a step, L = E(f* − f)², by differences of the risk."""
+    system = get("teacher-student", start="published", d=6, teachers=3, neurons=8)
+    start, energy = system.initial("particles"), system.energy()
+    options = {"step_size": 0.04, "rule": "kill-clone", "centred": False, "probability": "linear"}
+    method = get_method("birth-death", options)
+    problem = method.prepare(system.flow(reaction_rate=50.0), start, Tolerance(), seed=0)
+    x, w = start.points(), start.weights()
+    gain = 0.04 * problem.rates(0.0, x, w)[1]
+
+    def risk(i, by):
+        moved = np.array(x)
+        moved[i, 0] += by
+        return energy.prepare(moved).field(w).risk
+
+    slope = [(risk(i, 1e-5) - risk(i, -1e-5)) / 2e-5 for i in range(8)]
+    np.testing.assert_allclose(gain, -x[:, 0] * np.array(slope), rtol=1e-6, atol=1e-12)

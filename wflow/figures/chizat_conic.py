@@ -44,11 +44,11 @@ class ConicDeconvolution(Figure):
         "particles": 30,
         "iterations": 400,
         "sides": (4, 5),
-        "iterations_torus": 300,
+        "iterations_torus": 200,
         "experiments": 1,
         "sizes": (4, 8),
-        "halvings": 2,
-        "iterations_map": 300,
+        "halvings": 1,
+        "iterations_map": 200,
     }
 
     def compute(

@@ -36,6 +36,17 @@ def test_simplex_programme_with_fewer_columns_than_degenerate_rows():
     assert found.weights.sum() == pytest.approx(1.0, abs=1e-15)
 
 
+def test_the_simplex_at_rounding():
+    """A least value inside the simplex, to the last digit: at the end the multiplier's own equation is 0 = 0."""
+    rng = np.random.default_rng(27)
+    n, r = rng.integers(2, 6), rng.integers(1, 4)
+    low, w = rng.normal(size=(n, r)), rng.random(n)
+    w /= w.sum()
+    found = minimise_on_simplex(-low @ (low.T @ w), low, 0.0)
+    assert low.T @ found.weights == pytest.approx(low.T @ w, abs=1e-12)
+    assert found.gap < 1e-14
+
+
 def test_pivoted_cholesky_finds_the_rank():
     x = np.random.default_rng(1).standard_normal((50, 4))
     u = x @ x.T
