@@ -177,13 +177,18 @@ def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     >>> distinct(np.array([[2.0], [1.0], [2.0]]))[1].tolist()
     [1, 0, 1]
     """
-    # Where the first column tells all rows apart, the others need not be looked at: the rule for particles.
-    first = np.sort(rows[:, 0])
-    if rows.shape[0] < 2 or (first[1:] != first[:-1]).all():
+    if rows.shape[0] < 2:
         return rows, None
-    order = np.lexsort(rows.T[::-1])
+    order = np.argsort(rows[:, 0], kind="stable")
     ordered = rows[order]
-    new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
+    new = (ordered[1:] != ordered[:-1]).any(axis=1)
+    if (
+        new != (ordered[1:, 0] != ordered[:-1, 0])
+    ).any():  # the first column does not tell all rows apart
+        order = np.lexsort(rows.T[::-1])
+        ordered = rows[order]
+        new = (ordered[1:] != ordered[:-1]).any(axis=1)
+    new = np.concatenate([[True], new])
     if new.all():
         return rows, None
     owner = np.empty(rows.shape[0], dtype=np.intp)

@@ -117,7 +117,7 @@ class GlobalConvergence(Figure):
         picture.suptitle("Births and deaths from full and from compact support", fontsize=11)
         titles = {
             "mixture": "Gaussian mixture, bad start",
-            "spikes": "spikes, positive ones at first",
+            "spikes": "spikes on a circle (compact: positive ones alone)",
         }
         for (name, title), (left, middle, right) in zip(
             titles.items(), (axes[:3], axes[3:]), strict=True
