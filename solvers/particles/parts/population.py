@@ -79,14 +79,11 @@ def kill_clone(
 
 
 def settled(positions: np.ndarray, left: Left, born: np.ndarray) -> np.ndarray:
-    """The positions (n, D) afterwards: who lives keeps the place, clones and the ``born`` take those of the dead."""
+    """The same positions (n, D), in which clones and the ``born`` have taken the places of the dead."""
     copies, _ = left
     dead = np.flatnonzero(copies == 0)
-    if dead.size == 0:
-        return positions
     several = np.flatnonzero(copies > 1)
     parents = np.repeat(several, copies[several] - 1)
-    new = positions.copy()
-    new[dead[: parents.size]] = positions[parents]
-    new[dead[parents.size :]] = born
-    return new
+    positions[dead[: parents.size]] = positions[parents]
+    positions[dead[parents.size :]] = born
+    return positions

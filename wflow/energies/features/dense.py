@@ -105,6 +105,8 @@ class PreparedDense:
         )
         self._kept = kernels.Kept(NOTHING, NOTHING, False)
         self._worth_keeping = self._pairs <= SMALL or d >= WIDE
+        self._beside: tuple[np.ndarray, np.ndarray] = NOTHING, NOTHING
+        """What a gradient was last asked for, and the sums without slopes that came with it."""
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         f = self._features
@@ -130,11 +132,18 @@ class PreparedDense:
         return out
 
     def potential(self, node_weights: np.ndarray) -> np.ndarray:
-        out, _ = self._contract(node_weights, np.empty((0, 0)))
+        out = self._sums(node_weights)
         return self._points[:, 0] * out if self._features.charges else out
 
+    def _sums(self, node_weights: np.ndarray) -> np.ndarray:
+        """Σ_q c_q σ(z_qi), which comes with a gradient for the same c."""
+        known, sums = self._beside
+        return sums if known is node_weights else self._contract(node_weights, np.empty((0, 0)))[0]
+
     def gradient(self, node_weights: np.ndarray) -> np.ndarray:
-        return self._contract(node_weights, np.empty_like(self._points))[1]
+        sums, gradient = self._contract(node_weights, np.empty_like(self._points))
+        self._beside = node_weights, sums
+        return gradient
 
     def _contract(
         self, node_weights: np.ndarray, gradient: np.ndarray
