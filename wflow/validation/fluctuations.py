@@ -24,6 +24,7 @@ from wflow.energies.arrays import as_points
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
 from wflow.tools.arrays import as_floats
+from wflow.validation.directions import Directions
 from wflow.validation.second_order import biases
 from wflow.validation.tangent import Influence, Moment, Path
 
@@ -91,6 +92,17 @@ class Fluctuations:
     def output_bias(self) -> np.ndarray:
         """lim N·E(f_N − f) on the nodes, (T, Q)."""
         return self._biases[0]
+
+    @cached_property
+    def directions(self) -> Directions:
+        """The same for networks in full space around a radial limit, their ``bias`` included.
+
+        Raises
+        ------
+        InputError
+            where the state is not the radius of neurons in 4 or more dimensions
+        """
+        return Directions(self._path)
 
     @cached_property
     def _risk_influence(self) -> Influence:

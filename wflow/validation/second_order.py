@@ -38,7 +38,7 @@ class Sources:
         lifted = 2.0 * np.einsum("ik,idk->id", changes, eta)
         self.outputs = np.einsum("id,idq->q", lifted, at.slopes)
         self.squares = (g**2).sum(axis=1)
-        drift = at.slopes @ (at.path.energy.weights * _bend(at) * self.squares)
+        drift = at.slopes @ (at.path.energy.weights * bend(at) * self.squares)
         for e in range(d):
             h = STEP * np.maximum(1.0, np.abs(x[:, e]))
             up, down = x.copy(), x.copy()
@@ -51,7 +51,7 @@ class Sources:
         self.drift = drift + _third(at, spread)
 
 
-def _bend(at: Moment) -> np.ndarray:
+def bend(at: Moment) -> np.ndarray:
     """½ℓ'''(f_q)."""
     loss, y = at.path.energy.loss, at.path.energy.targets
     h = WIDE * np.maximum(1.0, np.abs(at.output))

@@ -40,6 +40,10 @@ class FeatureMap(ParameterSpace):
 
     n_nodes: int
     outputs: int = 1
+    profile: Any = None
+    """h of features h(r|x|) of a radius, averages over directions (:class:`RadialProfile`); None for others."""
+    radii: Any = None
+    """|x| of the nodes, where there is a profile."""
 
     @abstractmethod
     def prepare(self, points: np.ndarray) -> PreparedFeatures:

@@ -115,6 +115,9 @@ class RadialProfile:
 class RadialFeatures(FeatureMap):
     """Features h(r t_q) of a radius r ≥ 0 on nodes t_q = |x|."""
 
+    profile: RadialProfile
+    radii: np.ndarray
+
     def __init__(self, knots: Sequence[tuple[float, float]], radii: np.ndarray, d: float) -> None:
         self.profile = RadialProfile(knots, d)
         self.radii = as_inputs(radii, 1, "radii")[:, 0]

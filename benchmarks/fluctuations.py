@@ -1,0 +1,129 @@
+"""Do networks scatter around the limit as the tangent flow says? Ratios of measured to predicted, with standard errors.
+
+    python benchmarks/fluctuations.py [--networks 320] [--neurons 4000] [toy] [isotropic-gaussians] [gaussian-mixture]
+
+Networks of N neurons are drawn from the law that the prediction stands for, which has atoms: neurons that start
+together stay together, so that N costs nothing. They move by the classical Runge–Kutta method on a grid of their own.
+Beside the plain ratio stands one with the square of the first-order answer as a control variate, whose mean is known:
+what is left is of higher order in N^-1/2. Last comes N·E(R_N − R), with the first-order answers of risk and outputs
+and their known means taken out.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+import wflow
+from wflow.validation import fluctuations
+
+STEPS = 12
+"""Steps between one saved time and the next."""
+
+
+def toy() -> tuple[wflow.GradientFlow, wflow.Particles, list[float]]:
+    """Tanh neurons with charges on a wave."""
+    x, rng = np.linspace(-2.0, 2.0, 20), np.random.default_rng(3)
+    energy = wflow.energies.FeatureEnergy("tanh", x, np.sin(2 * x), charges=True)
+    law = wflow.Particles(rng.normal(size=(100, 2)), rng.dirichlet(np.full(100, 5.0)))
+    return wflow.GradientFlow(energy), law, [0.0, 0.5, 1.0, 2.0, 3.0, 4.0]
+
+
+def isotropic_gaussians() -> tuple[wflow.GradientFlow, wflow.Particles, list[float]]:
+    """A3 at its published parameters, reduced to |w|."""
+    system = wflow.systems.get("isotropic-gaussians")
+    return system.flow(), system.initial("particles", n=250), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def gaussian_mixture() -> tuple[wflow.GradientFlow, wflow.Particles, list[float]]:
+    """A6 from its good start: c ~ N(0, 1), y uniform on (-2, 2)."""
+    system = wflow.systems.get("gaussian-mixture", evaluator="features")
+    z, w = np.polynomial.hermite_e.hermegauss(12)
+    u, v = np.polynomial.legendre.leggauss(20)
+    at = np.stack(np.meshgrid(z, 2 * u, indexing="ij"), axis=-1).reshape(-1, 2)
+    masses = np.outer(w, v).ravel()
+    return system.flow(), wflow.Particles(at, masses / masses.sum()), [0.0, 1, 2, 4, 8, 16]
+
+
+CASES = {"toy": toy, "isotropic-gaussians": isotropic_gaussians, "gaussian-mixture": gaussian_mixture}  # fmt: skip
+
+
+def outputs(
+    flow: wflow.GradientFlow, points: np.ndarray, masses: np.ndarray, times: list[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """f_N (T, Q) and R_N (T,) of one network."""
+    f, risk = [], []
+
+    def velocity(t: float, x: np.ndarray) -> np.ndarray:
+        return -flow.schedule(t) * flow.energy.prepare(x).field(masses).gradient()
+
+    x = points.copy()
+    for start, end in zip([0.0, *times[:-1]], times, strict=True):
+        h = (end - start) / STEPS
+        for k in range(STEPS if h > 0 else 0):
+            t = start + k * h
+            k1 = velocity(t, x)
+            k2 = velocity(t + 0.5 * h, x + 0.5 * h * k1)
+            k3 = velocity(t + 0.5 * h, x + 0.5 * h * k2)
+            k4 = velocity(t + h, x + h * k3)
+            x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        field = flow.energy.prepare(x).field(masses)
+        f.append(field.prediction)
+        risk.append(field.risk)
+    return np.array(f), np.array(risk)
+
+
+def shown(values: np.ndarray) -> str:
+    return "  ".join(f"{v:9.4g}" for v in np.atleast_1d(values))
+
+
+def compare(name: str, networks: int, neurons: int) -> None:
+    flow, law, times = CASES[name]()
+    found = fluctuations(flow, law, times)
+    p, points, weights = flow.energy.weights, law.points(), law.weights()
+    limit, risk = outputs(flow, points, weights, times)
+    influence, on_risk = found.output_influence(points), found.risk_influence(points)
+    rng = np.random.default_rng(0)
+    squares, gaps, lucky, control = [], [], [], []
+    for _ in range(networks):
+        masses = rng.multinomial(neurons, weights) / neurons
+        f, r = outputs(flow, points, masses, times)
+        squares.append(neurons * (f - limit) ** 2 @ p)
+        lucky.append(neurons * np.einsum("m,tmq->tq", masses, influence) ** 2 @ p)
+        gaps.append(r - risk)
+        control.append(on_risk @ masses)
+    v, luck, gap, line = (np.array(a) for a in (squares, lucky, gaps, control))
+    root = np.sqrt(networks)
+    print(f"\n{name}: {networks} networks of {neurons} neurons, rank {found.rank}")
+    print(f"{'t':34}", shown(found.t))
+    print(f"{'output variance, predicted':34}", shown(found.output_variance))
+    print(f"{'  resampling variance C_t':34}", shown(found.resampling_variance))
+    print(f"{'  measured / predicted':34}", shown(v.mean(0) / found.output_variance))
+    print(f"{'  with the control':34}", shown(1 + (v - luck).mean(0) / found.output_variance))
+    print(f"{'  its standard error':34}", shown((v - luck).std(0) / root / found.output_variance))
+    scale, raw = found.risk_variance, neurons * (gap - gap.mean(0)) ** 2
+    rest = raw - neurons * line**2
+    print(f"{'risk variance, predicted':34}", shown(scale))
+    print(f"{'  measured / predicted':34}", shown(raw.mean(0) / scale))
+    print(f"{'  with the control':34}", shown(1 + rest.mean(0) / scale))
+    print(f"{'  its standard error':34}", shown(rest.std(0) / root / scale))
+    # For the square loss R_N − R is its first-order answer and Σ p g², and what the flow's curvature adds.
+    left = neurons * (gap - line) - (luck - found.output_variance)
+    print(f"{'N E(R_N - R), predicted':34}", shown(found.bias))
+    print(f"{'  measured':34}", shown(left.mean(0)))
+    print(f"{'  its standard error':34}", shown(left.std(0) / root))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--networks", type=int, default=320)
+    parser.add_argument("--neurons", type=int, default=4000)
+    asked = parser.parse_args()
+    for name in asked.cases:
+        compare(name, asked.networks, asked.neurons)
+
+
+if __name__ == "__main__":
+    main()

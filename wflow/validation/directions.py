@@ -1,0 +1,268 @@
+r"""What directions add to the fluctuations of networks whose limit is known by the radius |w| alone.
+
+A neuron σ(⟨w, x⟩) more, at w = re, perturbs a law that rotations leave alone along every harmonic of the angle to e.
+With P_ℓ the Gegenbauer polynomials in d dimensions, P_ℓ(1) = 1, N_ℓ their multiplicities and x = tv,
+
+.. math:: \sigma(rt\,u\cdot v) = \sum_\ell N_\ell h_\ell(rt) P_\ell(u\cdot v), \qquad
+          h_\ell(s) = E\,\sigma(s\omega)P_\ell(\omega)
+          = \frac{c_d\,s}{d^2-1}\sum_j\mu_j(1-u_j^2)^{(d+1)/2}P^{(d+4)}_{\ell-2}(u_j), \quad u_j = \frac{k_j}{s},
+
+for ℓ ≥ 2 and σ with jumps μ_j of its slope at k_j; h_1 = (s/d) Σ_j μ_j P(ω_{d+2} > u_j). Radial and tangential
+displacements :math:`N_\ell(\alpha P_\ell\,u + \beta\nabla P_\ell/\sqrt{\lambda_\ell})`, λ_ℓ = ℓ(ℓ + d − 2), and outputs
+:math:`N_\ell G_\ell P_\ell` obey the tangent flow of two coordinates whose features have values h_ℓ, slopes
+:math:`(t h_\ell', \sqrt{\lambda_\ell}h_\ell/r)` and the Hessian diag(Ψ'', Ψ'/r). So, by :math:`E P_\ell^2 = 1/N_\ell`,
+
+.. math:: N\,E\sum_q p_q(f_N - f)_q^2 \to \sum_\ell N_\ell \sum_q p_q \int G_\ell^2\,d\rho_0.
+
+The mean of the outputs to order 1/N is radial; its sources are those of :mod:`wflow.validation.second_order`, averaged
+over the sphere, with :math:`M = \mathrm{diag}\sum_\ell N_\ell(\alpha^2, \beta^2)`. Harmonics beyond those followed
+hardly answer: they keep the variance that they start with.
+
+Derived here; the case t = 0 is ∫U(θ, θ)dρ − ∬U dρdρ of the full network.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wflow.energies.features.radial import RadialProfile
+from wflow.errors import InputError
+from wflow.validation.second_order import WIDE, bend
+from wflow.validation.tangent import LAST, ROWS, STEP, Moment, Path, combined
+
+HARMONICS = 8
+"""Harmonics whose answers are followed."""
+ANGLES = 400
+"""Nodes of the average of σ² over directions."""
+
+
+class Harmonic:
+    """h_ℓ and its derivative for a piecewise linear σ, ℓ ≥ 1."""
+
+    def __init__(self, profile: RadialProfile, degree: int) -> None:
+        position, height = profile.knots
+        slopes = np.diff(height) / np.diff(position)
+        self.knots, self.jumps = position, np.diff(np.concatenate([[0.0], slopes, [0.0]]))
+        self.d, self.degree = profile.dimension, degree
+
+    @property
+    def eigenvalue(self) -> float:
+        """λ_ℓ of the sphere."""
+        return float(self.degree * (self.degree + self.d - 2))
+
+    @property
+    def multiplicity(self) -> float:
+        """N_ℓ."""
+        n, d = self.degree, self.d
+        return float(math.comb(n + d - 1, n) - (math.comb(n + d - 3, n - 2) if n > 1 else 0))
+
+    def __call__(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        d, value, slope = self.d, np.zeros_like(s), np.zeros_like(s)
+        for k, jump in zip(self.knots, self.jumps, strict=True):
+            u = np.clip(k / np.maximum(s, 1e-300), -1.0, 1.0)
+            room = (1 - u) * (1 + u)
+            if self.degree == 1:
+                above = _above(d + 2, u, room)
+                value += jump * s / d * above
+                slope += jump / d * (above + u * _peak(d + 2) * room ** ((d - 1) / 2))
+                continue
+            p, p_slope = _gegenbauer(self.degree - 2, d + 4, u)
+            scale = jump * _peak(d) / (d**2 - 1)
+            power = room ** ((d + 1) / 2)
+            value += scale * s * power * p
+            bent = -(d + 1) * u * room ** ((d - 1) / 2) * p + power * p_slope
+            slope += scale * (power * p - u * bent)
+        return value, slope
+
+
+def _peak(d: int) -> float:
+    """c_d: the density of one coordinate of a uniform point of S^{d−1} at 0."""
+    return math.exp(math.lgamma(d / 2) - math.lgamma((d - 1) / 2)) / math.sqrt(math.pi)
+
+
+def _above(d: int, u: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """P(ω > u) in d dimensions, room = 1 − u²."""
+    from scipy.special import betainc
+
+    tail = 0.5 * betainc((d - 1) / 2, 0.5, room)
+    return np.where(u >= 0, tail, 1.0 - tail)
+
+
+def _gegenbauer(degree: int, d: int, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P_ℓ in d dimensions with P_ℓ(1) = 1, and its derivative ℓ(ℓ + d − 2)/(d − 1) P_{ℓ−1} of d + 2 dimensions."""
+
+    def normalised(n: int, dimension: int) -> np.ndarray:
+        before, here = np.zeros_like(u), np.ones_like(u)
+        for k in range(n):
+            after = ((2 * k + dimension - 2) * u * here - k * before) / (k + dimension - 2)
+            before, here = here, after
+        return here
+
+    factor = degree * (degree + d - 2) / (d - 1)
+    slope = factor * normalised(degree - 1, d + 2) if degree else np.zeros_like(u)
+    return normalised(degree, d), slope
+
+
+class Sector:
+    """One harmonic of the tangent flow at one moment; arrays are those of :class:`Moment`, with D = 2."""
+
+    def __init__(self, at: Moment, harmonic: Harmonic | None) -> None:
+        self.at, self.harmonic = at, harmonic
+        self.multiplicity = 1.0 if harmonic is None else harmonic.multiplicity
+        self.values, self.slopes = self._jacobian(at.points)
+        flow, self.radii = at.path.flow, np.maximum(at.points[:, 0], 1e-300)
+        slope = at.slopes[:, 0] @ at.charges + flow.ridge * flow.ridge_mask[0] * self.radii
+        self.hessian = np.stack([at.hessian[:, 0, 0], slope / self.radii], axis=1)
+
+    def _jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        features = self.at.path.energy.features
+        if self.harmonic is None:
+            values, slopes = features.jacobian(points)
+            return values, np.concatenate([slopes, np.zeros_like(slopes)], axis=1)
+        t, r = features.radii, np.maximum(points, 1e-300)
+        value, slope = self.harmonic(r * t)
+        around = math.sqrt(self.harmonic.eigenvalue) / r * value
+        return value, np.stack([slope * t, around], axis=1)
+
+    def bent(self) -> np.ndarray:
+        """The slopes' derivative in r, (n, 2, Q)."""
+        h = STEP * np.maximum(1.0, self.at.points)
+        up, down = (self._jacobian(self.at.points + s * h)[1] for s in (1, -1))
+        return np.asarray((up - down) / (2 * h[:, :, None]))
+
+    def moved(self, eta: np.ndarray) -> np.ndarray:
+        """The outputs' answer to displacements (n, 2, m), (Q, m)."""
+        n, _, m = eta.shape
+        weighted = (self.at.path.weights[:, None, None] * eta).reshape(2 * n, m)
+        return np.asarray(self.slopes.reshape(2 * n, -1).T @ weighted)
+
+    def push(self, eta: np.ndarray, direct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rate of displacements, and the outputs G (Q, m)."""
+        n, _, m = eta.shape
+        g = direct + self.moved(eta)
+        drawn = self.slopes.reshape(2 * n, -1) @ (self.at.pull[:, None] * g)
+        rate = self.hessian[:, :, None] * eta + drawn.reshape(n, 2, m)
+        return np.asarray(-self.at.xi * rate), g
+
+
+class Directions:
+    r"""Fluctuations of networks in full space around the radial limit of a path.
+
+    Attributes
+    ----------
+    output_variance : lim N·E Σ_q p_q (f_N − f)²_q, where q says |x| and the mean is over directions of x, too, (T,)
+    resampling_variance : the same of networks resampled from ρ_t, (T,)
+    bias : lim N·E(R_N − R) of the risk over all inputs, (T,)
+
+    Raises
+    ------
+    InputError
+        for features that are not those of a radius in 4 or more dimensions, and where coordinates are frozen
+    """
+
+    def __init__(self, path: Path) -> None:
+        profile = path.energy.features.profile
+        if profile is None or profile.dimension < 4 or not path.flow.mobile.all():
+            raise InputError(
+                f"{path.energy.features!r}: what directions add is known for neurons of a radius |w| in 4 or more "
+                "dimensions, all of them trained"
+            )
+        self.path = path
+        self.harmonics = [None, *(Harmonic(profile, n) for n in range(1, HARMONICS + 1))]
+        root = np.sqrt(path.weights)
+        # Every particle is a change of the law: √w_j δ_j, less ρ₀ in the harmonic 0.
+        self.changes = [np.diag(root) - np.outer(path.weights, root)]
+        self.changes += [np.diag(root)] * HARMONICS
+        found = np.array(self._march())
+        self.output_variance, self.resampling_variance, self.bias = found.T
+
+    def _march(self) -> list[tuple[float, float, float]]:
+        path, n = self.path, self.path.weights.size
+        etas, zeta = np.zeros((len(self.changes), n, 2, n)), np.zeros(n)
+        found = []
+        for k in range(path.grid.size):
+            node = path.node(k)
+            if k in path.at:
+                found.append(self._answers(node, etas, zeta))
+            if k + 1 == path.grid.size:
+                break
+            h = path.grid[k + 1] - path.grid[k]
+            first: list[np.ndarray] = []
+            second: list[np.ndarray] = []
+            for row, stage in zip(((), *ROWS), path.stages(k, node), strict=True):
+                at = self._at(
+                    stage, etas + h * combined(row, first), zeta + h * combined(row, second)
+                )
+                first.append(at.rates)
+                second.append(at.rate)
+            etas = (etas + h * combined(LAST, first)) * path.free[k + 1]
+            zeta = (zeta + h * combined(LAST, second)) * np.ravel(path.free[k + 1])
+        return found
+
+    def _at(self, at: Moment, etas: np.ndarray, zeta: np.ndarray) -> Sphere:
+        sectors = [Sector(at, one) for one in self.harmonics]
+        return Sphere(at, sectors, self.changes, at.free[:, :, None] * etas, at.free[:, 0] * zeta)
+
+    def _answers(
+        self, at: Moment, etas: np.ndarray, zeta: np.ndarray
+    ) -> tuple[float, float, float]:
+        from scipy.special import roots_gegenbauer
+
+        path, found = self.path, self._at(at, etas, zeta)
+        features = path.energy.features
+        omega, share = roots_gegenbauer(ANGLES, (features.profile.dimension - 2) / 2)
+        s = at.points * features.radii
+        whole = np.interp(s[:, :, None] * omega, *features.profile.knots) ** 2
+        whole = whole @ (share / share.sum())
+        rest = whole - sum(one.multiplicity * one.values**2 for one in found.sectors)
+        squares, p = found.squares + path.weights @ rest, path.energy.weights
+        return (
+            float(p @ squares),
+            float(p @ (path.weights @ whole - at.output**2)),
+            float(at.pull @ squares + at.charges @ found.mean),
+        )
+
+
+class Sphere:
+    """All harmonics at one moment: rates of η (L, n, 2, m) and ζ (n,), Σ g² (Q,) and F (Q,) of the second order."""
+
+    def __init__(
+        self,
+        at: Moment,
+        sectors: list[Sector],
+        changes: list[np.ndarray],
+        etas: np.ndarray,
+        zeta: np.ndarray,
+    ) -> None:
+        n, q = at.values.shape
+        self.sectors, self.squares = sectors, np.zeros(q)
+        cross, lifted, spread, rates = np.zeros(n), np.zeros(n), np.zeros((n, 2)), []
+        for sector, change, eta in zip(sectors, changes, etas, strict=True):
+            rate, g = sector.push(eta, sector.values.T @ change)
+            rates.append(rate)
+            self.squares += sector.multiplicity * (g**2).sum(axis=1)
+            lifted += sector.multiplicity * (change * eta[:, 0]).sum(axis=1)
+            spread += sector.multiplicity * (eta**2).sum(axis=2)
+            mixed = (eta.reshape(2 * n, -1) @ g.T).reshape(n, 2, q)
+            cross += sector.multiplicity * np.einsum("ieq,ieq,q->i", sector.bent(), mixed, at.pull)
+        self.rates = np.stack(rates)
+        radial, r = sectors[0], sectors[0].radii
+        slope, bent = radial.slopes[:, 0], radial.bent()[:, 0]
+        # |w + η| = r + η_r + |η_t|²/2r.
+        each = bent * spread[:, :1] + slope * spread[:, 1:] / r[:, None]
+        self.mean = 2.0 * lifted @ slope + at.path.weights @ (each + slope * zeta[:, None])
+        second, around = radial.hessian.T
+        third = _third(at) * spread[:, 0] + (second - around) / r * spread[:, 1]
+        bow = at.path.energy.weights * bend(at) * self.squares
+        drawn = slope @ (at.pull * self.mean + bow)
+        self.rate = -at.xi * (second * zeta + drawn + third + 2.0 * cross)
+
+
+def _third(at: Moment) -> np.ndarray:
+    """Ψ'''."""
+    x, h = at.points, WIDE * np.maximum(1.0, at.points)
+    both = at.path.slope(x + h, at) + at.path.slope(x - h, at)
+    here = at.slopes @ at.charges
+    return np.asarray((both[:, 0] - 2 * here[:, 0]) / h[:, 0] ** 2)
