@@ -202,7 +202,24 @@ def test_what_has_no_outputs_is_refused(monkeypatch):
         fluctuations(linear(), law, [1.0])
 
 
-def test_several_outputs_are_refused():
+def test_outputs_joined_by_the_loss_are_refused():
     energy = FeatureEnergy("tanh", [-1.0, 1.0], [0, 1], loss="softmax", charges=True)
-    with pytest.raises(wflow.InputError, match="2 outputs: fluctuations are predicted for"):
+    with pytest.raises(wflow.InputError, match="loss 'softmax' joins the 2 outputs of a node"):
         fluctuations(wflow.GradientFlow(energy), wflow.Particles(np.ones((2, 3))), [1.0])
+
+
+def test_several_outputs_scatter_as_each_by_itself():
+    # Charges that do not move: the outputs of one network are two networks of one output with the same neurons.
+    x, rng = np.linspace(-1.0, 1.0, 5), np.random.default_rng(2)
+    at, targets = rng.normal(size=(6, 3)), np.column_stack([np.sin(x), np.cos(x)])
+    both = FeatureEnergy("tanh", x, targets, charges=True)
+    flow = wflow.GradientFlow(both, frozen=["a1", "a2", "w"])
+    found = fluctuations(flow, wflow.Particles(at), [0.0, 1.0])
+    each = 0.0
+    for k in (0, 1):
+        one = FeatureEnergy("tanh", x, targets[:, k], charges=True)
+        still = wflow.GradientFlow(one, frozen=["a", "w"])
+        each = (
+            each + fluctuations(still, wflow.Particles(at[:, [k, 2]]), [0.0, 1.0]).output_variance
+        )
+    assert found.output_variance == pytest.approx(each, rel=1e-12)

@@ -176,10 +176,6 @@ class Path:
                 f"law is a {type(law).__name__}: give wflow.Particles, a quadrature or a large sample of it"
             )
         self.flow, self.energy = flow, flow.energy.on_nodes()
-        if self.energy.features.outputs > 1:
-            raise InputError(
-                f"{self.energy.features.outputs} outputs: fluctuations are predicted for networks of one output"
-            )
         self.problem = ParticleProblem(flow, law, Tolerance(), 0)
         self.weights = np.array(law.weights())
         if abs(law.mass - 1.0) > 1e-8:
