@@ -87,7 +87,8 @@ def requests(draw, name):
     if draw(st.booleans()):
         given["t_eval"] = sorted(draw(st.sets(st.floats(0, 0.3), min_size=1, max_size=5)))
     if draw(st.booleans()):
-        given["trackers"] = lambda: [SteadyState(1e-9), Mass(1e-6)]
+        kept = [Mass] if "mass" in method.preserves else []
+        given["trackers"] = lambda: [SteadyState(1e-9), *(watch(1e-6) for watch in kept)]
     schedule = draw(st.sampled_from([1.0, 2.5, lambda t: 1.0 + 0.5 * t]))
     return interacting(**constants, schedule=schedule), start, given
 

@@ -58,10 +58,10 @@ def away(n, h, rule, seeds=1, t=1.0):
 @pytest.mark.parametrize("h", [pytest.param(1e-3, marks=pytest.mark.slow), 1e-2, 0.1, 1.0])
 def test_rounding_is_exact_in_law(h):
     """No bias for any α dt: what is left falls with n, at least as n^−½, down to 1e-3."""
-    sizes, t = (250, 2000, 16_000), 0.3 if h < 1 else 1.0
+    sizes, t = (250, 2000, 8000), 0.3 if h < 1 else 1.0
     left = [np.sqrt((away(n, h, "rounding", 4, t) ** 2).mean()) for n in sizes]
     print(left)
-    assert left[-1] < 2e-3
+    assert left[-1] < 4e-3
     assert np.polyfit(np.log(sizes), np.log(left), 1)[0] < -0.5
 
 
@@ -74,8 +74,8 @@ def test_kill_or_clone_is_biased_by_the_step():
 @pytest.mark.parametrize("midpoint, order", [(False, 1), (True, 2)])
 def test_order_beside_weighted_particles(midpoint, order):
     """Ψ moves with the law: order 1 with Ψ of the start, 2 with that of the middle; the limit is that of weights."""
-    flow, n = interacting(reaction_rate=2.0), 40_000
-    exact = wflow.solve(flow, Particles(normal(10_000)), (0, 1), rtol=1e-8, t_eval=[1])
+    flow, n = interacting(reaction_rate=2.0), 20_000
+    exact = wflow.solve(flow, Particles(normal(5000)), (0, 1), rtol=1e-8, t_eval=[1])
     off = [
         run(flow, Particles(normal(n)), 1.0, step_size=1 / k, midpoint=midpoint).risk[-1]
         - exact.risk[-1]
@@ -101,7 +101,9 @@ def test_on_the_plane_it_agrees_with_a_grid_and_with_weights():
     assert three.measures[-1].mean() == pytest.approx(two.measures[-1].mean(), abs=0.02)
 
 
-@pytest.mark.parametrize("estimator", ["nearest-neighbour", "kernel"])
+@pytest.mark.parametrize(
+    "estimator", ["nearest-neighbour", pytest.param("kernel", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("midpoint", [False, True])
 def test_noise_and_births_together(estimator, midpoint):
     """Gaussians in a well: transport, noise and reaction, entropy included, close into two Riccati equations."""
@@ -123,7 +125,7 @@ def test_without_the_entropy_it_would_be_another_equation():
     """At rest, births and deaths without τ log ρ shrink the variance well below τ; with it, it stays."""
     well = PairEnergy(lambda x: 0.5 * x[..., 0] ** 2, grad_V=lambda x: x)
     flow = GradientFlow(well, temperature=0.5, reaction_rate=4.0)
-    at_rest = Particles(np.sqrt(0.5) * normal(2000))
+    at_rest = Particles(np.sqrt(0.5) * normal(1000))
     found = [run(flow, at_rest, 1.0, seed, step_size=0.02).measures[-1] for seed in range(3)]
     # Without: 2(τ − s) = α s², so that s = 0.31.
     assert np.mean([m.covariance()[0, 0] for m in found]) == pytest.approx(0.5, abs=0.04)
