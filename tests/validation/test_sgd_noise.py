@@ -113,6 +113,21 @@ def test_two_radii_grow_with_the_step_as_predicted():
     assert 5e-5 * slope == pytest.approx(0.0207, rel=0.1)
 
 
+def test_one_sample_moves_all_outputs():
+    # Two outputs with the same labels and charges: f_1 = f_2 goes as one output of twice the pull on w, here on b.
+    x, y, rng = np.linspace(-1.0, 1.0, 5), np.arange(5.0) / 5, np.random.default_rng(2)
+    start = rng.normal(size=(4, 3))
+    one = FeatureEnergy("tanh", x, y, charges=True, offset=True)
+    two = FeatureEnergy("tanh", x, np.column_stack([y, y]), charges=True, offset=True)
+    still = sgd_noise(
+        wflow.GradientFlow(one, frozen=["a"], schedule=2.0), wflow.Particles(start), T
+    )
+    flow = wflow.GradientFlow(two, frozen=["a1", "a2"])
+    both = sgd_noise(flow, wflow.Particles(start[:, [0, 0, 1, 2]]), T)
+    assert both.output_variance == pytest.approx(2 * still.output_variance, rel=1e-3)
+    assert both.risk_variance == pytest.approx(4 * still.risk_variance, rel=1e-3)
+
+
 def test_what_is_expected_of_a_network():
     flow, start = toy()
     law = wflow.Particles(start)

@@ -151,7 +151,7 @@ def sgd_noise(
     True
     """
     path = Path(flow, law, t_eval, rtol, refined=REFINED)
-    total = float(path.energy.weights.sum())
+    total = float(path.energy.weights.sum()) / path.energy.features.per_sample
     if abs(total - 1.0) > 1e-8:
         raise InputError(
             f"the weights of the nodes sum to {total:g}: SGD draws node q with probability p_q; give weights of sum 1"
@@ -160,9 +160,10 @@ def sgd_noise(
 
 
 def _root(at: Moment) -> np.ndarray:
-    """√p_q (r_q∇σ*(x_q; θ_i) − ∇Ψ_i) on the coordinates that move, times ξ; (n, D, Q)."""
-    p = at.path.energy.weights
-    each = at.slopes * at.residual
+    """√p_q (r_q∇σ*(x_q; θ_i) − ∇Ψ_i) on the coordinates that move, times ξ, a column a sample q; (n, D, samples)."""
+    count, (n, d, _) = at.path.energy.features.per_sample, at.slopes.shape
+    p = at.path.energy.weights[::count]
+    each = (at.slopes * at.residual).reshape(n, d, p.size, count).sum(axis=3)
     each -= (each @ p)[:, :, None]
     return np.asarray(at.xi * at.path.flow.mobile[:, None] * each * np.sqrt(p))
 

@@ -40,6 +40,8 @@ class FeatureMap(ParameterSpace):
 
     n_nodes: int
     outputs: int = 1
+    per_sample: int = 1
+    """Nodes in a row that are one sample of the data: its outputs, where each is a node."""
     profile: Any = None
     """h of features h(r|x|) of a radius, averages over directions (:class:`RadialProfile`); None for others."""
     radii: Any = None

@@ -24,6 +24,7 @@ class OutputNodes(SameSpace, FeatureMap):
         super().__init__(features)
         self.features = features
         self.n_nodes = features.n_nodes * features.outputs
+        self.per_sample = features.outputs
 
     def prepare(self, points: np.ndarray) -> PreparedOutputNodes:
         return PreparedOutputNodes(
