@@ -208,6 +208,17 @@ def test_outputs_joined_by_the_loss_are_refused():
         fluctuations(wflow.GradientFlow(energy), wflow.Particles(np.ones((2, 3))), [1.0])
 
 
+def test_a_closed_kernel_answers_by_its_nodes():
+    system = wflow.systems.get("gaussian-mixture")
+    law = system.initial("particles", n=20)
+    closed = fluctuations(system.flow(), law, [0.0, 1.0])
+    nodes = wflow.systems.get("gaussian-mixture", evaluator="features").flow()
+    found = fluctuations(nodes, law, [0.0, 1.0])
+    assert closed.risk == pytest.approx(found.risk, rel=1e-8)
+    assert closed.risk_variance == pytest.approx(found.risk_variance, rel=1e-5)
+    assert closed.bias == pytest.approx(found.bias, rel=1e-5)
+
+
 def test_several_outputs_scatter_as_each_by_itself():
     # Charges that do not move: the outputs of one network are two networks of one output with the same neurons.
     x, rng = np.linspace(-1.0, 1.0, 5), np.random.default_rng(2)

@@ -132,16 +132,21 @@ class GaussianMixtureSystem(System):
 
     def energy(self) -> Energy:
         if self.evaluator == "features":
-            nodes, cell = self.nodes()
-            features = RbfFeatures(nodes, variance=self.variance, normalised=True)
-            weights = np.full(nodes.shape[0], cell)
-            return FeatureEnergy(
-                features=features, targets=self.target().values(nodes), weights=weights
-            )
+            return self.on_nodes()
         return KernelEnergy(
             GaussianKernel(2 * self.variance, dimension=self.dimension),
             self.target(self.variance),
             constant=self.constant,
+            nodes=self.on_nodes() if self.dimension <= 2 else None,
+        )
+
+    def on_nodes(self) -> FeatureEnergy:
+        """The risk as features at the nodes of a quadrature."""
+        nodes, cell = self.nodes()
+        features = RbfFeatures(nodes, variance=self.variance, normalised=True)
+        weights = np.full(nodes.shape[0], cell)
+        return FeatureEnergy(
+            features=features, targets=self.target().values(nodes), weights=weights
         )
 
     def network(self) -> GaussianMixtureNetwork:

@@ -35,7 +35,7 @@ from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_kind, positive
 
 STEP = 1e-5
-"""Of the differences of a gradient, per unit of a coordinate (of its own size beyond 1)."""
+"""Of differences, per unit of what is varied (of its own size beyond 1)."""
 LARGEST = 1 << 27
 """Most slopes ∇σ*(x_q; θ_i) at a time: 1 GiB of them."""
 ROWS = RungeKutta.stages[:-1]
@@ -92,18 +92,10 @@ class Moment:
     @cached_property
     def hessian(self) -> np.ndarray:
         """∇²Ψ_λ at the particles, symmetric, (n, D, D)."""
-        x, flow = self.points, self.path.flow
-        n, d = x.shape
-        out = np.empty((n, d, d))
-        for k in range(d):
-            up, down = x.copy(), x.copy()
-            h = STEP * np.maximum(1.0, np.abs(x[:, k]))
-            up[:, k] += h
-            down[:, k] -= h
-            width = (up[:, k] - down[:, k])[:, None]
-            out[:, k] = (self.path.slope(up, self) - self.path.slope(down, self)) / width
-        out = 0.5 * (out + out.transpose(0, 2, 1))
-        out[:, range(d), range(d)] += flow.ridge * flow.ridge_mask
+        flow, energy = self.path.flow, self.path.energy
+        out = energy.curvature(self.points, self.path.weights).blocks.copy()
+        every = range(out.shape[1])
+        out[:, every, every] += flow.ridge * flow.ridge_mask
         return out
 
     def moved(self, eta: np.ndarray) -> np.ndarray:

@@ -17,11 +17,12 @@ from wflow.energies.arrays import as_masses, as_points, distinct, gathered, spre
 from wflow.energies.base import Energy, Law
 from wflow.energies.contracts import of_the_library
 from wflow.energies.curvature import Curvature
+from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
 from wflow.energies.pairs.curvature import KernelCurvature
 from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError, shown
-from wflow.tools.checks import check_flag, number
+from wflow.tools.checks import check_flag, check_kind, number
 from wflow.tools.fingerprint import digest, of_function
 from wflow.tools.portable import Portable
 
@@ -66,6 +67,7 @@ class KernelEnergy(Energy):
     charges : whether θ = (c, y) has an output weight c, or is y alone
     constant : R_#, the risk of the zero network
     charge_name : the name of the coordinate c
+    nodes : the same risk as features at nodes, for what asks for outputs (fluctuations); none by default
 
     Raises
     ------
@@ -89,6 +91,7 @@ class KernelEnergy(Energy):
         charges: bool = True,
         constant: float = 0.0,
         charge_name: str = "c",
+        nodes: FeatureEnergy | None = None,
     ) -> None:
         if not isinstance(kernel, Kernel):
             raise InputError(
@@ -101,6 +104,9 @@ class KernelEnergy(Energy):
         self.constant = number("constant", constant, finite=False)
         if not np.isfinite(self.constant):
             raise InputError(f"constant {self.constant}: the risk of the zero network is finite")
+        if nodes is not None:
+            check_kind("nodes", nodes, FeatureEnergy, "give the same risk as a FeatureEnergy")
+        self._nodes = nodes
         self.coordinates = ((charge_name,) if charges else ()) + kernel.coordinates
         self.dimension = len(self.coordinates)
         inner = kernel.bounds
@@ -142,6 +148,9 @@ class KernelEnergy(Energy):
         points, weights = self.law(measure)
         c, y = self.split(points)
         return self.kernel.output(x, y, weights * c)
+
+    def on_nodes(self) -> FeatureEnergy:
+        return self._nodes or super().on_nodes()
 
     def fingerprint(self) -> str:
         parts = self.kernel.fingerprint(), self.target.fingerprint()
