@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from flows import interacting
+from scipy.special import ndtri
 
 import wflow
 from wflow import GridDensity, Particles
@@ -61,6 +62,16 @@ def test_weights_count(estimator):
     assert entropy(Particles(x, w), estimator) == pytest.approx(gaussian(1), abs=0.03)
     doubled = entropy(Particles(x, 2 * w), estimator)
     assert doubled == pytest.approx(2 * (gaussian(1) + np.log(2)), abs=0.06)
+
+
+def test_the_kernel_flattens_a_gaussian_as_it_says():
+    """log ρ̂ of N(0, 1) is that of N(0, 1 + h²): its slopes are 1/(1 + h²) times the true ones."""
+    n = 1500
+    x = ndtri((np.arange(n) + 0.5) / n)
+    inner = np.abs(x) < 1.5
+    logs = log_density(x[:, None], np.full(n, 1 / n), "kernel")[inner]
+    curvature = -2 * np.polyfit(x[inner], logs, 2)[0]
+    assert curvature == pytest.approx(1 / (1 + n ** (-2 / 5)), rel=0.01)
 
 
 def test_blocks_do_not_show(monkeypatch):

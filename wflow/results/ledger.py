@@ -28,6 +28,8 @@ from wflow.solvers.particles.problem import ParticleProblem
 from wflow.tools.checks import check_kind
 from wflow.tools.pictures import new_figure, save_figure
 
+FREE = 1e-6
+"""A mass that changes by more than so much of itself is meant to."""
 VALUES = 5
 """Values of F that a derivative is taken from: dF/dt to the fourth power of the step."""
 
@@ -116,7 +118,8 @@ def ledger(solution: Solution, flow: GradientFlow) -> Ledger:
     Raises
     ------
     InputError
-        for another flow, particles with noise, which have no entropy, or fewer than 3 values of F
+        for another flow, particles with noise, which have no entropy, masses that are free (method ``conic``), or
+        fewer than 3 values of F
 
     >>> import wflow
     >>> from wflow.energies import PairEnergy
@@ -142,6 +145,12 @@ def ledger(solution: Solution, flow: GradientFlow) -> Ledger:
         raise InputError(
             f"temperature = {flow.temperature:g} with particles: they have no entropy, so F is undefined; "
             "solve on a grid"
+        )
+    mass = solution.series.get("mass", np.ones(1))
+    if np.ptp(mass) > FREE * mass.max():
+        raise InputError(
+            f"the mass went from {mass[0]:g} to {mass[-1]:g}: the balance of free masses is another one, whose shares "
+            "are the series transport_dissipation and reaction_dissipation"
         )
     times, values = _series(solution)
     balance = _SHARES[kind](flow, solution.measures[0])

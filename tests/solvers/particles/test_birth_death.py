@@ -247,6 +247,20 @@ def test_walls_hold():
         assert sol.measures[-1].points().min() >= 0
 
 
+def test_without_a_rate_it_is_euler_or_the_midpoint_rule():
+    flow, start = interacting(), Particles(normal(9))
+    exact = wflow.solve(flow, start, (0, 1), rtol=1e-10, t_eval=[1]).measures[-1].points()
+    for midpoint, order in ((False, 1), (True, 2)):
+        off = [
+            np.abs(
+                run(flow, start, 1.0, step_size=1 / k, midpoint=midpoint).measures[-1].points()
+                - exact
+            ).max()
+            for k in (16, 32)
+        ]
+        assert orders(off) == pytest.approx([order], abs=0.2)
+
+
 def test_one_particle_descends():
     flow = interacting(reaction_rate=4.0)
     for rule in ("rounding", "kill-clone", "kill"):

@@ -8,6 +8,7 @@ import wflow
 from wflow import GradientFlow, Particles
 from wflow.energies import KernelEnergy, KernelSum, PairEnergy
 from wflow.energies.pairs.arc_cosine import ArcCosineKernel
+from wflow.results.ledger import ledger
 
 
 def teacher():
@@ -111,6 +112,8 @@ def test_the_ledger_of_free_masses_closes():
     assert slope == pytest.approx(-2.0 * shares[2:-2], rel=2e-2)
     assert [m.mass for m in sol.measures] == pytest.approx(sol.mass, rel=1e-12)
     assert np.ptp(sol.mass) > 0.05
+    with pytest.raises(wflow.InputError, match="the balance of free masses is another one"):
+        ledger(sol, flow)
 
 
 def test_a_published_iteration():
