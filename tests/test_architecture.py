@@ -26,7 +26,7 @@ LAYERS: list[list[str]] = [
     ["wflow.results", "wflow.storage", "wflow.solvers.statics"],
     ["wflow.run", "wflow.trackers"],
     ["wflow.systems", "wflow.networks"],
-    ["wflow.validation"],
+    ["wflow.validation", "wflow.sweeps"],
     ["wflow.figures"],
     ["wflow.cli", "wflow.__main__", "wflow"],
 ]
@@ -232,7 +232,16 @@ def test_file_says_what_it_is_for(name: str) -> None:
 
 def test_import_wflow_loads_nothing_heavy() -> None:
     # `wflow list` and a user's script start at once; the rest comes when it is first used.
-    heavy = ["numba", "matplotlib", "h5py", "scipy.integrate", "sklearn", "xarray", "pandas"]
+    heavy = [
+        "numba",
+        "matplotlib",
+        "h5py",
+        "scipy.integrate",
+        "sklearn",
+        "xarray",
+        "pandas",
+        "dask",
+    ]
     code = f"import wflow, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("numba", "scipy", "h5py", "matplotlib", "tqdm", "xarray", "sklearn")
+HEAVY = ("numba", "scipy", "h5py", "matplotlib", "tqdm", "xarray", "sklearn", "dask")
 
 SOLVE = """
 import time

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wflow.run.events import Event
     from wflow.run.resume import resume
     from wflow.run.solve import solve
+    from wflow.sweeps.result import load_sweep
+    from wflow.sweeps.run import sweep
     from wflow.validation.validate import validate
 
 _HOME = {
@@ -38,8 +40,10 @@ _HOME = {
     "Solution": "results.solution",
     "solve": "run.solve",
     "load": "results.load",
+    "load_sweep": "sweeps.result",
     "reproduce": "figures",
     "resume": "run.resume",
+    "sweep": "sweeps.run",
     "validate": "validation",
 }
 _MODULES = (
@@ -65,12 +69,14 @@ __all__ = [
     "energies",
     "figures",
     "load",
+    "load_sweep",
     "measures",
     "networks",
     "reproduce",
     "resume",
     "solve",
     "solvers",
+    "sweep",
     "systems",
     "trackers",
     "validate",

@@ -24,10 +24,12 @@ def list_systems(arguments: Any) -> int:
 
 def show_system(arguments: Any) -> int:
     """``wflow show SYSTEM``."""
+    from wflow.systems.catalogue import schema
+
     system = options.catalogued(arguments.system)
     print(f"{system.name}: {system.title}\nsource: {system.source}\n")
     rows = [("name", "default", "published", "allowed", "meaning")]
-    for p in options.schema(system):
+    for p in schema(system):
         default = "" if p.default is None else str(p.default)
         allowed = p.allowed()
         if p.name == "measure":
@@ -45,13 +47,14 @@ def show_system(arguments: Any) -> int:
 
 def validate_system(arguments: Any) -> int:
     """``wflow validate SYSTEM``."""
+    from wflow.systems.catalogue import sort_parameters
     from wflow.validation import validate
 
     cls = options.catalogued(arguments.system)
     output = options.output_file(arguments, "-validation")
     picture = options.picture_beside(output)
     options.free_places([output, picture], arguments.overwrite)
-    own, flow_values, _ = options.sort_parameters(cls, options.pairs(arguments.parameters))
+    own, flow_values, _ = sort_parameters(cls, options.pairs(arguments.parameters))
     if flow_values["reaction_rate"]:
         raise InputError("reaction_rate: plain SGD has no birth-death; leave it 0 to validate")
     study = (arguments.widths, arguments.horizon, arguments.rate_seeds)
@@ -74,6 +77,7 @@ def validate_system(arguments: Any) -> int:
         **({} if arguments.rate_seeds is None else {"rate_seeds": arguments.rate_seeds}),
         output=output,
         overwrite=arguments.overwrite,
+        scheduler=arguments.scheduler,
         progress=not (arguments.quiet or arguments.json),
     )
     report.plot(picture)
@@ -123,6 +127,11 @@ def info(arguments: Any) -> int:
     from wflow.results.labelled import told
     from wflow.results.load import load
 
+    if Path(arguments.file).is_dir():
+        from wflow.sweeps.result import load_sweep
+
+        print(load_sweep(arguments.file).summary())
+        return 0
     if not arguments.verify and (words := told(arguments.file)):
         print(words)
         return 0

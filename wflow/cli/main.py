@@ -1,4 +1,4 @@
-"""The command line: ``wflow list | show | run | validate | reproduce | info | plot``.
+"""The command line: ``wflow list | show | run | validate | sweep | reproduce | info | plot``.
 
 Exit status 0 done, 1 the computation failed, 2 the request is wrong (one line on stderr), 130 and 143 interrupted (a
 checkpoint is written first).
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from wflow.cli import commands, options, run
+from wflow.cli import commands, options, run, sweep
 from wflow.errors import ComputationError, InputError, WriteError
 
 PLAIN = {
@@ -98,7 +98,9 @@ def _complain(what: object, status: int) -> int:
 
 
 def _way_on(arguments: Any) -> str:
-    """After an interruption: how a run goes on, if it has left a file."""
+    """After an interruption: how a run or a sweep goes on, if it has left anything."""
+    if arguments.command is sweep.sweep_plan and arguments.output is not None:
+        return f"; {arguments.output} keeps what has landed: run the same line again to go on"
     if arguments.command is not run.run_system:
         return ""
     output = options.output_file(arguments)
@@ -168,8 +170,25 @@ def parser() -> OneLineParser:
         "--horizon", type=options.number, help="where it ends; default: about a tenth of t_end"
     )
     add.add_argument("--rate-seeds", type=options.whole, help="its networks a width; default: 32")
+    add.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains them")
     add.add_argument("--json", action="store_true", help="print the numbers and nothing else")
     add.set_defaults(command=commands.validate_system)
+
+    add = adder.add_parser("sweep", help="all runs of a plan, on all cores or a cluster")
+    add.add_argument("plan", metavar="PLAN.toml")
+    add.add_argument("-o", "--output", metavar="DIR", help="folder; the same line again goes on")
+    add.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster, tcp://host:8786 say"
+    )
+    add.add_argument("--workers", type=options.whole, help="processes here; default: one a core")
+    add.add_argument("--retry-failed", action="store_true", help="try failed runs again")
+    add.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say how many runs there are and what they would cost",
+    )
+    add.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    add.set_defaults(command=sweep.sweep_plan)
 
     add = adder.add_parser("reproduce", help="compute published figures anew; without a name, list")
     add.add_argument("figure", nargs="?", metavar="FIGURE|all")
@@ -179,7 +198,7 @@ def parser() -> OneLineParser:
     add.add_argument("--quiet", action="store_true", help="print nothing but errors")
     add.set_defaults(command=commands.reproduce_figures)
 
-    add = adder.add_parser("info", help="what a file holds")
+    add = adder.add_parser("info", help="what a file, or a sweep's folder, holds")
     add.add_argument("file")
     add.add_argument("--verify", action="store_true", help="hold all of it against its checksums")
     add.set_defaults(command=commands.info)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from wflow.errors import InputError, StorageError, unknown
 from wflow.tools.checks import check_path, read_number, read_whole
+from wflow.tools.toml import read_toml
 
 if TYPE_CHECKING:
     from wflow.systems import System
-    from wflow.tools.parameters import Parameter
 
 CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
     "method": ((str,), "a name"),
@@ -28,31 +28,12 @@ CONFIG_OPTIONS: dict[str, tuple[tuple[type, ...], str]] = {
 """What may stand in a --config file beside [parameters]: types, and how to say so."""
 
 
-LONGEST = 1 << 20
-"""Most bytes of a configuration; /dev/zero has no end."""
-
-
 def read_config(arguments: Any) -> None:
     """Fill options that the command line leaves open from a TOML file."""
     if not arguments.config:
         return
-    import tomllib
-
     path = check_path("--config", arguments.config)
-    try:
-        with path.open("rb") as file:
-            text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
-            raise InputError(f"--config {path} is longer than 1 MiB: give a TOML file of options")
-        table = tomllib.loads(text.decode("utf-8"))
-    except OSError as e:
-        raise InputError(f"--config {path}: {e.strerror}") from None
-    except RecursionError:
-        raise InputError(f"--config {path}: brackets in brackets, too deep to read") from None
-    except ValueError as e:  # no TOML, no UTF-8, a number of more digits than Python reads
-        if isinstance(e, InputError):
-            raise
-        raise InputError(f"--config {path} is not TOML: {e}") from None
+    table = read_toml("--config", path)
     inside = table.pop("parameters", {})
     if not isinstance(inside, dict):
         raise InputError(f"--config {path}: [parameters] must be a table of NAME = VALUE")
@@ -185,21 +166,3 @@ def catalogued(name: str) -> type[System]:
     from wflow.systems import catalogue
 
     return catalogue()[name]
-
-
-def schema(system: type[System]) -> list[Parameter]:
-    """All that ``-p`` can set: the system's parameters, the flow's and the start's."""
-    from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS
-
-    return [*system.parameters, *FLOW_PARAMETERS, *START_PARAMETERS]
-
-
-def sort_parameters(cls: type[System], given: dict[str, str]) -> tuple[dict[str, Any], ...]:
-    """Values for the system, the flow and the start from one list."""
-    from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS
-    from wflow.tools.parameters import read_parameters
-
-    values = read_parameters(f"system '{cls.name}'", schema(cls), given)
-    own = {p.name: values[p.name] for p in cls.parameters if p.name in given}
-    flow = {p.name: values[p.name] for p in FLOW_PARAMETERS}
-    return own, flow, {p.name: values[p.name] for p in START_PARAMETERS}

@@ -26,13 +26,15 @@ class Request:
     """What a command line asks for; each part is made when it is needed."""
 
     def __init__(self, arguments: Any) -> None:
+        from wflow.systems.catalogue import sort_parameters
+
         self.kind_of_system = options.catalogued(arguments.system)
         options.read_config(arguments)
         self.arguments = arguments
         self.output = options.output_file(arguments)
         self.picture = options.picture_beside(self.output)
         self.given = options.pairs(arguments.parameters)
-        self.own, self.flow_values, self.start_values = options.sort_parameters(
+        self.own, self.flow_values, self.start_values = sort_parameters(
             self.kind_of_system, self.given
         )
         self.method = arguments.method or "auto"

@@ -14,8 +14,8 @@ from wflow.errors import InputError, StorageError, damaged, printable
 from wflow.storage.disk import HDF5_ERRORS, check_place, replacement
 from wflow.tools.checks import check_flag, check_path
 
-REPORT, FIGURE = "wflow-report-1", "wflow-figure-1"
-KINDS = {REPORT: "limit against SGD", FIGURE: "a published figure"}
+REPORT, FIGURE, SWEEP = "wflow-report-1", "wflow-figure-1", "wflow-sweep-1"
+KINDS = {REPORT: "limit against SGD", FIGURE: "a published figure", SWEEP: "a sweep"}
 """What files of labelled arrays may be, by the attribute ``format``."""
 
 
@@ -27,6 +27,15 @@ class Labelled:
     dims: tuple[str, ...]
     unit: str = "1"
     meaning: str = ""
+
+
+def xarray_package() -> Any:
+    """xarray, or the refusal that says how to get it."""
+    try:
+        import xarray
+    except ImportError:
+        raise InputError("to_xarray needs xarray: python -m pip install xarray h5netcdf") from None
+    return xarray
 
 
 def check_free(path: str | os.PathLike[str] | None, overwrite: bool) -> None:

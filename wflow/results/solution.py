@@ -194,17 +194,15 @@ class Solution:
         InputError
             when xarray is not installed (it is in the extra ``xarray``)
         """
-        try:
-            import xarray
-        except ImportError:
-            raise InputError(
-                "to_xarray needs xarray: python -m pip install xarray h5netcdf"
-            ) from None
+        from wflow.results.labelled import xarray_package
+
         variables: dict[str, Any] = {k: ("t", v) for k, v in self.series.items()}
         coords = {"t": self.t} | self.view.labels()
         for name, values in self.view.stack(list(self._frames)).items():
             variables[name] = (("t", *self.view.fields[name].dims), values)
-        return xarray.Dataset(variables, coords, {k: str(v) for k, v in self.attributes.items()})
+        return xarray_package().Dataset(
+            variables, coords, {k: str(v) for k, v in self.attributes.items()}
+        )
 
     def plot(self, path: str | None = None) -> Any:
         """Draw risk, free energy and the density's evolution; save to ``path`` if given."""

@@ -45,8 +45,8 @@ class Forecast:
     file: int
 
 
-class _Patience:
-    """Ends a trial when its time is over."""
+class Patience:
+    """A tracker that ends a trial when its time is over."""
 
     name = "patience"
 
@@ -85,7 +85,7 @@ def forecast(run: Underway) -> Forecast:
     """
     problem, method, _ = run.task
     state = run.state
-    state.trackers = [*state.trackers, _Patience()]
+    state.trackers = [*state.trackers, Patience()]
     began, compiled = time.perf_counter(), compile_seconds()
     recorder = RunRecorder(None, run.settings, (state.start, run.t_end))
     outcome = advance(
@@ -104,12 +104,13 @@ def forecast(run: Underway) -> Forecast:
         steps=steps,
         seconds=seconds,
         compile_seconds=compile_seconds() - run.settings.compiled_before,
-        memory=_peak(),
+        memory=peak_memory(),
         file=layout(problem, state, run.t_eval.size).bytes_needed(run.t_eval.size, steps),
     )
 
 
-def _peak() -> int | None:
+def peak_memory() -> int | None:
+    """Bytes of this process at its peak so far; None where the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows

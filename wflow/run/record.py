@@ -92,7 +92,7 @@ class RunRecorder:
         self._flushed = 0
         self._last = time.perf_counter()
         self._span = span
-        self._bar = _progress_bar(span) if settings.progress else None
+        self._bar = progress_bar(span) if settings.progress else None
 
     def frame(self, t: float, observed: dict[str, float], fields: Fields) -> None:
         self.times.append(t)
@@ -162,8 +162,8 @@ def layout(
 class ProgressLines:
     """How far a run has come where no bar can be drawn, in a log file say: a line now and then."""
 
-    def __init__(self, span: tuple[float, float]) -> None:
-        self.n, self._span, self._words = 0.0, span, ""
+    def __init__(self, span: tuple[float, float], where: str = "t = {} of {}") -> None:
+        self.n, self._span, self._where, self._words = 0.0, span, where, ""
         self._began = self._last = time.monotonic()
 
     def set_postfix_str(self, words: str, refresh: bool) -> None:
@@ -179,20 +179,23 @@ class ProgressLines:
         self._last, spent = now, now - self._began
         start, end = self._span
         left = spent * ((end - start) / self.n - 1) if self.n > 0 else math.inf
-        line = f"t = {start + self.n:.4g} of {end:.4g}, {self._words}, {spent:.0f} s, about {left:.0f} s left"
+        where = self._where.format(f"{start + self.n:.4g}", f"{end:.4g}")
+        line = f"{where}, {self._words}, {spent:.0f} s, about {left:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """There is nothing to clear away."""
 
 
-def _progress_bar(span: tuple[float, float]) -> Any:
+def progress_bar(span: tuple[float, float], where: str = "t = {} of {}") -> Any:
+    """A bar, or lines where none can be drawn, that are told how much nearer to the end they are."""
     # A log file wants no carriage returns; a notebook takes them.
     if not (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        return ProgressLines(span)
+        return ProgressLines(span, where)
     from tqdm import tqdm
 
-    shown = "{l_bar}{bar}| t={n:.4g}/{total:.4g} [{elapsed}<{remaining}] {postfix}"
+    at = where.format("{n:.4g}", "{total:.4g}")
+    shown = f"{{l_bar}}{{bar}}| {at} [{{elapsed}}<{{remaining}}] {{postfix}}"
     return tqdm(total=span[1] - span[0], bar_format=shown, leave=False)
 
 

@@ -188,6 +188,19 @@ def slowed(t: float, inner: Schedule, clock: float, decay: float) -> float:
     return clock * (inner(t) if callable(inner) else inner) * float((1.0 + t) ** -decay)
 
 
+def schema(system: type[System]) -> list[Parameter]:
+    """All that ``-p`` and a plan's [parameters] can set: the system's parameters, the flow's and the start's."""
+    return [*system.parameters, *FLOW_PARAMETERS, *START_PARAMETERS]
+
+
+def sort_parameters(system: type[System], given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Values for the system, the flow and the start from one list; of the system's those given."""
+    values = read_parameters(f"system '{system.name}'", schema(system), given)
+    own = {p.name: values[p.name] for p in system.parameters if p.name in given}
+    flow = {p.name: values[p.name] for p in FLOW_PARAMETERS}
+    return own, flow, {p.name: values[p.name] for p in START_PARAMETERS}
+
+
 def catalogue() -> Mapping[str, type[System]]:
     """All systems by name.
 

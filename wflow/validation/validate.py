@@ -22,6 +22,7 @@ from wflow.solvers.method import get_method
 from wflow.solvers.step_size import Clock
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_kind, check_list, positive
+from wflow.tools.workers import executor as processes
 from wflow.validation.reference import Reference
 from wflow.validation.report import Report
 from wflow.validation.study import (
@@ -60,6 +61,7 @@ def validate(
     overwrite: bool = False,
     workers: int | None = None,
     executor: Executor | None = None,
+    scheduler: str | None = None,
     progress: bool = False,
 ) -> Report:
     """Hold a system's limit against SGD, and say what was found in verdicts.
@@ -82,6 +84,7 @@ def validate(
     output : HDF5 file for the report
     workers : networks trained side by side, by default one a core
     executor : who trains the networks instead, with the interface of :mod:`concurrent.futures`
+    scheduler : address of a Dask scheduler whose workers train them instead
 
     Raises
     ------
@@ -108,6 +111,8 @@ def validate(
         check_count("workers", workers)
     if executor is not None:
         check_kind("executor", executor, Executor, "give one of concurrent.futures' interface")
+    if scheduler is not None and (executor, workers) != (None, None):
+        raise InputError("scheduler with workers or executor: each says who trains; give one")
     end = positive("t_end", system.t_end if t_end is None else t_end)
     if t_eval is None:
         t_eval = system.saved_times(end)
@@ -156,7 +161,12 @@ def validate(
     risk, distance, off = (np.full(shape, np.nan) for _ in range(3))
     laws: dict[int, np.ndarray] = {}
     finest = (len(sizes) - 1, int(np.argmin(epsilons)))
-    with contextlib.closing(trained(jobs, executor, workers, progress)) as networks:
+    with contextlib.ExitStack() as stack:
+        if scheduler is not None:
+            executor = stack.enter_context(processes(scheduler=scheduler))
+        networks = stack.enter_context(
+            contextlib.closing(trained(jobs, executor, workers, progress))
+        )
         for network in networks:
             where = network.job.place
             risk[where] = network.risk
@@ -166,19 +176,19 @@ def validate(
                 off[(*where, k)] = reference.output(k, law, network.risk[k])
             if where[:2] == finest:
                 laws[where[2]] = reduced
-    found = None
-    if plan is not None:
-        near, error = _limit(
-            flow, system, kinds[-1], counts[kinds[-1]], np.array(plan.times), plan.times[-1]
-        )
-        found = study(
-            plan,
-            Reference(near, flow.energy, model),
-            error,
-            executor=executor,
-            workers=workers,
-            progress=progress,
-        )
+        found = None
+        if plan is not None:
+            near, error = _limit(
+                flow, system, kinds[-1], counts[kinds[-1]], np.array(plan.times), plan.times[-1]
+            )
+            found = study(
+                plan,
+                Reference(near, flow.energy, model),
+                error,
+                executor=executor,
+                workers=workers,
+                progress=progress,
+            )
     report = Report(
         system=system.name,
         parameters=system.stored_parameters(),

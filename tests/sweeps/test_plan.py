@@ -1,0 +1,164 @@
+"""Plans of a sweep: which runs they spell out, and what is refused before anything runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wflow
+from wflow.sweeps.plan import read_plan
+
+NETWORKS: dict[str, Any] = {
+    "system": "isotropic-gaussians",
+    "run": "network",
+    "t_end": 1.0,
+    "step_size": 1e-3,
+}
+TOML = """
+system = "isotropic-gaussians"
+t_end = 1.0
+t_eval = [0.0, 1.0]
+
+[parameters]
+d = [5, 10]
+
+[[runs]]
+run = "network"
+n_neurons = [10, 20]
+step_size = 1e-3
+seeds = 3
+
+[[runs]]
+run = "limit"
+parameters.n = 100
+"""
+
+
+def test_lists_are_multiplied_and_tables_of_runs_added(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(TOML)
+    plan = read_plan(path)
+    assert len(plan.jobs) == 2 * 2 * 3 + 2
+    assert plan.axes == ("d", "run", "n_neurons", "seed")
+    places = {(j.places["d"], j.places["n_neurons"], j.places["seed"]) for j in plan.jobs[:12]}
+    assert places == {(d, n, s) for d in (5, 10) for n in (10, 20) for s in range(3)}
+    assert all(job.about["t_eval"] == [0.0, 1.0] for job in plan.jobs)
+    # The limit has no seed and no neurons: it does not depend on them.
+    assert not {"seed", "n_neurons"} & plan.jobs[-1].places.keys()
+
+
+def test_a_kind_leaves_out_what_only_another_one_knows() -> None:
+    plan = read_plan(NETWORKS | {"run": ["limit", "network"], "n_neurons": [5, 10], "seeds": 4})
+    assert [job.about["run"] for job in plan.jobs] == ["limit"] + 8 * ["network"]
+
+
+def test_equal_runs_are_one_run_however_they_are_asked_for() -> None:
+    one = read_plan(NETWORKS | {"n_neurons": 800, "parameters": {"d": 40, "delta": 0.8}})
+    two = read_plan(NETWORKS | {"runs": [{}, {"n_neurons": np.int64(800)}, {"seed": [0]}]})
+    assert [job.digest for job in one.jobs] == [job.digest for job in two.jobs]
+    other = read_plan(NETWORKS | {"parameters": {"delta": 0.7}})
+    assert other.jobs[0].digest != one.jobs[0].digest
+
+
+@pytest.mark.parametrize(
+    "method, noise, n",
+    [("auto", 0.0, 1), ("auto", 0.1, 3), ("langevin", 0.1, 3), ("runge-kutta", 0.0, 1)],
+)
+def test_seeds_multiply_only_limits_that_draw_from_them(method: str, noise: float, n: int) -> None:
+    plan = {"system": "isotropic-gaussians", "run": "limit", "method": method, "seeds": 3}
+    plan["parameters"] = {"measure": "particles", "temperature": noise}
+    if method == "langevin":
+        plan["options"] = {"step_size": [1e-2, 1e-3]}
+        n *= 2
+    found = read_plan(plan)
+    assert len(found.jobs) == n
+    assert ("options.step_size" in found.axes) == (method == "langevin")
+
+
+def test_a_parameter_called_like_an_option_keeps_apart() -> None:
+    plan = read_plan(
+        {"system": "teacher-student", "run": "network", "step_size": 0.1, "t_end": 1.0}
+        | {"seed": [0, 1], "n_neurons": 4, "parameters": {"teacher_seed": [0, 1]}}
+    )
+    assert plan.axes == ("seed", "teacher_seed")
+    from wflow.sweeps.jobs import axis
+
+    assert axis("parameters", "seed") == "parameters.seed"
+
+
+LIMIT = {"system": "isotropic-gaussians", "run": "limit"}
+
+
+@pytest.mark.parametrize(
+    "plan, words",
+    [
+        ({"run": "limit"}, "plan: system is missing: give one or several of anisotropic-gaussians"),
+        ({"system": "isotropic-gaussians"}, "plan: run is missing: give one or several of limit, net"),
+        ({"system": "isotropic", "run": "limit"}, "unknown system 'isotropic': did you mean"),
+        ({**LIMIT, "run": "limits"}, "unknown run 'limits': did you mean 'limit'?"),
+        ({**LIMIT, "tend": 1}, "unknown key 'tend': did you mean 't_end'?"),
+        ({**LIMIT, "t_end": []}, "t_end = []: an axis needs at least one value"),
+        ({**LIMIT, "t_end": [1, 1]}, "t_end = [1, 1]: give each value once"),
+        ({**LIMIT, "t_end": [[1]]}, "t_end = [1]: give a number or a word, or a list of them"),
+        ({**LIMIT, "t_end": -1}, "t_end = -1: expected in (0, inf)"),
+        ({**LIMIT, "t_eval": [0, 20]}, "t_eval runs over [0, 20], outside t_span [0, 10]"),
+        ({**LIMIT, "parameters": {"delta": 2}}, "parameter delta = 2: expected in [0, 1]"),
+        ({**LIMIT, "parameters": {"dleta": 1}}, "unknown parameter of system 'isotropic-gaussians'"),
+        ({**LIMIT, "parameters": 3}, "parameters = 3: give a dict, values by their names"),
+        ({**LIMIT, "n_neurons": 5}, "n_neurons: a limit takes none; it is for run = 'network'"),
+        ({**LIMIT, "method": "muscle"}, "unknown method 'muscle': did you mean 'muscl'"),
+        ({**LIMIT, "options": {"theta": 1}}, "options = {'theta': 1}: name the method too"),
+        ({**LIMIT, "method": "muscl", "options": {"thet": 1}}, "unknown option of method 'muscl'"),
+        ({**LIMIT, "method": "sgd"}, "measure = network: system 'isotropic-gaussians' starts from"),
+        (
+            {**LIMIT, "method": "muscl", "parameters": {"reaction_rate": 1}},
+            "reaction_rate = 1: method 'muscl' has no birth-death",
+        ),
+        (
+            {**LIMIT, "method": "muscl", "parameters": {"measure": "particles"}},
+            "measure = particles: method 'muscl' acts on grid",
+        ),
+        ({**LIMIT, "parameters": {"n": 10**15}}, "of memory"),
+        ({**NETWORKS, "n_neurons": 0}, "parameter n_neurons = 0: expected in [1, inf)"),
+        ({**NETWORKS, "n_neurons": 10**15}, "of memory"),
+        ({**NETWORKS, "step_size": 0.7}, "step_size = 0.7 is too long for t_eval"),
+        ({**NETWORKS, "seeds": 0}, "seeds = 0: give a whole number of at least 1"),
+        ({**NETWORKS, "seeds": 2, "seed": 1}, "seed and seeds: give a list, or how many"),
+        ({**NETWORKS, "seeds": 10**9}, "1000000000 runs: a sweep has at most 100000"),
+        ({**NETWORKS, "optimizer": "adams"}, "'adams': did you mean 'adam'"),
+        ({**NETWORKS, "batch_size": "all"}, "parameter batch_size = 'all': expected a number"),
+        ({**NETWORKS, "replacement": False}, "replacement = false: system 'isotropic-gaussians' draws"),
+        ({**NETWORKS, "parameters": {"d": "inf"}}, "at d = inf has no finite network"),
+        (
+            {**NETWORKS, "parameters": {"reaction_rate": 1}},
+            "reaction_rate: a network takes none; it is for run = 'limit'",
+        ),
+        ({**NETWORKS, "runs": []}, "plan: runs = []: give tables, [[runs]] each"),
+        ({**NETWORKS, "runs": [{}, {"seed": "a"}]}, "plan, [[runs]] 2: parameter seed = 'a': expected a"),
+        (
+            {**NETWORKS, "runs": [{}, {"t_eval": [0, 1]}]},
+            "two runs differ in t_eval alone, which is no axis: give them the same",
+        ),
+        ({"system": "dataset", "run": "limit", "parameters": {"path": "no.csv"}}, "no.csv"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_in_a_line(plan: dict[str, Any], words: str) -> None:
+    with pytest.raises(wflow.InputError) as refused:
+        read_plan(plan)
+    line = str(refused.value)
+    assert words in line
+    assert line.startswith("plan")
+    assert "\n" not in line
+
+
+def test_files_that_are_no_plan(tmp_path: Path) -> None:
+    with pytest.raises(wflow.InputError, match=r"plan no\.toml: No such file"):
+        read_plan("no.toml")
+    path = tmp_path / "plan.toml"
+    path.write_text("system = ")
+    with pytest.raises(wflow.InputError, match="is not TOML"):
+        read_plan(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(wflow.InputError, match="is not TOML"):
+        read_plan(path)

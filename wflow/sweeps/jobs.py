@@ -1,0 +1,322 @@
+"""One run of a sweep: all that it depends on, written out as JSON, and a digest of that for a name.
+
+A run is a system's limit, solved on a grid or as particles, or one of its networks, trained by SGD. What is left open
+is filled in with the defaults, so that equal runs have equal names however they were asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from wflow.errors import InputError, shown
+from wflow.networks import sgd
+from wflow.results.solution import Solution
+from wflow.run.forecast import Patience, forecast
+from wflow.run.record import Settings
+from wflow.run.resume import resume
+from wflow.run.solve import flow_run, solve
+from wflow.run.times import check_times
+from wflow.solvers import get_method
+from wflow.solvers.step_size import Clock
+from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS, System, sort_parameters
+from wflow.systems.runs import stored_system
+from wflow.tools.checks import check_count, check_flag
+from wflow.tools.fingerprint import digest
+from wflow.tools.parameters import Parameter, read_parameters
+from wflow.tools.register import Register
+from wflow.views import VIEWS
+
+COMMON = (
+    Parameter("t_end", None, "where the run ends; by default the system's", low=0, open_low=True),
+    Parameter("seed", 0, "key of the start, the samples and the noise", int, low=0),
+)
+"""What every run can be given beside the parameters of ``-p``."""
+FLOW = tuple(p.name for p in FLOW_PARAMETERS)
+START = tuple(p.name for p in START_PARAMETERS)
+
+
+class Flag(Parameter):
+    """True or false."""
+
+    def parse(self, value: Any) -> bool:
+        return check_flag(self.name, value)
+
+
+class Batch(Parameter):
+    """A whole number, or all samples."""
+
+    def parse(self, value: Any) -> Any:
+        return value if value == "full" else super().parse(value)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, by all that it depends on: the values of ``about`` are JSON."""
+
+    about: Mapping[str, Any]
+
+    @cached_property
+    def digest(self) -> str:
+        """The name of its files."""
+        return digest(json.dumps(self.about, sort_keys=True))[:16]
+
+    @cached_property
+    def places(self) -> dict[str, Any]:
+        """Its value on each axis that a plan may have; what it does not depend on is not there."""
+        flat = dict(self.about)
+        tables = {key: flat.pop(key, {}) for key in ("parameters", "options")}
+        del flat["t_eval"]
+        for table, values in tables.items():
+            flat |= {axis(table, name): value for name, value in values.items()}
+        return flat
+
+    @property
+    def weight(self) -> float:
+        """What it costs, beside others of its system and kind."""
+        return self._kind.weight(self.about)
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.about["run"]]
+
+    def tried(self) -> None:
+        """Make what it needs, without a step.
+
+        Raises
+        ------
+        InputError
+            where a file is not there, or a system has no network
+        """
+        self._kind.tried(self.about)
+
+    def trial(self) -> tuple[float, int]:
+        """Seconds that it will take, from its first steps, without compiling; and most bytes of its file."""
+        return self._kind.trial(self.about)
+
+    def carry_out(self, output: Path) -> Solution:
+        """Do it, into a file, or carry that file on if it is there."""
+        if output.exists():
+            return resume(output)
+        return self._kind.solve(self.about, output)
+
+    def at(self, axes: Iterable[str]) -> str:
+        """Its place in words."""
+        names = [name for name in axes if name in self.places] or ["system", "run"]
+        return ", ".join(f"{name} = {self.places[name]}" for name in names)
+
+
+def axis(table: str, name: str) -> str:
+    """The axis of an entry of the plan or of a table in it; a parameter's is its own name where no option has it.
+
+    >>> axis("parameters", "delta"), axis("parameters", "seed"), axis("options", "step_size")
+    ('delta', 'parameters.seed', 'options.step_size')
+    """
+    taken = {"system", "run", *(p.name for kind in KINDS.values() for p in kind.options)}
+    plain = not table or (table == "parameters" and name not in taken)
+    return name if plain else f"{table}.{name}"
+
+
+class Kind(ABC):
+    """A kind of run that a sweep can do."""
+
+    name: ClassVar[str]
+    options: ClassVar[tuple[Parameter, ...]]
+    """What it can be given in the plan itself."""
+    parameters: ClassVar[tuple[str, ...]]
+    """What it takes of [parameters] beside the system's own."""
+
+    def job(
+        self,
+        system: type[System],
+        given: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        options: Mapping[str, Any],
+        t_eval: Any,
+    ) -> Job:
+        """The job of values that are checked here.
+
+        Raises
+        ------
+        InputError
+            for a value that is not allowed
+        """
+        values = read_parameters(f"a {self.name}", self.options, given)
+        own, flow, start = sort_parameters(system, parameters)
+        made = system(**own)
+        values["t_end"] = end = made.t_end if values["t_end"] is None else values["t_end"]
+        times = check_times(made.saved_times(end) if t_eval is None else t_eval, (0.0, end))
+        about = {
+            "system": system.name,
+            "run": self.name,
+            "parameters": made.stored_parameters(),
+            **values,
+            **{name: value for name, value in flow.items() if name in self.parameters},
+            "options": dict(options),
+            "t_eval": times.tolist(),
+        }
+        if "measure" not in parameters:
+            start["measure"] = None
+        return Job(self.completed(about, made, start))
+
+    @abstractmethod
+    def completed(
+        self, about: dict[str, Any], system: System, start: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The description with what depends on the system, refused where it does not go together."""
+
+    @abstractmethod
+    def tried(self, about: Mapping[str, Any]) -> None:
+        """Make what a run needs; refused where its data are not there, say."""
+
+    def weight(self, about: Mapping[str, Any]) -> float:
+        """What a run costs, beside others of its system."""
+        return 1.0
+
+    @abstractmethod
+    def trial(self, about: Mapping[str, Any]) -> tuple[float, int]:
+        """Seconds and bytes that a run will take."""
+
+    @abstractmethod
+    def solve(self, about: Mapping[str, Any], output: Path) -> Solution:
+        """Carry a run out from its start."""
+
+
+class Limit(Kind):
+    """A gradient flow from the system's initial law."""
+
+    name = "limit"
+    options = (
+        *COMMON,
+        Parameter("method", "auto", "a method's name", str),
+        Parameter("rtol", 1e-6, "tolerance of a step", low=0, open_low=True),
+        Parameter("atol", 1e-9, "what is added to it", low=0, open_low=True),
+    )
+    parameters = (*FLOW, *START)
+
+    def completed(
+        self, about: dict[str, Any], system: System, start: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        name, measure, n = about["method"], start["measure"], start["n"]
+        if name == "auto" and about["options"]:
+            raise InputError(f"options = {shown(about['options'])}: name the method too")
+        method = None if name == "auto" else get_method(name, about["options"])
+        acts_on = method.acts_on if method else system.measures[0]
+        measure = measure or acts_on
+        if measure not in system.measures:
+            raise InputError(
+                f"measure = {measure}: system '{system.name}' starts from {' or '.join(system.measures)}"
+            )
+        if method and acts_on != measure:
+            raise InputError(f"measure = {measure}: method '{name}' acts on {acts_on}")
+        if method and about["reaction_rate"] and not method.reacts:
+            raise InputError(
+                f"reaction_rate = {about['reaction_rate']:g}: method '{name}' has no birth-death"
+            )
+        VIEWS[measure].refuse_too_large(8.0 * n, remedy="choose a smaller n")
+        # Without noise no seed is drawn from: grids have none, nor have steps that an error estimate decides.
+        if measure == "grid" or (method.error_order if method else not about["temperature"]):
+            del about["seed"]
+        return about | {"measure": measure, "n": n}
+
+    def tried(self, about: Mapping[str, Any]) -> None:
+        stored_system(about).energy()
+
+    def trial(self, about: Mapping[str, Any]) -> tuple[float, int]:
+        given, options = self._arguments(about)
+        found = forecast(flow_run(*given, **options, settings=Settings()))
+        return found.seconds, found.file
+
+    def solve(self, about: Mapping[str, Any], output: Path) -> Solution:
+        given, options = self._arguments(about)
+        return solve(*given, **options, output=output)
+
+    def _arguments(self, about: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Those of ``wflow.solve``."""
+        system = stored_system(about)
+        flow = system.flow(**{name: about[name] for name in FLOW})
+        start = system.initial(about["measure"], about["n"] or None)
+        options = {name: about[name] for name in ("method", "t_eval", "rtol", "atol")}
+        options |= {"method_options": about["options"], "seed": about.get("seed", 0)}
+        return (flow, start, (0.0, about["t_end"])), options
+
+
+class Network(Kind):
+    """A finite network under SGD."""
+
+    name = "network"
+    options = (
+        *COMMON,
+        Parameter("n_neurons", None, "the network's width N; by default the system's", int, low=1),
+        Parameter("step_size", None, "SGD's step; by default the system's", low=0, open_low=True),
+        Batch("batch_size", None, "samples a step, or full; by default the system's", int, low=1),
+        Flag("replacement", True, "whether samples are drawn with replacement"),
+        Parameter("optimizer", "sgd", "sgd, momentum, adam or adagrad", str),
+    )
+    parameters = tuple(name for name in FLOW if name != "reaction_rate")
+
+    def completed(
+        self, about: dict[str, Any], system: System, start: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        published = {"n_neurons": 800, "batch_size": 1} | system.sgd
+        for name in ("n_neurons", "step_size", "batch_size"):
+            if about[name] is None:
+                about[name] = published[name]
+        VIEWS["particles"].refuse_too_large(8.0 * about["n_neurons"], remedy="choose fewer neurons")
+        get_method("sgd", self._method(about))
+        end, epsilon, times = about["t_end"], about["step_size"], np.array(about["t_eval"])
+        check_count("t_end / step_size", math.ceil(min(end / epsilon, 2.0**63)))
+        if Clock(epsilon).times(times, (0.0, end)).size < times.size:
+            raise InputError(
+                f"step_size = {epsilon:g} is too long for t_eval = {shown(times.tolist())}: two fall on one step"
+            )
+        return about
+
+    def tried(self, about: Mapping[str, Any]) -> None:
+        data = hasattr(stored_system(about).network(), "n_samples")
+        if not (data or about["replacement"]):
+            raise InputError(
+                f"replacement = false: system '{about['system']}' draws fresh samples; only data sets are passed over"
+            )
+
+    def weight(self, about: Mapping[str, Any]) -> float:
+        batch = 1000 if about["batch_size"] == "full" else about["batch_size"]
+        return float(about["n_neurons"] * batch * about["t_end"] / about["step_size"])
+
+    def trial(self, about: Mapping[str, Any]) -> tuple[float, int]:
+        done = self._train(about, trackers=[Patience()])
+        spent = done.stats["seconds"] - done.stats["compile_seconds"]
+        frame = sum(v.nbytes for v in done.view.store(done.measures[-1]).values())
+        kept = len(about["t_eval"]) + 3  # the start and two checkpoints
+        return spent * about["t_eval"][-1] / done.t[-1], kept * frame
+
+    def solve(self, about: Mapping[str, Any], output: Path) -> Solution:
+        return self._train(about, output=output)
+
+    def _train(self, about: Mapping[str, Any], **settings: Any) -> Solution:
+        names = ("n_neurons", "seed", "t_eval", *self.parameters)
+        return sgd(
+            stored_system(about),
+            n_steps=math.ceil(about["t_end"] / about["step_size"] - 1e-9),
+            **self._method(about),
+            **{name: about[name] for name in names},
+            **settings,
+        )
+
+    def _method(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of the method "sgd"."""
+        names = ("step_size", "batch_size", "replacement", "optimizer")
+        return {name: about[name] for name in names} | {"optimizer_options": about["options"]}
+
+
+KINDS: Register[Kind] = Register("run")
+for _kind in (Limit(), Network()):
+    KINDS.enter(_kind)
