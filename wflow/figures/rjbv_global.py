@@ -23,7 +23,7 @@ LINES = ((BLUE, "-"), (ORANGE, "-"), (BLUE, ":"), (ORANGE, ":"))
 SPREAD = 0.05
 """Mass that the start of full support spreads evenly over the box."""
 NOTHING = 1e-13
-"""Excess that is rounding."""
+"""Excess that is rounding, and not drawn."""
 
 
 @figure
@@ -126,14 +126,17 @@ class GlobalConvergence(Figure):
             for case, (colour, style), e in zip(
                 CASES, LINES, results[f"excess_{name}"][:, 1:], strict=True
             ):
-                shown = np.maximum(e, NOTHING)
+                shown = np.where(e > NOTHING, e, np.nan)
                 left.loglog(t, shown, style, color=colour, lw=1.5, label=_label(*case))
             weighted, born = results[f"particles_{name}"][:, 1:]
             left.loglog(
                 t[::4], weighted[::4], "o", color=ORANGE, ms=3, label="compact, weighted particles"
             )
             left.loglog(
-                t, np.maximum(born, NOTHING), color=GREEN, label="compact, reinjected particles"
+                t,
+                np.where(born > NOTHING, born, np.nan),
+                color=GREEN,
+                label="compact, reinjected particles",
             )
             left.set(xlabel="time t", ylabel="E − E*, E = ½R  [loss]")
             left.set_title(title, fontsize=9)
@@ -145,7 +148,7 @@ class GlobalConvergence(Figure):
                 results[f"constant_{name}"],
                 strict=False,
             ):
-                scaled = t * np.maximum(e[1:], NOTHING)
+                scaled = t * np.where(e[1:] > NOTHING, e[1:], np.nan)
                 middle.loglog(t, scaled, style, color=BLUE, lw=1.3, label=f"{n} cells, C = {c:.4f}")
             middle.set(xlabel="time t", ylabel="t (E − E*)  [loss time]")
             middle.set_title("full support, α = 1; C: the largest for t > 1", fontsize=9)
