@@ -131,6 +131,19 @@ def test_without_the_entropy_it_would_be_another_equation():
     assert np.mean([m.covariance()[0, 0] for m in found]) == pytest.approx(0.5, abs=0.04)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("n, known", [(300, 0.95), (1200, 0.986)])
+def test_what_the_estimator_costs_in_three_coordinates(n, known):
+    """The variance at rest over τ, as docs/births.md says; 1 for n → ∞."""
+    well = PairEnergy(lambda x: 0.5 * (x**2).sum(-1), grad_V=lambda x: x, dimension=3)
+    flow, found = GradientFlow(well, temperature=1.0, reaction_rate=1.0), []
+    for seed in range(3):
+        start = Particles(np.random.default_rng(seed).standard_normal((n, 3)))
+        sol = wflow.solve(flow, start, (0, 2), t_eval=[1, 1.5, 2], method="birth-death", seed=seed)
+        found += [np.trace(m.covariance()) / 3 for m in sol.measures]
+    assert np.mean(found) == pytest.approx(known, abs=0.04)
+
+
 def places(t, base, rate=2.0):
     """Masses at 0, 1, 2 where V is −1, 1, 0.5, and the dead are born anew at ``base``: the equation itself."""
     v = np.array([-1.0, 1.0, 0.5])
