@@ -15,8 +15,9 @@ displacements :math:`N_\ell(\alpha P_\ell\,u + \beta\nabla P_\ell/\sqrt{\lambda_
 .. math:: N\,E\sum_q p_q(f_N - f)_q^2 \to \sum_\ell N_\ell \sum_q p_q \int G_\ell^2\,d\rho_0.
 
 The mean of the outputs to order 1/N is radial; its sources are those of :mod:`wflow.validation.second_order`, averaged
-over the sphere, with :math:`M = \mathrm{diag}\sum_\ell N_\ell(\alpha^2, \beta^2)`. Harmonics beyond those followed
-hardly answer: they keep the variance that they start with.
+over the sphere, with :math:`M = \mathrm{diag}\sum_\ell N_\ell(\alpha^2, \beta^2)`. Harmonics beyond those followed are
+so many that they do not feel one another: together they keep their variance V(r), what is left of E σ², and move the
+neuron that they belong to by a, :math:`\dot a = -\xi[\Psi''a + \tfrac12\sum_q p_q s_q V_q'(r)]`.
 
 Derived here; the case t = 0 is ∫U(θ, θ)dρ − ∬U dρdρ of the full network.
 """
@@ -24,6 +25,7 @@ Derived here; the case t = 0 is ∫U(θ, θ)dρ − ∬U dρdρ of the full netw
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +34,10 @@ from wflow.errors import InputError
 from wflow.validation.second_order import WIDE, bend
 from wflow.validation.tangent import LAST, ROWS, STEP, Moment, Path, combined
 
-HARMONICS = 8
+HARMONICS = 4
 """Harmonics whose answers are followed."""
-ANGLES = 400
-"""Nodes of the average of σ² over directions."""
+ANGLES, TABLE = 2000, 400
+"""Nodes of the average of σ² over directions, and arguments of its table."""
 
 
 class Harmonic:
@@ -175,17 +177,19 @@ class Directions:
         # Every particle is a change of the law: √w_j δ_j, less ρ₀ in the harmonic 0.
         self.changes = [np.diag(root) - np.outer(path.weights, root)]
         self.changes += [np.diag(root)] * HARMONICS
+        reach = max(float(x.max()) for x in path.points) * float(path.energy.features.radii.max())
+        self.square = _square(profile, 1.1 * reach)
         found = np.array(self._march())
         self.output_variance, self.resampling_variance, self.bias = found.T
 
     def _march(self) -> list[tuple[float, float, float]]:
         path, n = self.path, self.path.weights.size
-        etas, zeta = np.zeros((len(self.changes), n, 2, n)), np.zeros(n)
+        etas, means = np.zeros((len(self.changes), n, 2, n)), np.zeros((n, 2))
         found = []
         for k in range(path.grid.size):
             node = path.node(k)
             if k in path.at:
-                found.append(self._answers(node, etas, zeta))
+                found.append(self._answers(node, etas, means))
             if k + 1 == path.grid.size:
                 break
             h = path.grid[k + 1] - path.grid[k]
@@ -193,40 +197,62 @@ class Directions:
             second: list[np.ndarray] = []
             for row, stage in zip(((), *ROWS), path.stages(k, node), strict=True):
                 at = self._at(
-                    stage, etas + h * combined(row, first), zeta + h * combined(row, second)
+                    stage, etas + h * combined(row, first), means + h * combined(row, second)
                 )
                 first.append(at.rates)
                 second.append(at.rate)
             etas = (etas + h * combined(LAST, first)) * path.free[k + 1]
-            zeta = (zeta + h * combined(LAST, second)) * np.ravel(path.free[k + 1])
+            means = (means + h * combined(LAST, second)) * path.free[k + 1][..., 0]
         return found
 
-    def _at(self, at: Moment, etas: np.ndarray, zeta: np.ndarray) -> Sphere:
+    def _at(self, at: Moment, etas: np.ndarray, means: np.ndarray) -> Sphere:
         sectors = [Sector(at, one) for one in self.harmonics]
-        return Sphere(at, sectors, self.changes, at.free[:, :, None] * etas, at.free[:, 0] * zeta)
+        argument = at.points * at.path.energy.features.radii
+        rest, slope = (
+            self.square(argument),
+            self.square(argument, 1) * at.path.energy.features.radii,
+        )
+        for one in sectors:
+            rest = rest - one.multiplicity * one.values**2
+            slope = slope - 2.0 * one.multiplicity * one.values * one.slopes[:, 0]
+        beyond = (rest, slope)
+        free = at.free[:, :, None]
+        return Sphere(at, sectors, self.changes, free * etas, at.free * means, beyond)
 
     def _answers(
-        self, at: Moment, etas: np.ndarray, zeta: np.ndarray
+        self, at: Moment, etas: np.ndarray, means: np.ndarray
     ) -> tuple[float, float, float]:
-        from scipy.special import roots_gegenbauer
-
-        path, found = self.path, self._at(at, etas, zeta)
-        features = path.energy.features
-        omega, share = roots_gegenbauer(ANGLES, (features.profile.dimension - 2) / 2)
-        s = at.points * features.radii
-        whole = np.interp(s[:, :, None] * omega, *features.profile.knots) ** 2
-        whole = whole @ (share / share.sum())
-        rest = whole - sum(one.multiplicity * one.values**2 for one in found.sectors)
-        squares, p = found.squares + path.weights @ rest, path.energy.weights
+        path, found = self.path, self._at(at, etas, means)
+        p, whole = path.energy.weights, self.square(at.points * path.energy.features.radii)
         return (
-            float(p @ squares),
+            float(p @ found.squares),
             float(p @ (path.weights @ whole - at.output**2)),
-            float(at.pull @ squares + at.charges @ found.mean),
+            float(at.pull @ found.squares + at.charges @ found.mean),
         )
 
 
+def _square(profile: RadialProfile, top: float) -> Any:
+    """E σ(sω)² with its derivative, as a spline on [0, top]."""
+    from scipy.interpolate import CubicHermiteSpline
+
+    # The midpoint rule in the angle, where the density sin^{d−2} is more than rounding.
+    wide = min(0.5 * math.pi, 12.0 / math.sqrt(profile.dimension))
+    angle = wide * (2.0 * (np.arange(ANGLES) + 0.5) / ANGLES - 1.0)
+    omega, share = np.sin(angle), np.cos(angle) ** (profile.dimension - 2)
+    position, height = profile.knots
+    slopes = np.concatenate([[0.0], np.diff(height) / np.diff(position), [0.0]])
+    s = np.linspace(0.0, top, TABLE)
+    z = s[:, None] * omega
+    sigma, slope = np.interp(z, position, height), slopes[np.searchsorted(position, z)]
+    values = (sigma**2, 2.0 * sigma * slope * omega)
+    return CubicHermiteSpline(s, *(each @ share / share.sum() for each in values))
+
+
 class Sphere:
-    """All harmonics at one moment: rates of η (L, n, 2, m) and ζ (n,), Σ g² (Q,) and F (Q,) of the second order."""
+    """All harmonics at one moment: rates of η (L, n, 2, m) and of ζ and a (n, 2), Σ g² (Q,), and F (Q,).
+
+    ``beyond`` is the variance of the harmonics that are not followed and its derivative in r, (n, Q) each.
+    """
 
     def __init__(
         self,
@@ -234,11 +260,13 @@ class Sphere:
         sectors: list[Sector],
         changes: list[np.ndarray],
         etas: np.ndarray,
-        zeta: np.ndarray,
+        means: np.ndarray,
+        beyond: tuple[np.ndarray, np.ndarray],
     ) -> None:
         n, q = at.values.shape
-        self.sectors, self.squares = sectors, np.zeros(q)
-        cross, lifted, spread, rates = np.zeros(n), np.zeros(n), np.zeros((n, 2)), []
+        zeta, own = means.T
+        self.squares = at.path.weights @ beyond[0]
+        cross, lifted, spread, rates = np.zeros(n), at.path.weights * own, np.zeros((n, 2)), []
         for sector, change, eta in zip(sectors, changes, etas, strict=True):
             rate, g = sector.push(eta, sector.values.T @ change)
             rates.append(rate)
@@ -257,7 +285,11 @@ class Sphere:
         third = _third(at) * spread[:, 0] + (second - around) / r * spread[:, 1]
         bow = at.path.energy.weights * bend(at) * self.squares
         drawn = slope @ (at.pull * self.mean + bow)
-        self.rate = -at.xi * (second * zeta + drawn + third + 2.0 * cross)
+        moved = (
+            second * zeta + drawn + third + 2.0 * cross,
+            second * own + 0.5 * beyond[1] @ at.pull,
+        )
+        self.rate = -at.xi * np.stack(moved, axis=1)
 
 
 def _third(at: Moment) -> np.ndarray:
