@@ -1,6 +1,7 @@
 """Systems of K outputs (SYSTEMS A10): all ten digits, MNIST's files, labels and columns of a user's own."""
 
 import struct
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,6 +11,8 @@ from sklearn.datasets import load_digits
 import wflow
 from wflow.cli.main import main
 from wflow.errors import InputError
+
+REAL_MNIST = Path(__file__).resolve().parents[3] / "shared" / "data" / "mnist"
 
 
 def outputs(theta, x, k=10):
@@ -112,6 +115,35 @@ def test_ten_classes_from_idx_files(images, capsys):
     with h5py.File(out) as f:
         assert f["test_accuracy"].attrs["units"] == "1"
         assert f["positions"].shape == (2, 50, 75)
+
+
+def test_sgd_and_the_flow_on_the_test_half_of_mnist(images):
+    """Of MNIST itself where its files are; elsewhere the digits of scikit-learn in its format stand in."""
+    path = REAL_MNIST if REAL_MNIST.is_dir() else images / "t10k"
+    system = wflow.systems.get(
+        "mnist", path=str(path), samples=750, classes=10, loss="softmax", test=0.2
+    )
+    start, times = system.initial("particles", 40), [0.0, 1.0, 2.0]
+    flow = wflow.solve(system.flow(), start, (0, 2), t_eval=times, rtol=1e-3)
+    runs = [
+        wflow.networks.sgd(
+            system, initial=start, step_size=4e-3, batch_size=8, n_steps=500, t_eval=times, seed=s
+        )
+        for s in range(3)
+    ]
+    for name in ("accuracy", "test_accuracy"):
+        print(
+            f"{path.name} {name}: {flow.series[name]} flow, {[r.series[name][-1] for r in runs]} SGD"
+        )
+    for name, within in (
+        ("risk", 0.02),
+        ("test_risk", 0.02),
+        ("accuracy", 0.04),
+        ("test_accuracy", 0.05),
+    ):
+        band = np.array([run.series[name] for run in runs])
+        assert np.abs(band.mean(axis=0) - flow.series[name]).max() < within
+    assert flow.series["test_accuracy"][-1] > flow.series["test_accuracy"][0] + 0.3
 
 
 def test_labels_of_other_things_than_digits(images):

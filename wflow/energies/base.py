@@ -146,6 +146,7 @@ class Energy(ParameterSpace):
         an axis, which alone it reads volumes from
     local_stiffness : κ where Ψ(θ; ρ) = V(θ) + κρ(θ) is all; 0 otherwise
     evaluator : the name of who evaluates it, for the files of runs; no part of the fingerprint
+    outputs : of the network, K
     scores : numbers that a field tells beside the risk, by the names of its attributes ("accuracy"); runs report them
 
     >>> class Mean(Energy):                                # R = E (2 − f)² with f = ∫θ dρ
@@ -168,6 +169,7 @@ class Energy(ParameterSpace):
     needs_density: bool = False
     local_stiffness: float = 0.0
     evaluator: str = "auto"
+    outputs: int = 1
     scores: tuple[str, ...] = ()
 
     @abstractmethod

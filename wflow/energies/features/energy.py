@@ -139,7 +139,7 @@ class FeatureEnergy(SameSpace, Energy):
         refuse_misfit(self.targets, features.n_nodes, features.outputs)
         super().__init__(features)
         self.features: FeatureMap = features
-        self.affine = self.loss.quadratic
+        self.affine, self.outputs = self.loss.quadratic, features.outputs
         self._prepare = contractions(evaluator, features)
         self.evaluator = evaluator
         told = self.loss.classifies if accuracy is None else check_flag("accuracy", accuracy)
@@ -180,7 +180,7 @@ class FeatureEnergy(SameSpace, Energy):
         at, q = as_points(points, self.dimension), self.features.n_nodes
         n = at.shape[0]
         # A call costs some 40 µs whatever it does: Q calls for a node each, or n calls for a point each.
-        one_output = self.features.outputs == 1
+        one_output = self.outputs == 1
         if one_output and q * (4e-5 + 1e-9 * n * q) < n * (4e-5 + 1e-8 * q):
             prepared, out = self.features_of(at), np.zeros(n)
             for k in np.flatnonzero(self.weights):
@@ -214,7 +214,7 @@ class FeatureEnergy(SameSpace, Energy):
         return contractions(self.evaluator, self.features.at(x))(points).predict(weights)
 
     def on_nodes(self) -> FeatureEnergy:
-        count = self.features.outputs
+        count = self.outputs
         if count == 1:
             return self
         if self.loss.outputs != "any":
