@@ -170,8 +170,10 @@ def _product(rows: int, base: str | None) -> Any:
 
 multiply = _product(ROWS, "zero")
 multiply_add = _product(ROWS, None)
+multiply_add_half = _product(ROWS // 2, None)
+multiply_add_quarter = _product(ROWS // 4, None)
 multiply_add_row = _product(1, None)
-"""As ``multiply_add``, of one row r = 0."""
+"""As ``multiply_add``, of ROWS/2, ROWS/4 rows and of one."""
 
 
 def _above(

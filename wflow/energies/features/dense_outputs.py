@@ -17,7 +17,7 @@ from wflow.energies.arrays import as_inputs, numbered
 from wflow.energies.features.dense import NOTHING, DenseFeatures, PreparedDense
 from wflow.kernels.features import dense, dense_outputs
 from wflow.kernels.parallel import over_blocks
-from wflow.kernels.tile import PANEL, ROWS
+from wflow.kernels.tile import PANEL
 from wflow.tools.checks import check_count
 from wflow.tools.fingerprint import digest
 
@@ -103,7 +103,7 @@ class PreparedOutputs(PreparedDense):
     ) -> tuple[np.ndarray, np.ndarray]:
         f, layer, sigma, kept = self._features, self._layer, self._features.activation, self._kept
         n = self._points.shape[0]
-        c = dense_outputs.by_rows(node_weights, f.padded.shape[0], ROWS)
+        c = dense_outputs.by_rows(node_weights, f.padded.shape[0], 1)
         pulls = dense.weighted_nodes(f.padded, np.ones(f.n_nodes)) if gradient.size else NOTHING
         potential = np.empty(n)
 

@@ -18,7 +18,15 @@ import numpy as np
 
 from wflow.kernels.features.dense import CHUNK, Kept, Layer, pack, products
 from wflow.kernels.jit import FUSED, jit, widest
-from wflow.kernels.tile import PANEL, ROWS, multiply, multiply_add, multiply_add_row
+from wflow.kernels.tile import (
+    PANEL,
+    ROWS,
+    multiply,
+    multiply_add,
+    multiply_add_half,
+    multiply_add_quarter,
+    multiply_add_row,
+)
 
 PARTIAL_SUMS = 1 << 22
 """Numbers that the predictions of all blocks take at most (32 MiB), unless fewer than 8 blocks are left."""
@@ -110,7 +118,7 @@ def gradient_rows(
 ) -> None:
     """Rows ``part`` = (start, stop) of the potential (n,) and, unless ``out`` is empty, of the gradient.
 
-    ``node_weights`` (padded Q, K to a multiple of ROWS) has zeros added; ``pulls`` are the nodes in panels of ROWS
+    ``node_weights`` (padded Q, K) has rows of zeros added; ``pulls`` are the nodes in panels of ROWS
     columns, flat (:func:`wflow.kernels.features.dense.weighted_nodes` with weights 1).
     """
     widest()
@@ -118,14 +126,13 @@ def gradient_rows(
     kept_value, kept_slope, filled = kept
     start, stop = part
     padded, width = nodes.shape
-    columns = node_weights.shape[1]
     head = charges + int(offset)
     d = points.shape[1] - head
     flat, c = nodes.reshape(-1), node_weights.reshape(-1)
     packed, offsets, a = np.empty(d * PANEL), np.empty(PANEL), np.empty(charges * PANEL)
     z, g = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
     own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
-    into_a, into_b, into_w = np.empty(columns * PANEL), np.empty(PANEL), np.empty(width * PANEL)
+    into_a, into_b, into_w = np.empty(charges * PANEL), np.empty(PANEL), np.empty(width * PANEL)
     one = np.ones(1)
     with_gradient = out.size > 0
     for panel in range(start, stop, PANEL):
@@ -146,16 +153,12 @@ def gradient_rows(
             if not filled:
                 products(flat, first, count, width, packed, 0, d, offsets, 0, z)
                 activation(z[:cells], params, value, slope)
-            for j in range(0, columns, ROWS):
-                multiply_add(
-                    into_a, j * PANEL, PANEL, c, first * columns + j, 1, columns,
-                    value, 0, PANEL, count,
-                )  # fmt: skip
+            _add_rows(into_a, c, first * charges, charges, value, count)
             if not with_gradient:
                 continue
             for k in range(0, count, ROWS):
                 multiply(
-                    g, k * PANEL, PANEL, c, (first + k) * columns, columns, 1,
+                    g, k * PANEL, PANEL, c, (first + k) * charges, charges, 1,
                     a, 0, PANEL, charges,
                 )  # fmt: skip
             for k in range(cells):
@@ -180,3 +183,22 @@ def gradient_rows(
                     out[i, charges] = into_b[v]
                 for j in range(d):
                     out[i, head + j] = into_w[j * PANEL + v]
+
+
+@jit(fastmath=FUSED)
+def _add_rows(
+    out: np.ndarray, c: np.ndarray, start: int, rows: int, value: np.ndarray, count: int
+) -> None:
+    """out[k PANEL + v] += sum_q c[start + q rows + k] value[q PANEL + v], all ``rows`` k, in tiles as tall as there are."""
+    k = 0
+    while k + ROWS <= rows:
+        multiply_add(out, k * PANEL, PANEL, c, start + k, 1, rows, value, 0, PANEL, count)
+        k += ROWS
+    if k + ROWS // 2 <= rows:
+        multiply_add_half(out, k * PANEL, PANEL, c, start + k, 1, rows, value, 0, PANEL, count)
+        k += ROWS // 2
+    while k + ROWS // 4 <= rows:
+        multiply_add_quarter(out, k * PANEL, PANEL, c, start + k, 1, rows, value, 0, PANEL, count)
+        k += ROWS // 4
+    if k < rows:
+        multiply_add_row(out, k * PANEL, PANEL, c, start + k, 1, rows, value, 0, PANEL, count)
