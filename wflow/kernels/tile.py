@@ -43,17 +43,17 @@ def _pointer(context: Any, builder: Any, array: Any, start: Any) -> Any:
     return builder.gep(view.data, [start])
 
 
-def _vector_at(builder: Any, pointer: Any, offset: Any) -> Any:
-    vector = ir.VectorType(ir.DoubleType(), _LANES)
+def _vector_at(builder: Any, pointer: Any, offset: Any, lanes: int = _LANES) -> Any:
+    vector = ir.VectorType(ir.DoubleType(), lanes)
     return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
 
 
-def _fused(builder: Any) -> Any:
+def _fused(builder: Any, lanes: int = _LANES) -> Any:
     """a b + c of vectors: one instruction where the processor has it, two elsewhere."""
-    vector = ir.VectorType(ir.DoubleType(), _LANES)
+    vector = ir.VectorType(ir.DoubleType(), lanes)
     kind = ir.FunctionType(vector, [vector] * 3)
     insert: Any = cgutils.get_or_insert_function
-    return insert(builder.module, kind, f"llvm.fmuladd.v{_LANES}f64")
+    return insert(builder.module, kind, f"llvm.fmuladd.v{lanes}f64")
 
 
 def _emit(
@@ -63,33 +63,40 @@ def _emit(
     strides: tuple[Any, Any, Any, Any],
     length: Any,
     base: Any,
+    columns: int = PANEL,
 ) -> None:
-    """The loop over l with rows * _VECTORS accumulators, as LLVM instructions.
+    """The loop over l with accumulators for rows times columns, as LLVM instructions.
 
-    They start from C itself, from zero (base "zero"), or all rows from the one that the pointer base names.
+    They start from C itself, from zero (base "zero"), or all rows from the one that the pointer base names. The last
+    vector is half as wide as the others where the columns end in it.
     """
     c, a, b = pointers
     c_row, a_row, a_inner, b_inner = strides
     index = length.type
-    vector = ir.VectorType(ir.DoubleType(), _LANES)
-    fma = _fused(builder)
-    undefined = ir.Constant(vector, ir.Undefined)
-    to_all_lanes = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
+    widths = [_LANES] * (columns // _LANES) + [_LANES // 2] * (columns % _LANES > 0)
+    kinds = {lanes: ir.VectorType(ir.DoubleType(), lanes) for lanes in set(widths)}
+    fma = {lanes: _fused(builder, lanes) for lanes in kinds}
 
     def at(pointer: Any, offset: Any) -> Any:
         return builder.gep(pointer, [offset])
 
     def vector_at(pointer: Any, v: int) -> Any:
-        return _vector_at(builder, pointer, ir.Constant(index, v * _LANES))
+        return _vector_at(builder, pointer, ir.Constant(index, v * _LANES), widths[v])
+
+    def spread(scalar: Any, lanes: int) -> Any:
+        undefined = ir.Constant(kinds[lanes], ir.Undefined)
+        one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+        return builder.shuffle_vector(one, undefined, everywhere)
 
     c_rows = [at(c, builder.mul(c_row, ir.Constant(index, r))) for r in range(rows)]
     a_offsets = [builder.mul(a_row, ir.Constant(index, r)) for r in range(rows)]
-    zero = ir.Constant(vector, [ir.Constant(vector.element, 0.0)] * _LANES)
     if base == "zero":
-        start = [[zero] * _VECTORS] * rows
+        zero = ir.Constant(ir.DoubleType(), 0.0)
+        start = [[ir.Constant(kinds[lanes], [zero] * lanes) for lanes in widths]] * rows
     else:
         start = [
-            [builder.load(vector_at(base or p, v), align=8) for v in range(_VECTORS)]
+            [builder.load(vector_at(base or p, v), align=8) for v in range(len(widths))]
             for p in c_rows
         ]
     before = builder.block
@@ -101,29 +108,28 @@ def _emit(
     builder.position_at_end(head)
     counter = builder.phi(index)
     counter.add_incoming(ir.Constant(index, 0), before)
-    total = [[builder.phi(vector) for _ in range(_VECTORS)] for _ in range(rows)]
+    total = [[builder.phi(kinds[lanes]) for lanes in widths] for _ in range(rows)]
     for r in range(rows):
-        for v in range(_VECTORS):
+        for v in range(len(widths)):
             total[r][v].add_incoming(start[r][v], before)
     builder.cbranch(builder.icmp_signed("<", counter, length), body, done)
 
     builder.position_at_end(body)
     b_here = at(b, builder.mul(counter, b_inner))
-    b_vectors = [builder.load(vector_at(b_here, v), align=8) for v in range(_VECTORS)]
+    b_vectors = [builder.load(vector_at(b_here, v), align=8) for v in range(len(widths))]
     a_here = at(a, builder.mul(counter, a_inner))
     for r in range(rows):
         scalar = builder.load(at(a_here, a_offsets[r]), align=8)
-        one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        spread = builder.shuffle_vector(one, undefined, to_all_lanes)
-        for v in range(_VECTORS):
-            new = builder.call(fma, [spread, b_vectors[v], total[r][v]])
+        spreads = {lanes: spread(scalar, lanes) for lanes in kinds}
+        for v, lanes in enumerate(widths):
+            new = builder.call(fma[lanes], [spreads[lanes], b_vectors[v], total[r][v]])
             total[r][v].add_incoming(new, body)
     counter.add_incoming(builder.add(counter, ir.Constant(index, 1)), body)
     builder.branch(head)
 
     builder.position_at_end(done)
     for r in range(rows):
-        for v in range(_VECTORS):
+        for v in range(len(widths)):
             builder.store(total[r][v], vector_at(c_rows[r], v), align=8)
 
 
@@ -134,7 +140,7 @@ def _view(
     return np.lib.stride_tricks.as_strided(x[start:], (rows, columns), (8 * row, 8 * column))
 
 
-def _product(rows: int, base: str | None) -> Any:
+def _product(rows: int, base: str | None, columns: int = PANEL) -> Any:
     """C[start + r row + v] = or += sum_l A[start + r row + l inner] B[start + l inner + v] of one tile.
 
     Arguments: C, its start and row stride; A, its start, row stride and inner stride; B, its start and inner stride;
@@ -145,9 +151,9 @@ def _product(rows: int, base: str | None) -> Any:
         c: np.ndarray, c_start: int, c_row: int, a: np.ndarray, a_start: int, a_row: int, a_inner: int,
         b: np.ndarray, b_start: int, b_inner: int, length: int,
     ) -> None:  # fmt: skip
-        tile = _view(c, c_start, rows, c_row)
+        tile = _view(c, c_start, rows, c_row, columns)
         a_tile = _view(a, a_start, rows, a_row, length, a_inner)
-        tile[...] = (0.0 if base else tile) + a_tile @ _view(b, b_start, length, b_inner)
+        tile[...] = (0.0 if base else tile) + a_tile @ _view(b, b_start, length, b_inner, columns)
 
     @instructions(plain)
     def typed(
@@ -160,7 +166,7 @@ def _product(rows: int, base: str | None) -> Any:
             c, c_start, c_row, a, a_start, a_row, a_inner, b, b_start, b_inner, length = args
             starts = ((c, c_start), (a, a_start), (b, b_start))
             pointers = tuple(_pointer(context, builder, *p) for p in starts)
-            _emit(builder, rows, pointers, (c_row, a_row, a_inner, b_inner), length, base)
+            _emit(builder, rows, pointers, (c_row, a_row, a_inner, b_inner), length, base, columns)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -174,6 +180,11 @@ multiply_add_half = _product(ROWS // 2, None)
 multiply_add_quarter = _product(ROWS // 4, None)
 multiply_add_row = _product(1, None)
 """As ``multiply_add``, of ROWS/2, ROWS/4 rows and of one."""
+QUARTER = PANEL // 4
+multiply_add_narrow = _product(ROWS, None, QUARTER)
+multiply_add_middling = _product(ROWS, None, 2 * QUARTER)
+multiply_add_broad = _product(ROWS, None, 3 * QUARTER)
+"""As ``multiply_add``, of one, two and three quarters of a PANEL of columns."""
 
 
 def _above(

@@ -17,7 +17,7 @@ from wflow.energies.arrays import as_inputs, numbered
 from wflow.energies.features.dense import NOTHING, DenseFeatures, PreparedDense
 from wflow.kernels.features import dense, dense_outputs
 from wflow.kernels.parallel import over_blocks
-from wflow.kernels.tile import PANEL
+from wflow.kernels.tile import PANEL, QUARTER
 from wflow.tools.checks import check_count
 from wflow.tools.fingerprint import digest
 
@@ -78,7 +78,7 @@ class PreparedOutputs(PreparedDense):
         f, layer, sigma = self._features, self._layer, self._features.activation
         n, k = self._points.shape[0], f.outputs
         charges = weights[:, None] * self._points[:, :k]
-        effective = dense_outputs.by_rows(charges, -(-n // PANEL) * PANEL, PANEL)
+        effective = dense_outputs.by_rows(charges, -(-n // PANEL) * PANEL, QUARTER)
         self._make_room(f.padded.shape[0])
         shape = (f.padded.shape[0], effective.shape[1])
         rows = dense_outputs.block_rows(self._rows, n, shape[0] * shape[1])

@@ -20,10 +20,14 @@ from wflow.kernels.features.dense import CHUNK, Kept, Layer, pack, products
 from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.tile import (
     PANEL,
+    QUARTER,
     ROWS,
     multiply,
     multiply_add,
+    multiply_add_broad,
     multiply_add_half,
+    multiply_add_middling,
+    multiply_add_narrow,
     multiply_add_quarter,
     multiply_add_row,
 )
@@ -59,7 +63,7 @@ def predict_rows(
 ) -> None:
     """out_qk += Σ e_ik σ(z_qi) over the neurons ``part``, begin ≤ i < end, ``rows`` at a time, all multiples of PANEL.
 
-    ``effective`` and ``out`` have zeros in rows and columns added: n and K up to PANEL, Q up to ROWS.
+    ``effective`` and ``out`` have zeros in rows and columns added: n up to PANEL, K up to QUARTER, Q up to ROWS.
     """
     widest()
     nodes, samples, points, charges, offset = layer
@@ -96,12 +100,10 @@ def predict_rows(
                     products(flat, first, count, width, packed, p * size, d, offsets, p * PANEL, z)
                     activation(z[:cells], params, value[at : at + cells], slope[at : at + cells])
                 for j in range(0, columns, PANEL):
-                    for k in range(0, count, ROWS):
-                        multiply_add(
-                            totals, (first + k) * columns + j, columns,
-                            value, at + k * PANEL, PANEL, 1,
-                            e, (start + p * PANEL) * columns + j, columns, PANEL,
-                        )  # fmt: skip
+                    here = (start + p * PANEL) * columns + j
+                    _add_columns(
+                        totals, first * columns + j, columns, value, at, e, here, count, columns - j
+                    )
 
 
 @jit(fastmath=FUSED)
@@ -189,7 +191,7 @@ def gradient_rows(
 def _add_rows(
     out: np.ndarray, c: np.ndarray, start: int, rows: int, value: np.ndarray, count: int
 ) -> None:
-    """out[k PANEL + v] += sum_q c[start + q rows + k] value[q PANEL + v], all ``rows`` k, in tiles as tall as there are."""
+    """out[k PANEL + v] += sum_q c[start + q rows + k] value[q PANEL + v] for k < rows, in tiles as tall as fit."""
     k = 0
     while k + ROWS <= rows:
         multiply_add(out, k * PANEL, PANEL, c, start + k, 1, rows, value, 0, PANEL, count)
@@ -202,3 +204,28 @@ def _add_rows(
         k += ROWS // 4
     if k < rows:
         multiply_add_row(out, k * PANEL, PANEL, c, start + k, 1, rows, value, 0, PANEL, count)
+
+
+@jit(fastmath=FUSED)
+def _add_columns(
+    out: np.ndarray,
+    start: int,
+    stride: int,
+    value: np.ndarray,
+    at: int,
+    e: np.ndarray,
+    here: int,
+    count: int,
+    columns: int,
+) -> None:
+    """out[start + q stride + k] += sum_v value[at + q PANEL + v] e[here + v stride + k], k < min(columns, PANEL)."""
+    for q in range(0, count, ROWS):
+        to, a = start + q * stride, at + q * PANEL
+        if columns >= PANEL:
+            multiply_add(out, to, stride, value, a, PANEL, 1, e, here, stride, PANEL)
+        elif columns == 3 * QUARTER:
+            multiply_add_broad(out, to, stride, value, a, PANEL, 1, e, here, stride, PANEL)
+        elif columns == 2 * QUARTER:
+            multiply_add_middling(out, to, stride, value, a, PANEL, 1, e, here, stride, PANEL)
+        else:
+            multiply_add_narrow(out, to, stride, value, a, PANEL, 1, e, here, stride, PANEL)
