@@ -191,8 +191,6 @@ def test_fluctuations_of_several_outputs():
     expected = P @ (second - first**2).sum(axis=1)
     assert found.output_variance[0] == pytest.approx(expected, rel=1e-10)
     assert 0 < found.output_variance[1] != found.output_variance[0]
-    with pytest.raises(InputError, match="4 outputs: the noise of SGD is predicted for one"):
-        wflow.validation.sgd_noise(GradientFlow(energy), rho, [0.0, 0.2])
 
 
 def test_a_grid_of_two_outputs():

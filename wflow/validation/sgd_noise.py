@@ -136,8 +136,7 @@ def sgd_noise(
     Raises
     ------
     InputError
-        for noise or reaction, an energy that knows no outputs at nodes or K of them, or weights that are no
-        probabilities
+        for noise or reaction, an energy that knows no outputs at nodes, or weights of nodes that are no probabilities
     ComputationError
         when the flow of the law fails
 
@@ -151,10 +150,6 @@ def sgd_noise(
     >>> bool(np.isclose(found.output_variance[1], 0.5 * (1 - np.exp(-2)), rtol=1e-3))
     True
     """
-    if (outputs := flow.energy.outputs) > 1:
-        raise InputError(
-            f"{outputs} outputs: the noise of SGD is predicted for one; leave all but one out"
-        )
     path = Path(flow, law, t_eval, rtol, refined=REFINED)
     total = float(path.energy.weights.sum()) / path.energy.features.per_sample
     if abs(total - 1.0) > 1e-8:
