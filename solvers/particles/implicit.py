@@ -36,7 +36,7 @@ SHARE, W = GAMMA / 2.0, math.sqrt(2.0) / 4.0
 ESTIMATE = (W - (1.0 - W) / 3.0, W - (3.0 * W + 1.0) / 3.0, SHARE * 2.0 / 3.0)
 """b − b̂ of the stages, b̂ of third order."""
 
-CLOSE = 0.03
+CLOSE = 0.01
 """Newton's method ends this near to the root, in units of the tolerance of a step."""
 NEAR = 0.3
 """Or this near, where it goes to and fro: beside a kink of the activation there may be no root."""

@@ -78,7 +78,7 @@ class Curvature:
         return answered("the energy's gradient", slope, self.points.shape)
 
     def coupling(self) -> np.ndarray | None:
-        """∇₁∇₂U(θ_i, θ_j) as an (nD, nD) matrix; None where forming it costs more than it saves."""
+        """∇₁∇₂U(θ_i, θ_j) as a new (nD, nD) matrix, of which the lower half counts; None where it is too large."""
         return None
 
     def outputs(self) -> np.ndarray | None:

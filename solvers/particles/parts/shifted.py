@@ -76,12 +76,17 @@ class Shifted:
 
         n, d = self.moves.shape
         scale = (self.root * self.moves).ravel()
-        whole = coupling * (self.eta * scale)
-        whole *= scale[:, None]
+        whole = coupling
+        if (scale == scale[0]).all():
+            whole *= self.eta * scale[0] ** 2
+        else:
+            whole *= self.eta * scale
+            whole *= scale[:, None]
         i = np.arange(n)
         whole.reshape(n, d, n, d)[i, :, i, :] += self.blocks
         try:
-            factor = cho_factor(whole.T, lower=True, overwrite_a=True, check_finite=False)
+            # The lower half of rows is the upper one of columns, in which LAPACK thinks.
+            factor = cho_factor(whole.T, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError:
             raise Indefinite from None
         return lambda b: cho_solve(factor, b.ravel(), check_finite=False).reshape(b.shape)

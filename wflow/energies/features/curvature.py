@@ -18,21 +18,33 @@ from wflow.energies.curvature import STEP, Curvature
 if TYPE_CHECKING:
     from wflow.energies.features.energy import FeatureEnergy
 
-LARGEST = 1 << 24
+HELD = 1 << 24
 """Slopes of features that are held at most (128 MB)."""
-MOST_NODES = 1500
+MOST = 1500
 """Up to this many equations are solved directly."""
 
 
 class FeatureCurvature(Curvature):
-    """Of a FeatureEnergy; only with one output its outputs are few."""
+    """Of a FeatureEnergy, by whichever is smaller of GGᵀ and GᵀG."""
 
     energy: FeatureEnergy
 
+    def coupling(self) -> np.ndarray | None:
+        unknowns = self.points.size
+        if self.energy.features.n_nodes < unknowns or unknowns > MOST:
+            return None
+        slopes = self._slopes()
+        return None if slopes is None else np.asarray(slopes @ slopes.T)
+
     def outputs(self) -> np.ndarray | None:
+        nodes = self.energy.features.n_nodes
+        return self._slopes() if nodes < self.points.size and nodes <= MOST else None
+
+    def _slopes(self) -> np.ndarray | None:
+        """G, (nD, Q), unless it is too large or there are several outputs a node."""
         energy, (n, d) = self.energy, self.points.shape
         q = energy.features.n_nodes
-        if energy.features.outputs > 1 or q > min(n * d - 1, MOST_NODES) or n * d * q > LARGEST:
+        if energy.features.outputs > 1 or n * d * q > HELD:
             return None
         slopes = energy.features.jacobian(self.points)[1].reshape(n * d, q)
         f = energy.prepare(self.points).field(self.weights).prediction

@@ -74,6 +74,6 @@ class KernelCurvature(Curvature):
         if n * width > LARGEST:
             return None
         c, y, partials = self._parts
-        out = np.empty((n * width, n * width))
+        out = np.zeros((n * width, n * width))
         couple(partials, np.ascontiguousarray(y), np.ascontiguousarray(c), self.energy.charges, out)
         return out

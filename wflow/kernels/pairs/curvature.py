@@ -15,7 +15,7 @@ from wflow.kernels.jit import FUSED, jit
 def couple(
     partials: np.ndarray, y: np.ndarray, c: np.ndarray, charges: bool, out: np.ndarray
 ) -> None:
-    """Fill ``out`` (nD, nD), D = d + 1 with charges; ``partials`` are (K, k_s, k_p, k_ss, k_sp, k_st, k_pp)."""
+    """Fill the lower half of ``out`` (nD, nD), D = d + 1 with charges; ``partials`` are (K, k_s, k_p, k_ss, k_sp, k_st, k_pp)."""
     n, d = y.shape
     head = int(charges)
     width = d + head
@@ -37,8 +37,3 @@ def couple(
                 for b in range(d):
                     line[b] = of_y * y[j, b] + of_z * y[i, b]
                 line[a] += both * p
-    # The other half is its mirror image.
-    for i in range(n * width):
-        last = (i // width + 1) * width
-        for j in range(last, n * width):
-            out[i, j] = out[j, i]
