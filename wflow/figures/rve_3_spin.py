@@ -8,42 +8,50 @@ from typing import Any
 import numpy as np
 
 from wflow.figures.catalogue import Figure, Results, figure, side_by_side
-from wflow.measures import Particles
 from wflow.results.labelled import Labelled
-from wflow.run.solve import solve
-from wflow.systems.spherical_3_spin import RbfNetwork, SphericalThreeSpin
+from wflow.systems.spherical_3_spin import SphericalThreeSpin
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
-from wflow.validation.widths import descend, error_against_n
+from wflow.validation.widths import TRAINED, error, error_against_n, flowed
 
 COLOURS = (BLUE, ORANGE, GREEN)
+SEEN = ("dimension", "n", "seed")
 
 
 @figure
 class ThreeSpin(Figure):
-    """The slice x = √d (sin θ, cos θ, 0, …) of target and networks, and the squared error against n in several d."""
+    """The slice x = √d (sin θ, cos θ, 0, …) of target and networks, and squared errors against n in several d.
+
+    Widths with more than ``unknowns`` coordinates to solve for are left out. SGD runs in the first dimension.
+    """
 
     name = "rve-3-spin"
     title = "spherical 3-spin: a slice of the target, and error against width"
     source = "Rotskoff & Vanden-Eijnden (2018), arXiv:1805.00915, Section 5"
     published = {  # noqa: RUF012
         "slice_d": 10,
-        "slice_units": (16, 64, 256),
+        "slice_units": (16, 32, 64),
         "dimensions": (5, 10, 25),
-        "neurons": (16, 32, 64, 128, 256, 512, 1024),
-        "seeds": 3,
-        "horizon": 1000.0,
-        "evaluations": 1000,
-        "sgd_neurons": (16, 32),
+        "neurons": (16, 32, 64, 128),
+        "unknowns": 840,
+        "nodes": 4096,
+        "seeds": 5,
+        "horizon": 1e6,
+        "times": (1e3, 1e4, 1e5),
+        "sgd_neurons": (16, 32, 64),
+        "sgd_horizon": 1000.0,
     }
     reduced = {  # noqa: RUF012
         "slice_d": 5,
-        "slice_units": (8, 32),
+        "slice_units": (8, 16),
         "dimensions": (5,),
-        "neurons": (8, 16, 32),
+        "neurons": (8, 12, 16),
+        "unknowns": 120,
+        "nodes": 512,
         "seeds": 2,
-        "horizon": 30.0,
-        "evaluations": 200,
-        "sgd_neurons": (8,),
+        "horizon": 1e4,
+        "times": (1e3,),
+        "sgd_neurons": (8, 12, 16),
+        "sgd_horizon": 30.0,
     }
 
     def compute(
@@ -53,10 +61,13 @@ class ThreeSpin(Figure):
         slice_units: tuple[int, ...],
         dimensions: tuple[int, ...],
         neurons: tuple[int, ...],
+        unknowns: int,
+        nodes: int,
         seeds: int,
         horizon: float,
-        evaluations: int,
+        times: tuple[float, ...],
         sgd_neurons: tuple[int, ...],
+        sgd_horizon: float,
     ) -> Results:
         angle = np.linspace(0.0, 2 * np.pi, 241)
         x = np.zeros((angle.size, slice_d))
@@ -65,13 +76,9 @@ class ThreeSpin(Figure):
         system = SphericalThreeSpin(d=slice_d)
 
         def learn(n: int) -> tuple[np.ndarray, float]:
-            start = Particles(system.draw(n, 0), names=system.coordinates())
-            span = (0.0, horizon)
-            flow = solve(system.flow(), start, span, t_eval=span, rtol=1e-3, atol=1e-6)
-            risk, units = descend(system.energy(), flow.measures[-1].points(), evaluations)
-            features = RbfNetwork(system).features(x)
-            along = np.asarray(features.prepare(units).predict(np.full(n, 1.0 / n)))
-            return along, risk / system.form().square_norm()
+            network = flowed(system, n, 0, (*times, horizon), 1e-2).measures[-1]
+            whole = error(system, network) / system.form().square_norm()
+            return system.energy().predict(network, x), whole
 
         slices, whole = zip(*side_by_side([partial(learn, n) for n in slice_units]), strict=True)
         arrays = {
@@ -79,6 +86,7 @@ class ThreeSpin(Figure):
             "n_slice": Labelled(np.array(slice_units), ("n_slice",)),
             "n": Labelled(np.array(neurons), ("n",)),
             "dimension": Labelled(np.array(dimensions), ("dimension",)),
+            "time": Labelled(np.array(times), ("time",), "time"),
             "target": Labelled(system.form().values(x), ("angle",), "output", "f*"),
             "network": Labelled(np.array(slices), ("n_slice", "angle"), "output", "f_n"),
             "error_slice": Labelled(
@@ -88,45 +96,46 @@ class ThreeSpin(Figure):
                 "squared error of these f_n on the whole sphere",
             ),
         }
-        kinds: dict[str, list[np.ndarray]] = {}
+        shape = (len(dimensions), len(neurons), seeds)
+        kinds: dict[str, np.ndarray] = {}
+        course = np.full((len(times), *shape), np.nan)
         findings = []
-        for d in dimensions:
-            table = error_against_n(
-                d,
-                neurons=neurons,
-                seeds=seeds,
-                horizon=horizon,
-                evaluations=evaluations,
-                sgd_neurons=sgd_neurons,
-            )
-            for kind, errors in table.errors.items():
-                kinds.setdefault(kind, []).append(errors / table.scale)
-            for kind in ("free", "fixed", "random centres"):
-                fit, low, high = table.slope(kind)
-                findings.append(
-                    f"d = {d}, {kind}: error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f}), "
-                    f"{table.mean(kind)[-1]:.2e} |f|^2 at n = {neurons[-1]}"
+        for unit, head in (("rbf", 1), ("sigmoid", 2)):
+            for i, d in enumerate(dimensions):
+                sizes = [n for n in neurons if n * (d + head) <= unknowns]
+                found = error_against_n(
+                    d,
+                    unit=unit,
+                    neurons=sizes,
+                    seeds=seeds,
+                    nodes=nodes,
+                    horizon=horizon,
+                    times=times if unit == "rbf" else (),
+                    sgd_neurons=sgd_neurons if (unit, i) == ("rbf", 0) else (),
+                    sgd_horizon=sgd_horizon,
                 )
+                for kind, errors in found.errors.items():
+                    name = f"{unit}_{kind}" if unit == "sigmoid" else kind
+                    kinds.setdefault(name, np.full(shape, np.nan))
+                    kinds[name][i, : len(sizes)] = errors / found.scale
+                if unit == "rbf":
+                    course[:, i, : len(sizes)] = found.course / found.scale
+                findings += found.findings()
         for kind, each in kinds.items():
-            arrays[kind.replace(" ", "_")] = Labelled(
-                np.array(each), ("dimension", "n", "seed"), "|f|^2", f"squared error, {kind}"
-            )
+            said = "squared distance from the flow" if kind in TRAINED else "squared error"
+            arrays[kind.replace(" ", "_")] = Labelled(each, SEEN, "|f|^2", f"{said}, {kind}")
+        arrays["course"] = Labelled(course, ("time", *SEEN), "|f|^2", "squared error on the way")
         return Results(arrays, findings)
 
     def draw(self, results: Results) -> Any:
-        from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-
-        picture, (left, right) = new_figure(2)
-        picture.suptitle(
-            "spherical 3-spin target by Gaussian bumps with charges: the flow to its horizon, then descent of the risk",
-            fontsize=11,
-        )
+        picture, (left, middle, right) = new_figure(3)
+        picture.suptitle("spherical 3-spin target, by the networks' own gradient flow", fontsize=11)
         angle, n = results["angle"], results["n"]
         left.plot(angle, results["target"], color="black", lw=2, label="target f")
-        for size, values, error, colour in zip(
+        for size, values, whole, colour in zip(
             results["n_slice"], results["network"], results["error_slice"], COLOURS, strict=False
         ):
-            label = f"n = {size}, error on the whole sphere {error:.2g} ‖f‖²"
+            label = f"n = {size}, error on the whole sphere {whole:.2g} ‖f‖²"
             left.plot(angle, values, color=colour, lw=1.2, label=label)
         left.set(xlabel="angle θ [radian]", ylabel="output f(x)")
         # What few units learn, they learn where it pays most: that may be elsewhere.
@@ -134,29 +143,50 @@ class ThreeSpin(Figure):
         low, high = left.get_ylim()
         left.set_ylim(low - 0.35 * (high - low), high)
         left.legend(fontsize=7, frameon=False, loc="lower left")
-        styles = {"free": "o-", "fixed": "s--", "random_centres": "^:"}
-        names = ("charges and centres learn", "charges fixed", "centres fixed, best charges")
+        styles = {"free": "o-", "sigmoid_free": "v-.", "fixed": "s--", "random_centres": "^:"}
+        names = ("bumps", "sigmoids", "bumps, charges fixed", "centres fixed, best charges")
         for i, (d, colour) in enumerate(zip(results["dimension"], COLOURS, strict=False)):
             for kind, style in styles.items():
-                error = results[kind][i]
-                right.loglog(n, error.mean(axis=1), style, color=colour, ms=4, lw=1.2)
-                right.fill_between(
-                    n, error.min(axis=1), error.max(axis=1), color=colour, alpha=0.12
-                )
-            right.plot([], [], color=colour, lw=3, label=f"d = {d}")
+                banded(middle, n, results[kind][i], style, colour)
+            middle.plot([], [], color=colour, lw=3, label=f"d = {d}")
+        for k, t in enumerate(results["time"]):
+            way = results["course"][k, 0].mean(axis=1)
+            label = "bumps at earlier times" if k == 0 else None
+            middle.loglog(n, way, ":", color=GREY, lw=1, label=label)
+            middle.annotate(f"t = {t:g}", (n[0], way[0]), fontsize=6, color=GREY)
         for style, name in zip(styles.values(), names, strict=True):
-            right.plot([], [], style, color="black", ms=4, lw=1.2, label=name)
-        top = float(results["free"][:, 0].max())
-        right.loglog(n, top * n[0] / n, color=GREY, lw=1, label="1/n")
-        low, high = right.get_ylim()
-        # Room below the curves for the legend.
-        right.set_ylim(low * (low / high) ** 0.35, high)
-        right.xaxis.set_major_locator(FixedLocator(n.tolist()))
-        right.xaxis.set_minor_locator(NullLocator())
-        right.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        right.set(xlabel="units n", ylabel="squared error / ‖f‖²")
-        right.set_title("mean of seeds, shade: least to largest", fontsize=9)
-        right.legend(fontsize=7, frameon=False, ncols=2, loc="lower left")
-        for axis in (left, right):
+            middle.plot([], [], style, color="black", ms=4, lw=1.2, label=name)
+        middle.set_title("error at the horizon; mean of seeds, shade: all", fontsize=9)
+        for kind, style, colour in zip(TRAINED, ("o-", "s--"), COLOURS, strict=False):
+            banded(right, n, results[kind.replace(" ", "_")][0], style, colour)
+            right.plot([], [], style, color=colour, ms=4, lw=1.2, label=kind)
+        right.set_title("SGD's distance from its flow: batches of n, then of n²", fontsize=9)
+        for axis, kind in ((middle, "free"), (right, "SGD")):
+            widths_on(axis, n, float(results[kind][0, 0].mean()))
+        middle.set_ylabel("squared error / ‖f‖²")
+        right.set_ylabel("E(f_SGD − f_flow)² / ‖f‖²")
+        for axis in (left, middle, right):
             axis.grid(alpha=0.3)
         return picture
+
+
+def banded(axis: Any, n: np.ndarray, each: np.ndarray, style: str, colour: str) -> None:
+    """The mean over seeds of errors (n, seed) and their range, where there are any."""
+    there = np.isfinite(each).all(axis=1)
+    axis.loglog(n[there], each[there].mean(axis=1), style, color=colour, ms=4, lw=1.2)
+    low, high = each[there].min(axis=1), each[there].max(axis=1)
+    axis.fill_between(n[there], low, high, color=colour, alpha=0.12)
+
+
+def widths_on(axis: Any, n: np.ndarray, top: float) -> None:
+    """The axis of widths, the line top·n₀/n, and room below the curves for the legend."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    axis.loglog(n, top * n[0] / n, color=GREY, lw=1, label="1/n")
+    low, high = axis.get_ylim()
+    axis.set_ylim(low * (low / high) ** 0.5, high)
+    axis.xaxis.set_major_locator(FixedLocator(n.tolist()))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_xlabel("units n")
+    axis.legend(fontsize=7, frameon=False, ncols=2, loc="lower left")

@@ -34,7 +34,7 @@ class SphericalThreeSpin(System):
 
     Start: bumps have y uniform on the sphere and c ~ N(0, 1); sigmoids w ~ N(0, I/d), b = 0, c ~ N(0, 1). Time is
     the source's, whose loss is ½E(f − f_n)². With κ = 5/d it is slow: K(y, y) is 0.014 on the sphere of d = 5 and
-    3e-4 on that of d = 25, and charges of some 10² to 10⁴ have to grow.
+    3e-4 on that of d = 25, and charges of some 10² to 10⁴ have to grow: method "implicit" is for it.
 
     Sigmoids: the risk is a mean over ``nodes`` points, orthonormal frames turned at random with their opposites.
     Means of cubic polynomials are exact on them; the risk of a network that has not seen them has a relative standard

@@ -1,53 +1,70 @@
-r"""How the squared error of the 3-spin network falls with its width: free charges, fixed ones, random centres.
+r"""How the squared error of the 3-spin network falls with its width, by its own flow and by SGD.
 
-For each n and seed the particle flow starts from n i.i.d. units and runs up to a horizon T. There the error is that of
-the mean-field limit at T, :math:`E(f-f_n)^2 = R(\rho_T) + O(1/n)`, and R(ρ_T) is not small: the flow creeps (it takes
-T = 10⁵ and more), so that an error at fixed T says nothing about n. The claim is about t → ∞. From the flow's end the
-same exact risk is therefore brought down further by L-BFGS with a fixed number of evaluations.
+For each n and seed the particle flow starts from n i.i.d. units and runs to a horizon T. Its error
 
-Baseline: the centres stay where they were drawn and the charges are optimal for them,
+.. math:: E(f-f_n)^2 = R(\rho_T) + O(1/n)
+
+is that of the mean-field limit at T as long as the limit has not learnt the target: the flow creeps, and an error at a
+short T says nothing about n. An implicit method takes it to T = 10⁶, where the limit interpolates or nearly does; no
+other descent helps it. How far it has come by then, the errors at earlier times show.
+
+SGD ends where the flow's time is short, in units P: with batches of n it scatters around its flow by O(1/P) = O(1/n),
+and a quench, batches of n² from some time on, takes that out of what decays after it. Measured is the squared distance
+of both networks, :math:`E(f_{SGD}-f_{flow})^2`.
+
+Baseline of bumps: the centres stay where they were drawn and the charges are optimal for them,
 :math:`\min_c \|f\|^2 - 2\langle c, F\rangle + \langle c, Kc\rangle`. It shows what moving the centres is worth.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, cast
 
 import numpy as np
 
-from wflow.energies import Energy, KernelEnergy
+from wflow.energies import KernelEnergy
 from wflow.errors import ComputationError, InputError, shown
-from wflow.measures import Particles
+from wflow.measures import Measure, Particles
 from wflow.networks import sgd
+from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.systems import System, get
+from wflow.systems.shared.sphere import frames
+from wflow.systems.spherical_3_spin import SphericalThreeSpin
 from wflow.tools.checks import check_count, check_list, positive
 from wflow.validation.training import Halt
 
-KINDS = ("free", "fixed", "random centres", "free at T", "fixed at T", "SGD at T")
-ROUNDS = 4
-"""L-BFGS is started anew so often within its evaluations, with coordinates measured afresh."""
+KINDS = ("free", "fixed", "random centres")
+TRAINED = ("SGD", "quenched SGD")
 CUTOFF = 1e-13
 """Eigenvalues of K below this share of the largest are rounding and are left out of the baseline."""
+FRESH = 1 << 14
+"""Points of the sphere that networks are compared at, none of them seen in training."""
+QUENCH = 0.8
+"""The share of SGD's time after which its batches have n² samples."""
 
 
 @dataclass(frozen=True)
 class ErrorAgainstN:
-    """Squared errors E(f − f_n)² by kind, each of shape (sizes, seeds); NaN where nothing was computed.
+    """Squared errors by kind, each of shape (sizes, seeds); NaN where nothing was computed.
 
-    ``scale`` is ‖f‖², the error of the zero network; ``horizon`` is T, ``evaluations`` L-BFGS's allowance after it.
+    ``scale`` is ‖f‖², the error of the zero network; ``horizon`` is T; ``course`` (times, sizes, seeds) holds the errors
+    with free charges at ``times``. "SGD" and "quenched SGD" are squared distances from the flow of the same start.
     """
 
     d: int
-    kappa: float
+    unit: str
     scale: float
     horizon: float
-    evaluations: int
     neurons: np.ndarray
+    times: np.ndarray
+    course: np.ndarray
     errors: dict[str, np.ndarray]
 
     def mean(self, kind: str = "free") -> np.ndarray:
@@ -83,24 +100,31 @@ class ErrorAgainstN:
         reach = student.ppf(0.975, fits.size - 1) * fits.std(ddof=1) / np.sqrt(fits.size)
         return float(fits.mean()), float(fits.mean() - reach), float(fits.mean() + reach)
 
-    def table(self) -> str:
-        """Mean errors relative to ‖f‖², with slopes and envelopes."""
-        head = f"d = {self.d}, kappa = {self.kappa:g}, T = {self.horizon:g}, then {self.evaluations} evaluations"
-        lines = [
-            f"3-spin, {head}; error/|f|^2, {self._of('free').shape[1]} seeds",
-            f"{'n':>6}" + "".join(f"{k:>16}" for k in KINDS),
-        ]
-        means = {k: self.mean(k) for k in KINDS}
-        for i, n in enumerate(self.neurons):
-            lines.append(f"{n:6d}" + "".join(f"{means[k][i]:16.3e}" for k in KINDS))
-        for kind in ("free", "fixed", "random centres"):
-            if self.neurons.size > 1:
+    def findings(self) -> list[str]:
+        """Slopes, each with its band and the error of the widest network; kinds with fewer than two sizes left out."""
+        found = []
+        for kind, each in self.errors.items():
+            widths = self.neurons[np.isfinite(each).all(axis=1)]
+            if widths.size > 1:
                 fit, low, high = self.slope(kind)
-                lines.append(
-                    f"slope in n, {kind}: {fit:.2f} (95% {low:.2f} … {high:.2f}); "
-                    f"error <= {self.envelope(kind):.3g} |f|^2/n"
+                last = self.mean(kind)[list(self.neurons).index(widths[-1])]
+                found.append(
+                    f"{self.unit}, d = {self.d}, {kind}: error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f}), "
+                    f"{last:.2e} |f|^2 at n = {widths[-1]}"
                 )
-        return "\n".join(lines)
+        return found
+
+    def table(self) -> str:
+        """Mean errors relative to ‖f‖², with slopes."""
+        seeds = self._of("free").shape[1]
+        lines = [
+            f"3-spin, {self.unit}, d = {self.d}, T = {self.horizon:g}; error/|f|^2, {seeds} seeds",
+            f"{'n':>6}" + "".join(f"{k:>16}" for k in self.errors),
+        ]
+        means = [self.mean(k) for k in self.errors]
+        for i, n in enumerate(self.neurons):
+            lines.append(f"{n:6d}" + "".join(f"{m[i]:16.3e}" for m in means))
+        return "\n".join([*lines, *self.findings()])
 
     def _of(self, kind: str) -> np.ndarray:
         if not isinstance(kind, str) or kind not in self.errors:
@@ -111,26 +135,30 @@ class ErrorAgainstN:
 def error_against_n(
     d: int = 10,
     *,
-    neurons: Sequence[int] = (16, 32, 64, 128, 256, 512, 1024),
-    seeds: int = 3,
+    unit: str = "rbf",
+    neurons: Sequence[int] = (16, 32, 64),
+    seeds: int = 5,
     kappa: float = 0.0,
     target_seed: int = 0,
-    horizon: float = 1000.0,
-    evaluations: int = 1000,
-    sgd_neurons: Sequence[int] = (16, 32),
-    rtol: float = 1e-3,
+    nodes: int = 4096,
+    horizon: float = 1e6,
+    times: Sequence[float] = (),
+    sgd_neurons: Sequence[int] = (),
+    sgd_horizon: float = 1000.0,
+    rtol: float = 1e-2,
     workers: int | None = None,
 ) -> ErrorAgainstN:
-    """Squared errors of bumps on the spherical 3-spin target over widths and seeds.
+    """Squared errors of networks on the spherical 3-spin target over widths and seeds.
 
     Parameters
     ----------
-    d, kappa, target_seed : of the system ``spherical-3-spin``; κ = 0 is 5/d
-    neurons : widths n
+    d, unit, kappa, target_seed, nodes : of the system ``spherical-3-spin``; κ = 0 is 5/d, nodes are of sigmoids, whose
+        errors are measured on others
+    neurons : widths n; with n(d + 1) above 3,000 a flow takes hours
     seeds : networks a width
-    horizon : T, where the flow ends and the descent takes over
-    evaluations : of risk and gradient, allowed to L-BFGS
-    sgd_neurons : widths at which online SGD with batches of n² runs up to T beside the flow
+    horizon : T, where the flow ends
+    times : earlier times at which its error is kept
+    sgd_neurons : widths at which online SGD runs up to ``sgd_horizon`` beside the flow
     rtol : of the flow's adaptive steps
     workers : threads, by default one a core; results do not depend on it
 
@@ -143,107 +171,105 @@ def error_against_n(
 
     Source: Rotskoff & Vanden-Eijnden (2018), Section 5.
 
-    >>> error_against_n(5, neurons=[8], seeds=2, horizon=10.0, evaluations=50, sgd_neurons=()).neurons
-    array([8])
+    >>> error_against_n(5, neurons=[8], seeds=2, horizon=10.0).mean("fixed") > 0.9
+    array([ True])
     """
     sizes = sorted({check_count("neurons", n) for n in check_list("neurons", neurons, "widths")})
     if not sizes:
         raise InputError("neurons is empty: give widths such as (16, 64, 256)")
     check_count("seeds", seeds)
-    check_count("evaluations", evaluations)
-    positive("horizon", horizon)
+    ends = (positive("horizon", horizon), positive("sgd_horizon", sgd_horizon))
     threads = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
-    common = {"d": d, "kappa": kappa, "target_seed": target_seed}
-    systems = {c: get("spherical-3-spin", charges=c, **common) for c in ("free", "fixed")}
-    energy, form = systems["free"].energy(), systems["free"].form()
-    bumps = cast("KernelEnergy", energy)
-    errors = {k: np.full((len(sizes), seeds), np.nan) for k in KINDS}
+    common = {"d": d, "unit": unit, "kappa": kappa, "target_seed": target_seed, "nodes": nodes}
+    systems = {c: SphericalThreeSpin(charges=c, **common) for c in ("free", "fixed")}
+    free = systems["free"]
+    kinds = [*(KINDS if unit == "rbf" else KINDS[:2]), *(TRAINED if sgd_neurons else ())]
+    errors = {k: np.full((len(sizes), seeds), np.nan) for k in kinds}
+    course = np.full((len(times), len(sizes), seeds), np.nan)
     halt = Halt()
 
-    def one(job: tuple[str, int, int]) -> None:
-        kind, n, s = job
+    def one(kind: str, n: int, s: int) -> None:
         where = (sizes.index(n), s)
         if kind == "random centres":
-            errors[kind][where] = optimal_charges(bumps, systems["free"].draw(n, s)[:, 1:])
-        elif kind == "SGD at T":
-            errors[kind][where] = trained(systems["free"], n, s, horizon, halt)
-        else:
-            system = systems[kind]
-            start = Particles(system.draw(n, s), names=system.coordinates())
-            ends = (0.0, horizon)
-            flow = solve(
-                system.flow(), start, ends, t_eval=ends, rtol=rtol, atol=1e-6, trackers=[halt]
+            bumps = cast("KernelEnergy", free.energy())
+            errors[kind][where] = optimal_charges(bumps, free.draw(n, s)[:, 1:])
+        elif kind == "SGD":
+            flow = flowed(free, n, s, (ends[1],), rtol, halt).measures[-1]
+            errors["SGD"][where] = gap(free, trained(free, n, s, ends[1], n, halt), flow)
+            batches = [(0.0, n), (QUENCH * ends[1], n * n)]
+            errors["quenched SGD"][where] = gap(
+                free, trained(free, n, s, ends[1], batches, halt), flow
             )
-            if not flow.success:
-                raise ComputationError(f"the flow of {n} units failed: {flow.message}")
-            errors[f"{kind} at T"][where] = flow.risk[-1]
-            points = flow.measures[-1].points()
-            errors[kind][where] = descend(energy, points, evaluations, kind == "fixed", halt)[0]
+        else:
+            run = flowed(systems[kind], n, s, (*times, ends[0]), rtol, halt)
+            *earlier, errors[kind][where] = (error(free, m) for m in run.measures)
+            if kind == "free":
+                course[(slice(None), *where)] = earlier
 
-    jobs = [(k, n, s) for k in KINDS[:3] for n in sizes for s in range(seeds)]
-    jobs += [("SGD at T", n, s) for n in sgd_neurons if n in sizes for s in range(seeds)]
+    jobs = [(k, n, s) for k in kinds[:3] if k in KINDS for n in sizes for s in range(seeds)]
+    jobs += [("SGD", n, s) for n in sgd_neurons if n in sizes for s in range(seeds)]
     jobs.sort(key=lambda job: -job[1])
+    side_by_side([partial(one, *job) for job in jobs], threads, halt)
+    return ErrorAgainstN(
+        d=int(d),
+        unit=unit,
+        scale=free.form().square_norm(),
+        horizon=ends[0],
+        neurons=np.array(sizes),
+        times=np.array(times, dtype=np.float64),
+        course=course,
+        errors=errors,
+    )
+
+
+def side_by_side(jobs: Sequence[Callable[[], None]], threads: int, halt: Halt) -> None:
+    """All jobs in threads of their own, one BLAS thread each."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        waiting = [pool.submit(job) for job in jobs]
         try:
-            list(pool.map(one, jobs))
+            for job in waiting:
+                job.result()
         except BaseException:
             # Ctrl-C, or one job that failed: the pool waits for its threads, so end them first.
             halt.asked = True
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return ErrorAgainstN(
-        d=int(d),
-        kappa=systems["free"].width(),
-        scale=form.square_norm(),
-        horizon=float(horizon),
-        evaluations=evaluations,
-        neurons=np.array(sizes),
-        errors=errors,
-    )
 
 
-def descend(
-    energy: Energy,
-    points: np.ndarray,
-    evaluations: int,
-    fixed_charges: bool = False,
-    halt: Halt | None = None,
-) -> tuple[float, np.ndarray]:
-    """Risk and units after L-BFGS on the risk of equally weighted units (c, y), started in ROUNDS rounds.
+def flowed(
+    system: System, n: int, seed: int, times: Sequence[float], rtol: float, halt: Halt | None = None
+) -> Solution:
+    """The flow of n units, saved at ``times``, at the last of which it ends."""
+    start = Particles(system.draw(n, seed), names=system.coordinates())
+    watchers = [] if halt is None else [halt]
+    asked: dict[str, Any] = {"method": "implicit", "rtol": rtol, "atol": 1e-6, "trackers": watchers}
+    run = solve(system.flow(), start, (0.0, times[-1]), t_eval=times, **asked)
+    if not run.success:
+        raise ComputationError(f"the flow of {n} units failed: {run.message}")
+    return run
 
-    Charges grow by orders of magnitude more than centres: a round measures each in its size at the round's start.
-    """
-    from scipy.optimize import minimize
 
-    search: Any = minimize
-    n = points.shape[0]
-    weights = np.full(n, 1.0 / n)
-    theta = points.copy()
-    mobile = slice(int(fixed_charges), None)
-    unit = energy.prepare(theta).field(weights).risk
-    allowed = -(-evaluations // ROUNDS)
-    options = {"maxfun": allowed, "maxiter": allowed, "maxcor": 20, "ftol": 0, "gtol": 0}
-    risk = unit
-    for _ in range(ROUNDS):
-        size = np.full(theta.shape[1], np.sqrt((theta[:, 1:] ** 2).mean()))
-        size[0] = np.sqrt((theta[:, 0] ** 2).mean())
-        size = size[mobile]
+@cache
+def fresh(d: int) -> np.ndarray:
+    """Points of the sphere that are no nodes of the system, (FRESH, d)."""
+    # Frames come in one order, and nodes are the first ones with their opposites.
+    return np.asarray(math.sqrt(d) * frames(d, 2 * FRESH)[FRESH : 2 * FRESH])
 
-        def risk_and_gradient(v: np.ndarray, size: np.ndarray = size) -> tuple[float, np.ndarray]:
-            if halt is not None and halt.asked:
-                raise ComputationError("the descent was halted: another run failed")
-            theta[:, mobile] = v.reshape(n, -1) * size
-            field = energy.prepare(theta).field(weights)
-            slope = 2.0 / n * field.gradient()[:, mobile] * size
-            return field.risk / unit, slope.ravel() / unit
 
-        start = (theta[:, mobile] / size).ravel()
-        best = search(risk_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-        theta[:, mobile] = best.x.reshape(n, -1) * size
-        risk = float(best.fun * unit)
-    return risk, theta
+def error(system: SphericalThreeSpin, network: Measure) -> float:
+    """E(f − f_n)²: exact for bumps, on fresh points for sigmoids."""
+    if system.unit == "rbf":
+        return float(system.energy().prepare(network.points()).field(network.weights()).risk)
+    x = fresh(system.d)
+    return float(np.mean((system.energy().predict(network, x) - system.form().values(x)) ** 2))
+
+
+def gap(system: SphericalThreeSpin, one: Measure, other: Measure) -> float:
+    """E(f − g)² of two networks, on fresh points."""
+    energy, x = system.energy(), fresh(system.d)
+    return float(np.mean((energy.predict(one, x) - energy.predict(other, x)) ** 2))
 
 
 def optimal_charges(energy: KernelEnergy, centres: np.ndarray) -> float:
@@ -254,19 +280,21 @@ def optimal_charges(energy: KernelEnergy, centres: np.ndarray) -> float:
     return float(energy.constant - ((pull @ vectors[:, kept]) ** 2 / size[kept]).sum())
 
 
-def trained(system: System, n: int, seed: int, horizon: float, halt: Halt) -> float:
-    """Squared error after online SGD up to T with batches of n² samples, as published."""
+def trained(system: System, n: int, seed: int, horizon: float, batches: Any, halt: Halt) -> Measure:
+    """The network after online SGD up to a horizon."""
     step = float(system.sgd["step_size"])
+    count = max(1, round(horizon / step))
     run = sgd(
         system,
         n_neurons=n,
         step_size=step,
-        n_steps=max(1, round(horizon / step)),
-        batch_size=n * n,
+        n_steps=count,
+        batch_size=batches,
         seed=seed,
-        t_eval=[0.0, max(1, round(horizon / step)) * step],
+        t_eval=[0.0, count * step],
         trackers=[halt],
     )
     if not run.success:
         raise ComputationError(f"SGD of {n} units failed: {run.message}")
-    return float(run.risk[-1])
+    last: Measure = run.measures[-1]
+    return last
