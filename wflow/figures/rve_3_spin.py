@@ -151,8 +151,8 @@ class ThreeSpin(Figure):
             middle.plot([], [], color=colour, lw=3, label=f"d = {d}")
         for k, t in enumerate(results["time"]):
             way = results["course"][k, 0].mean(axis=1)
-            label = "bumps at earlier times" if k == 0 else None
-            middle.loglog(n, way, ":", color=GREY, lw=1, label=label)
+            said = {"label": "bumps at earlier times"} if k == 0 else {}
+            middle.loglog(n, way, ":", color=GREY, lw=1, **said)
             middle.annotate(f"t = {t:g}", (n[0], way[0]), fontsize=6, color=GREY)
         for style, name in zip(styles.values(), names, strict=True):
             middle.plot([], [], style, color="black", ms=4, lw=1.2, label=name)

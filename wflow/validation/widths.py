@@ -34,7 +34,7 @@ from wflow.measures import Measure, Particles
 from wflow.networks import sgd
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
-from wflow.systems import System, get
+from wflow.systems import System
 from wflow.systems.shared.sphere import frames
 from wflow.systems.spherical_3_spin import SphericalThreeSpin
 from wflow.tools.checks import check_count, check_list, positive
@@ -54,8 +54,8 @@ QUENCH = 0.8
 class ErrorAgainstN:
     """Squared errors by kind, each of shape (sizes, seeds); NaN where nothing was computed.
 
-    ``scale`` is ‖f‖², the error of the zero network; ``horizon`` is T; ``course`` (times, sizes, seeds) holds the errors
-    with free charges at ``times``. "SGD" and "quenched SGD" are squared distances from the flow of the same start.
+    ``scale`` is ‖f‖², the error of the zero network; ``horizon`` is T; ``course`` (times, sizes, seeds) holds the
+    errors with free charges at ``times``. "SGD" and "quenched SGD" are squared distances from the flow of one start.
     """
 
     d: int

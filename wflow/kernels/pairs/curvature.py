@@ -15,7 +15,10 @@ from wflow.kernels.jit import FUSED, jit
 def couple(
     partials: np.ndarray, y: np.ndarray, c: np.ndarray, charges: bool, out: np.ndarray
 ) -> None:
-    """Fill the lower half of ``out`` (nD, nD), D = d + 1 with charges; ``partials`` are (K, k_s, k_p, k_ss, k_sp, k_st, k_pp)."""
+    """Fill the lower half of ``out`` (nD, nD), D = d + 1 with charges.
+
+    ``partials`` (7, n, n) are K, k_s, k_p, k_ss, k_sp, k_st, k_pp.
+    """
     n, d = y.shape
     head = int(charges)
     width = d + head
