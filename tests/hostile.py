@@ -196,6 +196,8 @@ def calls() -> dict[str, Call]:
         "sliced_wasserstein_2": (measures.sliced_wasserstein_2, {"mu": both, "nu": both}),
         "wasserstein_2": (measures.wasserstein_2, {"mu": cloud, "nu": cloud}),
         "load": (wflow.load, {"path": "none.h5"}),
+        "load_sweep": (wflow.load_sweep, {"path": "none"}),
+        "sweep": (wflow.sweep, {"plan": "none.toml", "output": "none", "workers": 1}),
         "resume": (wflow.resume, {"path": "none.h5"}),
         "reproduce": (wflow.reproduce, {"name": "mmn-2", "size": "none"}),
         "solve": (wflow.solve, span | {"t_eval": [0.1]}),
@@ -251,6 +253,14 @@ def calls() -> dict[str, Call]:
         "PairEnergy.prepare": (energy.prepare, {"points": at}),
         "PairEnergy.diagonal": (energy.diagonal, {"points": at}),
         "PairEnergy.columns": (energy.columns, {"points": at}),
+        "DirichletKernel": (energies.DirichletKernel, {"frequencies": 3, "dimension": 2}),
+        "PenalisedSpikes": (
+            energies.PenalisedSpikes,
+            {
+                "observed": KernelSum(energies.DirichletKernel(3), [[1.0, 0.5]], [2.0]),
+                "penalty": 0.3,
+            },
+        ),
         "GaussianKernel": (GaussianKernel, {"variance": 0.5}),
         "GaussianSum": (
             energies.GaussianSum,
