@@ -42,11 +42,11 @@ class TenDigits(Figure):
         "seeds": 10,
     }
     reduced = {  # noqa: RUF012
-        "particles": 400,
+        "particles": 200,
         "neurons": 100,
         "step_size": 1e-2,
         "batch_size": 20,
-        "times": (0.25, 0.5, 1.0, 2.0, 4.0),
+        "times": (0.25, 0.5, 1.0, 2.0),
         "test": 0.3,
         "seeds": 3,
     }
