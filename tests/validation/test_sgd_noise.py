@@ -86,13 +86,15 @@ def test_many_runs_scatter_as_predicted():
         assert abs(measured - found.risk_bias[k]) < 4 * error + 0.1 * abs(found.risk_bias[k])
 
 
-def test_both_predictions_of_the_drift_agree(tmp_path):
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_both_predictions_of_the_drift_agree(tmp_path, outputs):
     # The same data set by the Lyapunov equation, and by pairs of noise paths of its network.
     rng = np.random.default_rng(5)
     x = rng.normal(size=(12, 2))
-    np.savetxt(tmp_path / "data.csv", np.column_stack([x, np.sin(x[:, 0])]), delimiter=",")
-    system = wflow.systems.get("dataset", path=str(tmp_path / "data.csv"), activation="tanh")
-    paths = sgd_drift(system, [0.0, 0.5, 1.0], n_neurons=8, paths=30, steps=6, seed=1)
+    y = np.column_stack([np.sin(x[:, 0]), np.cos(x[:, 1])])[:, :outputs]
+    np.savez(tmp_path / "data.npz", x=x, y=y.reshape((12, 2)[:outputs]))
+    system = wflow.systems.get("dataset", path=str(tmp_path / "data.npz"), activation="tanh")
+    paths = sgd_drift(system, [0.0, 0.5, 1.0], n_neurons=8, paths=60, steps=6, seed=1)
     start = wflow.Particles(system.network().start(8, 1))
     whole = sgd_noise(system.flow(), start, [0.0, 0.5, 1.0])
     drift = whole.drift.mean(axis=1)

@@ -29,6 +29,9 @@ from typing import Any
 import numpy as np
 
 from wflow.energies import DenseFeatures
+from wflow.energies.features.base import FeatureMap
+from wflow.energies.features.dense_outputs import DenseOutputs
+from wflow.energies.features.output_nodes import OutputNodes
 from wflow.energies.network import NetworkModel
 from wflow.errors import InputError
 from wflow.run.times import check_times
@@ -170,18 +173,21 @@ class Draws:
             self.first += SAMPLES
             features = _units(model, x)
             values, slopes = features.jacobian(theta)
-            residual = self.cloud.weights @ values - y
+            residual = self.cloud.weights @ values - y.ravel()
             signs = self.signs.choice([-1.0, 1.0], SAMPLES) / np.sqrt(SAMPLES)
-            drawn = self.cloud.mobile * (slopes @ (signs * residual))
+            each = np.repeat(signs, features.per_sample) * residual
+            drawn = self.cloud.mobile * (slopes @ each)
             out.append(drawn + signs.sum() * mean)
         return np.stack(out)
 
 
-def _units(model: NetworkModel, x: np.ndarray) -> Any:
+def _units(model: NetworkModel, x: np.ndarray) -> FeatureMap:
     if model.loss != "square":
         raise InputError(f"loss '{model.loss}': the drift of SGD is predicted for the square loss")
     if hasattr(model, "features"):
         return model.features(x)
+    if (outputs := getattr(model, "outputs", 1)) > 1:
+        return OutputNodes(DenseOutputs(model.activation, x, outputs, offset=model.offset))
     return DenseFeatures(model.activation, x, charges=model.charges, offset=model.offset)
 
 
