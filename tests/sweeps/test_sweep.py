@@ -243,6 +243,8 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(tmp_path: Path) ->
     assert "runs    40 over seed" in out
     assert "on one core" in out
     assert "on 2\n" in out
+    status, _, err = command(str(plan), "--dry-run", "--workers", "0")
+    assert (status, err) == (2, "wflow: workers = 0: give a whole number of at least 1\n")
     assert [p.name for p in tmp_path.iterdir()] == ["plan.toml"]
 
 

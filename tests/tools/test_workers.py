@@ -60,6 +60,7 @@ def test_a_lost_worker_costs_no_call_and_one_that_kills_them_all_is_named(two: E
     assert two.submit(pow, 2, 2).result(60) == 4
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_guard_and_keeps_its_environment(tmp_path: Path) -> None:
     # Spawned processes would run it again, and each of them start two more.
     script = tmp_path / "script.py"

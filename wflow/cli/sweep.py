@@ -44,12 +44,13 @@ def _dry_run(arguments: Any) -> int:
     """Say how many runs there are and what they would cost; nothing is written."""
     from wflow.sweeps.cost import reckon
     from wflow.sweeps.plan import read_plan
+    from wflow.tools.checks import check_count
     from wflow.tools.memory import size
     from wflow.tools.workers import cores
 
+    count = cores() if arguments.workers is None else check_count("workers", arguments.workers)
     plan = read_plan(arguments.plan)
     found = reckon(plan.jobs)
-    count = arguments.workers or cores()
     axes = ", ".join(plan.axes)
     print(f"runs    {len(plan.jobs)}{f' over {axes}' if axes else ''}")
     print(
