@@ -101,17 +101,18 @@ class ErrorAgainstN:
         return float(fits.mean()), float(fits.mean() - reach), float(fits.mean() + reach)
 
     def findings(self) -> list[str]:
-        """Slopes, each with its band and the error of the widest network; kinds with fewer than two sizes left out."""
+        """The error of the widest network of each kind, with the slope where there are three widths to fit."""
         found = []
         for kind, each in self.errors.items():
             widths = self.neurons[np.isfinite(each).all(axis=1)]
-            if widths.size > 1:
+            if widths.size == 0:
+                continue
+            last = self.mean(kind)[list(self.neurons).index(widths[-1])]
+            line = f"{self.unit}, d = {self.d}, {kind}: {last:.2e} |f|^2 at n = {widths[-1]}"
+            if widths.size > 2:
                 fit, low, high = self.slope(kind)
-                last = self.mean(kind)[list(self.neurons).index(widths[-1])]
-                found.append(
-                    f"{self.unit}, d = {self.d}, {kind}: error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f}), "
-                    f"{last:.2e} |f|^2 at n = {widths[-1]}"
-                )
+                line += f", error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f})"
+            found.append(line)
         return found
 
     def table(self) -> str:
