@@ -227,7 +227,7 @@ def test_cut_and_resumed_it_is_the_whole_run(system, asked, tmp_path, monkeypatc
         ({"n_steps": 5, "batch_size": lambda k: [1, 2][k]}, "batch_size(2) failed (list index"),
         ({"n_steps": 5, "order": [0, 1], "batch_size": 2}, "2 samples and the run needs 10"),
     ],
-    ids=lambda v: str(v)[:60],
+    ids=lambda v: v if isinstance(v, str) else "",
 )
 def test_wrong_requests_get_one_line(system, wrong, message):
     with pytest.raises(InputError) as caught:
