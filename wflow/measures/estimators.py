@@ -58,8 +58,8 @@ def entropy(measure: Measure, estimator: str = "nearest-neighbour") -> float:
 
     >>> from wflow.measures import Particles
     >>> x = np.random.default_rng(0).standard_normal(2000)
-    >>> round(entropy(Particles(x)) + 0.5 * np.log(2 * np.pi * np.e), 1)  # of N(0, 1): −½ log 2πe
-    0.0
+    >>> bool(abs(entropy(Particles(x)) + 0.5 * np.log(2 * np.pi * np.e)) < 0.05)  # of N(0, 1): −½ log 2πe
+    True
     """
     check_kind("measure", measure, Measure, "give a wflow.Particles or wflow.GridDensity")
     check_word("estimator", estimator, ESTIMATORS)

@@ -36,6 +36,8 @@ from wflow.tools.checks import check_kind, positive
 
 STEP = 1e-5
 """Of differences, per unit of what is varied (of its own size beyond 1)."""
+LEAST = 16
+"""Steps over the whole span that a refined grid has at least, before it is cut further."""
 LARGEST = 1 << 27
 """Most slopes ∇σ*(x_q; θ_i) at a time: 1 GiB of them."""
 ROWS = RungeKutta.stages[:-1]
@@ -143,7 +145,7 @@ class Path:
     law : weighted particles that stand for ρ₀, of mass 1
     t_eval : increasing times ≥ 0
     rtol : of the run that chooses the steps
-    refined : parts that each of these steps is cut into
+    refined : parts that each of these steps is cut into, after ``LEAST`` of the span at most
 
     Raises
     ------
@@ -181,6 +183,9 @@ class Path:
         end = float(np.max(as_floats("t_eval", t_eval), initial=0.0))
         self.t = check_times(t_eval, (0.0, end))
         steps = self._grid(law, positive("rtol", rtol))
+        if refined > 1:
+            # Where the flow rests its steps grow without bound, and what is driven on goes on.
+            steps = np.union1d(steps, np.linspace(0.0, self.t[-1], LEAST + 1))
         parts = np.arange(refined) / refined
         between = steps[:-1, None] + np.diff(steps)[:, None] * parts
         self.grid = np.append(between.ravel(), steps[-1])
