@@ -17,6 +17,7 @@ def test_every_figure_has_a_notebook() -> None:
     assert {p.stem.replace("_", "-") for p in NOTEBOOKS} == set(figures())
 
 
+@pytest.mark.slow  # the figures once more: that each of them computes is seen in test_reproduce.py
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_cells_run(path: Path, monkeypatch, tmp_path) -> None:
     monkeypatch.chdir(tmp_path)

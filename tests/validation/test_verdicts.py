@@ -182,6 +182,7 @@ ARGUMENTS += ["--step-sizes", "1e-2", "--t-end", "0.2", "--widths", "4,8,16,32"]
 ARGUMENTS += ["--rate-seeds", "4", "--horizon", "0.1", "-o", "v.h5"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_ends_by_its_verdicts(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     status = main([*ARGUMENTS, "--json"])
@@ -209,7 +210,9 @@ def test_a_verdict_that_fails_ends_the_command_with_1(tmp_path, monkeypatch, cap
     )
     assert main([*ARGUMENTS, "--no-rates"]) == 2
     assert "--no-rates with --widths" in capsys.readouterr().err
-    assert main([*ARGUMENTS, "--quiet"]) == 1
+    small = ["-p", "d=4", "--neurons", "4", "--seeds", "2", "--step-sizes", "1e-2", "--t-end", "0.1"]
+    without = ["--no-rates", "-o", "v.h5", "--quiet"]
+    assert main(["validate", "isotropic-gaussians", *small, *without]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "wflow: 1 of 1 verdicts fail: a line\n"
