@@ -210,7 +210,18 @@ def test_a_verdict_that_fails_ends_the_command_with_1(tmp_path, monkeypatch, cap
     )
     assert main([*ARGUMENTS, "--no-rates"]) == 2
     assert "--no-rates with --widths" in capsys.readouterr().err
-    small = ["-p", "d=4", "--neurons", "4", "--seeds", "2", "--step-sizes", "1e-2", "--t-end", "0.1"]
+    small = [
+        "-p",
+        "d=4",
+        "--neurons",
+        "4",
+        "--seeds",
+        "2",
+        "--step-sizes",
+        "1e-2",
+        "--t-end",
+        "0.1",
+    ]
     without = ["--no-rates", "-o", "v.h5", "--quiet"]
     assert main(["validate", "isotropic-gaussians", *small, *without]) == 1
     out, err = capsys.readouterr()
