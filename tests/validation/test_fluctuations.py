@@ -234,3 +234,11 @@ def test_several_outputs_scatter_as_each_by_itself():
             each + fluctuations(still, wflow.Particles(at[:, [k, 2]]), [0.0, 1.0]).output_variance
         )
     assert found.output_variance == pytest.approx(each, rel=1e-12)
+
+
+def test_times_that_take_for_ever_are_refused_in_the_end():
+    # Two thousand relaxations of the stiffest direction and more: no explicit pair gets there in its steps.
+    energy = wflow.energies.FeatureEnergy("identity", [-1.0, 1.0], [-3.0, 3.0])
+    law = wflow.Particles(np.linspace(-1, 1, 3))
+    with pytest.raises(wflow.ComputationError, match="more than 20000 steps"):
+        fluctuations(wflow.GradientFlow(energy), law, [2.0**63])

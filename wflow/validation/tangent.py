@@ -38,6 +38,8 @@ STEP = 1e-5
 """Of differences, per unit of what is varied (of its own size beyond 1)."""
 LEAST = 16
 """Steps over the whole span that a refined grid has at least, before it is cut further."""
+MOST = 20_000
+"""Steps of the flow, whose states are all kept."""
 LARGEST = 1 << 27
 """Most slopes ∇σ*(x_q; θ_i) at a time: 1 GiB of them."""
 ROWS = RungeKutta.stages[:-1]
@@ -202,7 +204,20 @@ class Path:
         if self.t[-1] == 0:
             return np.zeros(1)
         end = float(self.t[-1])
-        run = solve(self.flow, law, (0.0, end), method=RungeKutta.name, t_eval=[end], rtol=rtol)
+        run = solve(
+            self.flow,
+            law,
+            (0.0, end),
+            method=RungeKutta.name,
+            t_eval=[end],
+            rtol=rtol,
+            max_steps=MOST,
+        )
+        if not run.success and len(run.steps["t"]) >= MOST:
+            raise ComputationError(
+                f"the flow of the law to t = {end:g} takes more than {MOST} steps, which are all kept: ask for "
+                "earlier times"
+            )
         if not run.success:
             raise ComputationError(f"the flow of the law fails: {run.message}")
         inside = run.steps["t"][(run.steps["t"] > 0) & (run.steps["t"] < end)]
