@@ -1,5 +1,6 @@
 """Calls in other processes: shares of the cores, lost workers, and what is refused."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -8,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Executor, as_completed
+from concurrent.futures import CancelledError, Executor, Future, as_completed
 from pathlib import Path
 
 import numba
 import pytest
 from distributed import LocalCluster
+from distributed.comm.core import CommClosedError
 
 import wflow
 from wflow.kernels.parallel import threads
@@ -33,6 +35,17 @@ def test_calls_come_back_with_what_they_answer_or_raise(two: Executor) -> None:
     assert sorted(call.result(60) for call in as_completed(calls)) == [0, 1, 4, 9, 16]
     with pytest.raises(ZeroDivisionError):
         two.submit(divmod, 1, 0).result(60)
+
+
+def test_a_scheduler_that_goes_while_it_hands_over_an_answer_is_gone() -> None:
+    class Called:
+        async def _result(self) -> int:
+            raise CommClosedError("in <TCP (closed) ConnectionPool.gather>: Stream is closed")
+
+    outcome: Future[int] = Future()
+    asyncio.run(workers._hand_on(outcome, Called()))
+    with pytest.raises(CancelledError):
+        outcome.result(1)
 
 
 def test_each_process_has_its_share_of_the_cores(two: Executor) -> None:

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -122,8 +122,12 @@ class _Calls(Executor):
 
 
 async def _hand_on(outcome: Future[T], called: Any) -> None:
+    from distributed.comm.core import CommClosedError
+
     try:
         outcome.set_result(await called._result())
+    except CommClosedError:  # the scheduler went while it was handing over the answer
+        outcome.set_exception(CancelledError())
     except BaseException as e:  # noqa: BLE001  raised where the result is asked for
         outcome.set_exception(e)
 
@@ -209,7 +213,11 @@ def _refuse_others(client: Any, scheduler: str) -> None:
             f"scheduler {scheduler} has no workers: start some (dask worker {scheduler})"
         ) from None
     own = version("wflow-meanfield")
-    for address, found in client.run(_version, on_error="return").items():
+    try:
+        answers = client.run(_version, on_error="return")
+    except OSError:
+        raise InputError(f"scheduler {scheduler} is gone: start it again") from None
+    for address, found in answers.items():
         if found != own:
             held = "no wflow" if isinstance(found, Exception) else f"wflow {found}"
             raise InputError(
