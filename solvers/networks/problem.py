@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.energies.features.base import FeatureMap
-from wflow.energies.features.dense import DenseFeatures
-from wflow.energies.features.dense_outputs import DenseOutputs
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.features.losses import get_loss
 from wflow.energies.network import DenseNetwork, NetworkModel
@@ -230,16 +227,13 @@ class FeatureProblem(NetworkProblem):
 
     def _batch(self, x: np.ndarray, targets: np.ndarray) -> Energy:
         """The energy of one batch."""
-        return FeatureEnergy(features=self._features(x), targets=targets, loss=self.model.loss)
-
-    def _features(self, x: np.ndarray) -> FeatureMap:
         model: Any = self.model
+        data: dict[str, Any] = {"targets": targets, "loss": model.loss}
         if hasattr(model, "features"):
-            features: FeatureMap = model.features(x)
-            return features
-        if (outputs := outputs_of(model)) > 1:
-            return DenseOutputs(model.activation, x, outputs, offset=model.offset)
-        return DenseFeatures(model.activation, x, charges=model.charges, offset=model.offset)
+            return FeatureEnergy(features=model.features(x), **data)
+        return FeatureEnergy(
+            model.activation, x, charges=model.charges, offset=model.offset, **data
+        )
 
 
 def outputs_of(model: NetworkModel) -> int:

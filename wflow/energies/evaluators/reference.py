@@ -58,9 +58,8 @@ class ReferenceDense(ReferenceFeatures):
 
     def _parts(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         f: DenseFeatures = self.features
-        a, b, w = f.split(theta)
-        z = w @ f.nodes.T + (0.0 if b is None else b[:, None])
-        return np.ones(len(theta)) if a is None else a, *f.activation.value_and_derivative(z)
+        a = f.split(theta)[0]
+        return np.ones(len(theta)) if a is None else a, *f.activations(theta)
 
     def values(self, theta: np.ndarray) -> np.ndarray:
         a, sigma, _ = self._parts(theta)
@@ -78,17 +77,13 @@ class ReferenceOutputs(ReferenceFeatures):
     """a σ(⟨w, x⟩ [+ b]) with a ∈ R^K: values and slopes are those of the part that K outputs share."""
 
     def values(self, theta: np.ndarray) -> np.ndarray:
-        return self._activated(theta)[0]
+        f: DenseOutputs = self.features
+        return f.activations(theta)[0]
 
     def slopes(self, theta: np.ndarray) -> np.ndarray:
         f: DenseOutputs = self.features
-        slope = self._activated(theta)[1][..., None]
+        slope = f.activations(theta)[1][..., None]
         return np.concatenate([slope] * f.offset + [slope * f.nodes], axis=2)
-
-    def _activated(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        f: DenseOutputs = self.features
-        _, b, w = f.split(theta)
-        return f.activation.value_and_derivative(w @ f.nodes.T + (0.0 if b is None else b[:, None]))
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         f: DenseOutputs = self.features

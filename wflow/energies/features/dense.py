@@ -66,11 +66,15 @@ class DenseFeatures(FeatureMap):
     def prepare(self, points: np.ndarray) -> PreparedDense:
         return PreparedDense(self, points)
 
+    def activations(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """σ and σ' of ⟨w_i, x_q⟩ [+ b_i], shapes (n, Q)."""
+        _, b, w = self.split(points)
+        z = w @ self.nodes.T + (0.0 if b is None else b[:, None])
+        return self.activation.value_and_derivative(z)
+
     def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a, b, w = self.split(points)
-        value, slope = self.activation.value_and_derivative(
-            w @ self.nodes.T + (0.0 if b is None else b[:, None])
-        )
+        a, b, _ = self.split(points)
+        value, slope = self.activations(points)
         parts = [value[:, None]] if a is not None else []
         if a is not None:
             value, slope = a[:, None] * value, a[:, None] * slope
@@ -100,8 +104,9 @@ class PreparedDense:
         n, d = points.shape[0], features.input_dimension
         self._rows = kernels.block_rows(n, features.n_nodes, d)
         self._pairs = n * features.n_nodes
+        charges = features.outputs * int(features.charges)
         self._layer = kernels.Layer(
-            features.padded, features.n_nodes, self._points, int(features.charges), features.offset
+            features.padded, features.n_nodes, self._points, charges, features.offset
         )
         self._kept = kernels.Kept(NOTHING, NOTHING, False)
         self._worth_keeping = self._pairs <= SMALL or d >= WIDE

@@ -45,9 +45,8 @@ class DenseOutputs(DenseFeatures):
         return PreparedOutputs(self, points)
 
     def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a, b, w = self.split(points)
-        z = w @ self.nodes.T + (0.0 if b is None else b[:, None])
-        value, slope = (part[..., None] for part in self.activation.value_and_derivative(z))
+        a = self.split(points)[0]
+        value, slope = (part[..., None] for part in self.activations(points))
         pull = (slope * a[:, None])[:, None]  # a_k σ', (n, 1, Q, K)
         on_charges = np.eye(self.outputs)[:, None] * value[:, None]
         rest = [pull] * self.offset + [pull * self.nodes.T[:, :, None]]
@@ -69,10 +68,6 @@ class PreparedOutputs(PreparedDense):
     """Neurons of K outputs on nodes; activations are kept where they fit and are asked for again."""
 
     _features: DenseOutputs
-
-    def __init__(self, features: DenseOutputs, points: np.ndarray) -> None:
-        super().__init__(features, points)
-        self._layer = self._layer._replace(charges=features.outputs)
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         f, layer, sigma = self._features, self._layer, self._features.activation

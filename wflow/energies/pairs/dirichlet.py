@@ -34,7 +34,7 @@ class DirichletKernel(Kernel):
         self.frequencies = check_count("frequencies", frequencies)
         self.inputs_dimension: int = check_count("dimension", dimension)
         self.dimension = 1 + self.inputs_dimension
-        self.coordinates = ("s", *(numbered("y", dimension) if dimension > 1 else ("y",)))
+        self.coordinates = ("s", *numbered("y", self.inputs_dimension))
 
     def basis(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """1, √2 cos jy, √2 sin jy at one coordinate (n,), and their derivatives; shapes (n, 2J + 1)."""

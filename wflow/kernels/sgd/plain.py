@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from wflow.kernels.jit import REORDERED, jit
-from wflow.kernels.memory import kernel_floats
 from wflow.kernels.sgd.network import (
     Network,
     Rule,
     Samples,
-    check_shapes,
+    add_noise,
+    batches,
     make_rule,
+    move_offsets,
     residual,
 )
 from wflow.kernels.vectors import dot
@@ -54,28 +55,8 @@ def sgd_plain(
     """
     network = Network(weights, charges, np.empty(0) if offsets is None else offsets)
     rule = make_rule(network, train_charges, train_offsets, logistic, ridge)
-    if batch < 1:
-        raise ValueError(f"batch of {batch} samples: expected at least 1")
-    check_shapes(x, y, steps, batch * steps.size, network)
-    n, d = weights.shape
-    free = int(rule.train_charges) + int(rule.train_offsets) + d
-    if noise is None:
-        noise = np.empty((0, n, free))
-    elif noise.shape != (steps.size, n, free):
-        raise ValueError(f"noise {noise.shape}: expected {(steps.size, n, free)}")
-    predictions = np.empty(x.shape[0])
-    samples = Samples(kernel_floats(x), kernel_floats(y), kernel_floats(steps))
-    _plain(
-        samples,
-        network,
-        activation,
-        kernel_floats(params),
-        rule,
-        batch,
-        kernel_floats(noise),
-        predictions,
-    )
-    return predictions
+    samples = Samples(x, y, steps)
+    return batches(_plain, samples, network, activation, params, rule, batch, noise)
 
 
 @jit(fastmath=REORDERED)
@@ -135,21 +116,11 @@ def _plain(
             for i in range(n):
                 charges[i] = (1.0 - s * rule.ridge_a) * charges[i] + pull[i]
         if rule.train_offsets:
-            for i in range(n):
-                total = 0.0
-                for j in range(batch):
-                    total += c[j, i]
-                offsets[i] = (1.0 - s * rule.ridge_b) * offsets[i] + total
+            move_offsets(offsets, c, 1.0 - s * rule.ridge_b)
         if noise.size > 0:
             at = 0
             if rule.train_charges:
                 for i in range(n):
                     charges[i] += noise[k, i, 0]
                 at = 1
-            if rule.train_offsets:
-                for i in range(n):
-                    offsets[i] += noise[k, i, at]
-                at += 1
-            for i in range(n):
-                for q in range(d):
-                    weights[i, q] += noise[k, i, at + q]
+            add_noise(weights, offsets if rule.train_offsets else offsets[:0], noise[k], at)
