@@ -44,10 +44,13 @@ def barenblatt(d, t):
     return density
 
 
-def march(method, flow, start, h, t_end, t0=0.0, **options):
+LOOSE = Tolerance(1e12, 1.0)
+
+
+def march(method, flow, start, h, t_end, t0=0.0, tolerance=LOOSE, **options):
     """Take equal steps with no error control; return the final arrays and the problem."""
     chosen = get_method(method, options or None)
-    problem = chosen.prepare(flow, start, Tolerance(1e12, 1.0), 0)
+    problem = chosen.prepare(flow, start, tolerance, 0)
     y, carry = problem.initial, chosen.init(problem, t0, problem.initial)
     for k in range(round((t_end - t0) / h)):
         step = chosen.step(problem, t0 + k * h, h, y, carry)

@@ -4,6 +4,7 @@ import autograd
 import h5py
 import numpy as np
 import pytest
+from cut import Cut
 from same import same_bits
 from small_data import X, Y, objective
 
@@ -147,26 +148,6 @@ def test_large_batches_take_the_products_of_matrices(system):
         losses.append(float(done.carry["loss"]))
     assert np.abs(ends[0] - ends[1]).max() < 1e-12
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
-
-
-class Cut:
-    """Breaks a run off after so many steps of the driver; the start is seen first."""
-
-    name = "cut"
-
-    def __init__(self, steps):
-        self.left = steps + 1
-
-    def handle(self, t, observed):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-    def state(self):
-        return []
-
-    def restore(self, state):
-        pass
 
 
 ORDER = np.random.default_rng(0).integers(0, 60, 400)

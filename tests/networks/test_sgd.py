@@ -6,6 +6,7 @@ import autograd
 import autograd.numpy
 import numpy as np
 import pytest
+from cut import Cut
 from scipy.stats import ortho_group
 
 import wflow
@@ -369,22 +370,9 @@ def test_a_cut_run_ends_in_the_same_bits(tmp_path):
     options = {"n_neurons": 10, "step_size": 1e-4, "n_steps": 6000, "seed": 3, "t_eval": [0.3, 0.6]}
     whole = sgd(system, **options)
 
-    class Cut:
-        name = "cut"
-
-        def handle(self, t, observed):
-            if t > 0.2:
-                raise KeyboardInterrupt
-
-        def state(self):
-            return []
-
-        def restore(self, state):
-            assert state == []
-
     path = tmp_path / "run.h5"
     with pytest.raises(KeyboardInterrupt):
-        sgd(system, output=path, trackers=[Cut()], **options)
+        sgd(system, output=path, trackers=[Cut(t=0.2)], **options)
     resumed = wflow.resume(path)
     assert resumed.success
     for a, b in zip(whole.measures, resumed.measures, strict=True):

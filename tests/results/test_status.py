@@ -7,6 +7,7 @@ import sys
 
 import h5py
 import pytest
+from cut import Cut
 
 import wflow
 from wflow.cli.main import main
@@ -23,25 +24,6 @@ def path(tmp_path):
 def problem():
     system = wflow.systems.get("isotropic-gaussians", d=5)
     return system.flow(), system.initial("grid", 12)
-
-
-def stopped_at(t):
-    """A watcher that is interrupted there."""
-
-    class Interrupted:
-        name = "interrupted"
-
-        def state(self):
-            return []
-
-        def restore(self, state):
-            pass
-
-        def handle(self, now, observed):
-            if now >= t:
-                raise KeyboardInterrupt
-
-    return Interrupted()
 
 
 @pytest.mark.parametrize("mode", ["r", "r+"])
@@ -105,7 +87,7 @@ def test_a_live_run_is_running_and_an_interrupted_one_stopped(path, capsys):
             **SPAN,
             output=path,
             max_step=1e-3,
-            trackers=[look, stopped_at(0.015)],
+            trackers=[look, Cut(t=0.015)],
         )
     assert "\nrunning: at t = 0" in look.seen
     sol = wflow.load(path)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cut import Cut
 from forks import fork
 from same import same_bits, same_measure
 
@@ -247,26 +248,9 @@ def test_a_replayed_order_is_kept(tmp_path: Path) -> None:
 def test_an_exception_leaves_a_checkpoint_of_the_last_step(
     stop: type[BaseException], tmp_path: Path
 ) -> None:
-    class Stopper:
-        """Breaks the run off after its 20th step; the start is seen first."""
-
-        name = "stopper"
-        seen = 0
-
-        def handle(self, t: float, observed: dict[str, float]) -> None:
-            self.seen += 1
-            if self.seen == 21:
-                raise stop
-
-        def state(self) -> list[float]:
-            return []
-
-        def restore(self, state: list[float]) -> None:
-            pass
-
     path = tmp_path / "run.h5"
     run = gaussians(0.5)
     with pytest.raises(stop):
-        run(output=path, trackers=[Stopper()])
+        run(output=path, trackers=[Cut(20, stop=stop)])
     assert wflow.load(path).steps["t"].size == 20
     assert_same_bits(wflow.resume(path), run())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cut import Cut
 from flows import gauss, interacting, well
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,26 +133,6 @@ def test_carried_on_it_is_the_longer_run(name, data):
         same_bits(found, longer)
 
 
-class Stopper:
-    """Breaks a run off after so many steps; the start is seen first."""
-
-    name = "stopper"
-
-    def __init__(self, steps):
-        self.left = steps + 1
-
-    def handle(self, t, observed):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-    def state(self):
-        return []
-
-    def restore(self, state):
-        pass
-
-
 @given(data=st.data())
 @settings(max_examples=6)
 def test_cut_networks(data):
@@ -178,7 +159,7 @@ def test_cut_networks(data):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.h5"
         with pytest.raises(KeyboardInterrupt):
-            wflow.networks.sgd("isotropic-gaussians", **asked, output=path, trackers=[Stopper(cut)])
+            wflow.networks.sgd("isotropic-gaussians", **asked, output=path, trackers=[Cut(cut)])
         assert wflow.load(path).steps["t"].size == cut
         same_bits(wflow.resume(path), whole)
 

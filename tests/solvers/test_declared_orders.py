@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flows import gauss, interacting, orders
+from flows import march as arrays_at
 
 import wflow
 from wflow import GradientFlow, Particles
 from wflow.energies import PairEnergy
-from wflow.solvers import Tolerance, get_method, methods
+from wflow.solvers import get_method, methods
 from wflow.validation import GaussianWell
 from wflow.validation.orders import distance, march
 
@@ -95,21 +96,9 @@ def test_in_time(name):
         start = gauss(200 if name == "jko-entropic" else 40, bounds=(-4, 4))
     else:
         start = Particles(np.random.default_rng(0).standard_normal((20, 1)))
-    ends = [end(method, flow, start, n) for n in case.in_time]
+    ends = [arrays_at(method, flow, start, 0.5 / n, 0.5)[0] for n in case.in_time]
     apart = [max(float(np.abs(a[k] - b[k]).mean()) for k in a) for a, b in itertools.pairwise(ends)]
     assert orders(apart)[-1] == pytest.approx(method.order, abs=0.35 if method.order > 2 else 0.15)
-
-
-def end(method, flow, start, steps, t_end=0.5):
-    """The arrays at ``t_end`` after equal steps without error control."""
-    problem = method.prepare(flow, start, Tolerance(1e12, 1.0), 0)
-    y, h = problem.initial, t_end / steps
-    carry = method.init(problem, 0.0, y)
-    for k in range(steps):
-        step = method.step(problem, k * h, h, y, carry)
-        assert step.status == "ok", step.reason
-        y, carry = step.y, step.carry
-    return y
 
 
 @pytest.mark.parametrize("name", GRID)
@@ -136,7 +125,7 @@ def test_langevin_in_the_mean():
     start = np.sqrt(tau) * np.random.default_rng(0).standard_normal(n)[:, None]
     off = []
     for steps in (10, 20, 40):
-        y = end(get_method("langevin"), flow, Particles(start), steps, t_end=4.0)
+        y, _ = arrays_at("langevin", flow, Particles(start), 4.0 / steps, 4.0)
         off.append(float((y["positions"] ** 2).mean()) - tau)
     assert orders(off) == pytest.approx([1, 1], abs=0.25)
 

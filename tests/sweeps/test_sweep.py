@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+from cut import Cut
 
 import wflow
 from wflow.cli.main import main
@@ -126,22 +127,6 @@ def test_an_unfinished_sweep_is_read_as_it_stands(tmp_path: Path) -> None:
     assert "1 done, 2 missing" in out.getvalue()
 
 
-class Cut:
-    """Ends a run as Ctrl-C would, after its first checkpoint."""
-
-    name = "cut"
-
-    def handle(self, t: float, observed: dict[str, float]) -> None:
-        if t > 0.04:
-            raise KeyboardInterrupt
-
-    def state(self) -> list[float]:
-        return []
-
-    def restore(self, state: list[float]) -> None:
-        pass
-
-
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tmp_path: Path, torn: bool) -> None:
     folder = tmp_path / "a"
@@ -152,7 +137,11 @@ def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tmp_path: Path, torn: bo
     system = wflow.systems.get("bump")
     arguments: dict[str, Any] = {"t_eval": asked.jobs[0].about["t_eval"], "rtol": 1e-8}
     start = system.initial("grid", 20)
-    cut: dict[str, Any] = {"output": draft, "trackers": [Cut()], "attributes": {"begun": "before"}}
+    cut: dict[str, Any] = {
+        "output": draft,
+        "trackers": [Cut(t=0.04)],
+        "attributes": {"begun": "before"},
+    }
     with pytest.raises(KeyboardInterrupt):
         wflow.solve(system.flow(), start, (0, 0.1), **cut, **arguments)
     assert 0 < wflow.load(draft).t.size < 11

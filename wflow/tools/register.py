@@ -10,9 +10,11 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from wflow.errors import InputError, unknown
+from wflow.tools.checks import check_mapping
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -77,6 +79,18 @@ class Register(Mapping[str, T]):
         if not isinstance(name, str) or name not in held:
             raise UnknownName(*unknown(self._what, name, held, self._remedy).args)
         return held[name]
+
+    def make(self, name: str, options: Mapping[str, Any] | None) -> Any:
+        """The dataclass of this name, with these of its fields; InputError for what neither knows."""
+        made: Any = self[name]
+        given, known = (
+            check_mapping(f"{self._what}_options", options),
+            {f.name for f in fields(made)},
+        )
+        for key in given:
+            if key not in known:
+                raise unknown(f"option of {self._what} '{name}'", key, known or {"(none)"})
+        return made(**given)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())

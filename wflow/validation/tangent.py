@@ -82,11 +82,9 @@ class Moment:
 
     @cached_property
     def curvature(self) -> np.ndarray:
-        """½ℓ''(f_q), by differences of ½ℓ'; exact to rounding for the square loss."""
-        loss, y = self.path.energy.loss, self.path.energy.targets
-        h = STEP * np.maximum(1.0, np.abs(self.output))
-        up, down = (loss.half_slope(y, self.output + s * h) for s in (1, -1))
-        return np.asarray((up - down) / (2 * h))
+        """½ℓ''(f_q)."""
+        energy = self.path.energy
+        return energy.loss.half_curvature(energy.targets, self.output, STEP)
 
     @cached_property
     def pull(self) -> np.ndarray:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 
-from wflow.errors import InputError, unknown
-from wflow.tools.checks import check_mapping, number
+from wflow.errors import InputError
+from wflow.tools.checks import number
 from wflow.tools.register import Register
 
 Arrays = dict[str, np.ndarray]
@@ -70,12 +70,8 @@ def get_optimizer(name: str, options: Mapping[str, Any] | None = None) -> Optimi
     >>> get_optimizer("adam", {"beta1": 0.5}).options()
     {'beta1': 0.5, 'beta2': 0.999, 'epsilon': 1e-08}
     """
-    cls, given = OPTIMIZERS[name], check_mapping("optimizer_options", options)
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    for key in given:
-        if key not in known:
-            raise unknown(f"option of optimizer '{name}'", key, known or {"(none)"})
-    return cls(**given)
+    optimizer: Optimizer = OPTIMIZERS.make(name, options)
+    return optimizer
 
 
 def share(name: str, value: Any) -> float:

@@ -2,28 +2,21 @@
 
 import numpy as np
 import pytest
-from flows import interacting, orders, well
+from flows import interacting, march, orders, well
 from same import same_bits
 
 import wflow
 from wflow import GradientFlow, InputError, Particles
 from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.energies.curvature import Curvature
-from wflow.solvers import Tolerance, get_method
+from wflow.solvers import Tolerance
 from wflow.solvers.particles.parts.shifted import Indefinite, Shifted
 
 RNG = np.random.default_rng(0)
 
 
 def marched(flow, start, steps, t_end):
-    method = get_method("implicit")
-    problem = method.prepare(flow, start, Tolerance(1e-8, 1e-8), 0)
-    y, h = problem.initial, t_end / steps
-    carry = method.init(problem, 0.0, y)
-    for k in range(steps):
-        step = method.step(problem, k * h, h, y, carry)
-        assert step.status == "ok", step.reason
-        y, carry = step.y, step.carry
+    y, _ = march("implicit", flow, start, t_end / steps, t_end, tolerance=Tolerance(1e-8, 1e-8))
     return y["positions"]
 
 

@@ -48,7 +48,5 @@ class FeatureCurvature(Curvature):
             return None
         slopes = energy.features.jacobian(self.points)[1].reshape(n * d, q)
         f = energy.prepare(self.points).field(self.weights).prediction
-        h = STEP * np.maximum(np.abs(f), 1.0)
-        slope = energy.loss.half_slope
-        bend = (slope(energy.targets, f + h) - slope(energy.targets, f - h)) / (2.0 * h)
+        bend = energy.loss.half_curvature(energy.targets, f, STEP)
         return np.asarray(slopes * np.sqrt(energy.weights * np.maximum(bend, 0.0)))

@@ -41,6 +41,11 @@ class Loss(Portable):
     outputs: str = "one"
     classifies: bool = False
 
+    def half_curvature(self, y: np.ndarray, f: np.ndarray, step: float) -> np.ndarray:
+        """½∂²ℓ/∂f² of one output, by differences ``step``·max(1, |f|) apart; exact to rounding for the square loss."""
+        h = step * np.maximum(1.0, np.abs(f))
+        return np.asarray((self.half_slope(y, f + h) - self.half_slope(y, f - h)) / (2.0 * h))
+
     def refuse_outputs(self, outputs: int) -> None:
         """Refuse a number of outputs that the loss is not defined for."""
         if (self.outputs == "one" and outputs > 1) or (self.outputs == "several" and outputs < 2):
