@@ -188,7 +188,11 @@ def calls() -> dict[str, Call]:
         ),
         "Particles.resampled": (cloud.resampled, {"n": 5, "seed": 1}),
         "entropy": (measures.entropy, {"measure": cloud, "estimator": "kernel"}),
-        "bounded_lipschitz": (measures.bounded_lipschitz, {"mu": cloud, "nu": cloud}),
+        "bounded_lipschitz": (measures.bounded_lipschitz, {"mu": both, "nu": both}),
+        "bounded_lipschitz_interval": (
+            measures.bounded_lipschitz_interval,
+            {"mu": both, "nu": both, "atoms": 2},
+        ),
         "maximum_mean_discrepancy": (
             measures.maximum_mean_discrepancy,
             {"mu": cloud, "nu": cloud},

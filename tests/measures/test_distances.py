@@ -16,6 +16,7 @@ from wflow.measures import (
     Measure,
     Particles,
     bounded_lipschitz,
+    bounded_lipschitz_interval,
     maximum_mean_discrepancy,
     sliced_wasserstein_2,
     wasserstein_2,
@@ -264,15 +265,108 @@ def test_bounded_lipschitz_is_a_metric(a: Measure, b: Measure, c: Measure) -> No
     assert bounded_lipschitz(a, b) <= 2 + 1e-9
 
 
+def clouds(seed: int, n: int, d: int, equal: bool) -> Particles:
+    rng = np.random.default_rng(seed)
+    w = np.ones(n) if equal else rng.random(n)
+    return Particles(rng.normal(scale=1.5, size=(n, d)) + seed, w / w.sum())
+
+
+@pytest.mark.parametrize("d", [2, 3, 7])
+def test_bounded_lipschitz_of_two_points_in_space(d: int) -> None:
+    for length in (0.25, 1.0, 1.9, 2.0, 30.0):
+        x, e = np.full(d, 0.7), np.full(d, 1 / np.sqrt(d))
+        near, far = Particles([x]), Particles([x + length * e])
+        assert bounded_lipschitz(near, far) == pytest.approx(min(length, 2.0), rel=1e-12)
+        # Half of the mass stays; the other half is of unequal atoms, a linear programme.
+        shared = Particles([x, x + length * e], [0.75, 0.25])
+        assert bounded_lipschitz(near, shared) == pytest.approx(min(length, 2.0) / 4, abs=1e-7)
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_bounded_lipschitz_is_a_metric_in_space(equal: bool) -> None:
+    a, b, c = (clouds(seed, n, 3, equal) for seed, n in ((0, 6), (1, 9), (2, 12)))
+    ab = bounded_lipschitz(a, b)
+    assert bounded_lipschitz(b, a) == pytest.approx(ab, abs=1e-7)
+    assert bounded_lipschitz(a, c) <= ab + bounded_lipschitz(b, c) + 1e-7
+    assert bounded_lipschitz(a, a) == pytest.approx(0, abs=1e-7)
+    assert 0 < ab <= 2
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_bounded_lipschitz_in_space_is_that_of_the_line_that_all_lies_on(equal: bool) -> None:
+    a, b = clouds(3, 12, 1, equal), clouds(4, 18, 1, equal)
+    e = np.array([[0.6, 0.0, 0.8]])
+    on_it = [Particles(m.positions @ e, m.weights()) for m in (a, b)]
+    assert bounded_lipschitz(*on_it) == pytest.approx(bounded_lipschitz(a, b), abs=1e-6)
+
+
+def test_bounded_lipschitz_in_space_is_the_supremum_that_defines_it() -> None:
+    # The programme of its definition: values of f at all points, restricted by all pairs.
+    a, b = clouds(0, 7, 2, False), clouds(1, 5, 2, False)
+    x = np.concatenate([a.positions, b.positions])
+    i, j = (k.ravel() for k in np.indices((12, 12)))
+    rows = np.eye(12)[i] - np.eye(12)[j]
+    apart = np.linalg.norm(x[i] - x[j], axis=1)
+    charge = np.concatenate([a.weights(), -b.weights()])
+    best = optimize.linprog(-charge, A_ub=rows, b_ub=apart, bounds=(-1, 1))
+    assert bounded_lipschitz(a, b) == pytest.approx(-best.fun, abs=1e-7)
+
+
+def test_bounded_lipschitz_in_space_is_at_most_w1_and_equal_to_it_when_near() -> None:
+    mu, nu = planes(2, 20, 30)
+    cost = spatial.distance.cdist(np.repeat(mu.positions, 3, 0), np.repeat(nu.positions, 2, 0))
+    w1 = float(cost[optimize.linear_sum_assignment(cost)].mean())
+    assert bounded_lipschitz(mu, nu) < w1
+    close = [Particles(0.1 * m.positions) for m in (mu, nu)]
+    assert bounded_lipschitz(*close) == pytest.approx(0.1 * w1, rel=1e-12)
+
+
+def test_bounded_lipschitz_of_many_atoms_lies_in_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    mu, nu = Particles(rng.normal(size=(200, 2))), Particles(rng.normal(size=(200, 2)) + 0.4)
+    exact = bounded_lipschitz(mu, nu)
+    widths = []
+    for atoms in (9, 36, 144):
+        low, high = bounded_lipschitz_interval(mu, nu, atoms)
+        assert low <= exact <= high
+        widths.append(high - low)
+    assert np.polyfit(np.log([9, 36, 144]), np.log(widths), 1)[0] == pytest.approx(-0.5, abs=0.1)
+    # Cells of one atom, or of parts of one, leave it where it is.
+    for atoms in (200, 400):
+        assert bounded_lipschitz_interval(mu, nu, atoms) == pytest.approx((exact, exact), rel=1e-12)
+    heavy = [Particles(m.positions, 3 * m.weights()) for m in (mu, nu)]
+    assert bounded_lipschitz(*heavy) == pytest.approx(3 * exact, rel=1e-12)
+    assert bounded_lipschitz_interval(*heavy, 200)[0] == pytest.approx(3 * exact, rel=1e-12)
+
+
+def test_bounded_lipschitz_of_grids_in_the_plane_lies_in_its_interval() -> None:
+    rho, other = (
+        GridDensity.from_function(lambda x, a=a: np.exp(-((x - a) ** 2).sum(-1)), [(-3, 3)] * 2, 16)
+        for a in (0.0, 0.5)
+    )
+    low, high = bounded_lipschitz_interval(rho, other, 64)
+    assert low < bounded_lipschitz(rho, other) < high
+    # Both are cut alike: far nearer than the interval says.
+    assert (low + high) / 2 == pytest.approx(bounded_lipschitz(rho, other), abs=0.1)
+
+
 # refusals
 
 LINE = Particles([0.0, 1.0])
 PLANE = Particles([[0.0, 1.0]])
+MANY = Particles(np.zeros((2500, 2)))
 CIRCLE = GridDensity([1.0, 1.0], [[0, 0.5, 1]], periodic=True)
 
 
 @pytest.mark.parametrize(
-    "distance", [wasserstein_2, sliced_wasserstein_2, maximum_mean_discrepancy, bounded_lipschitz]
+    "distance",
+    [
+        wasserstein_2,
+        sliced_wasserstein_2,
+        maximum_mean_discrepancy,
+        bounded_lipschitz,
+        bounded_lipschitz_interval,
+    ],
 )
 def test_what_every_distance_refuses(distance: Callable[..., float]) -> None:
     with pytest.raises(InputError, match=r"masses are 1 and 1\.00000001: they must agree to 1e-9"):
@@ -291,7 +385,9 @@ def test_what_every_distance_refuses(distance: Callable[..., float]) -> None:
     [
         (lambda: wasserstein_2(PLANE, PLANE), "exact on 1 coordinate.*use sliced_wasserstein_2"),
         (lambda: wasserstein_2(CIRCLE, LINE), "the axis is periodic"),
-        (lambda: bounded_lipschitz(PLANE, PLANE), "works on 1 coordinate"),
+        (lambda: bounded_lipschitz(MANY, MANY), "of 2500 and 2500 atoms in 2 coord.*use bounded_l"),
+        (lambda: bounded_lipschitz_interval(MANY, MANY, 2500), "atoms = 2500: at most 2400 a side"),
+        (lambda: bounded_lipschitz_interval(PLANE, PLANE, 0), "atoms = 0"),
         (lambda: sliced_wasserstein_2(PLANE, PLANE, n_projections=0), "n_projections = 0"),
         (lambda: maximum_mean_discrepancy(LINE, LINE, bandwidth=0.0), "bandwidth is 0"),
         (lambda: maximum_mean_discrepancy(LINE, LINE, bandwidth=np.nan), "bandwidth is nan"),

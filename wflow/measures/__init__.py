@@ -2,13 +2,13 @@
 
 from wflow.measures.base import Measure
 from wflow.measures.distances import (
-    bounded_lipschitz,
     maximum_mean_discrepancy,
     sliced_wasserstein_2,
     wasserstein_2,
 )
 from wflow.measures.estimators import entropy
 from wflow.measures.grid import GridDensity
+from wflow.measures.lipschitz import bounded_lipschitz, bounded_lipschitz_interval
 from wflow.measures.particles import Particles
 from wflow.measures.tensor_grid import TensorGrid
 
@@ -18,6 +18,7 @@ __all__ = [
     "Particles",
     "TensorGrid",
     "bounded_lipschitz",
+    "bounded_lipschitz_interval",
     "entropy",
     "maximum_mean_discrepancy",
     "sliced_wasserstein_2",

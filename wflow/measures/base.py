@@ -129,6 +129,24 @@ class Measure(ABC):
         raise AttributeError(f"{type(self).__name__} is read-only: '{name}' cannot be deleted")
 
 
+def common_mass(mu: Measure, nu: Measure) -> float:
+    """The mass that two measures of one space share; a distance between others is refused."""
+    for measure in (mu, nu):
+        if not isinstance(measure, Measure):
+            raise InputError(
+                f"a distance got a {type(measure).__name__}: pass wflow.GridDensity or wflow.Particles"
+            )
+    if mu.dimension != nu.dimension:
+        raise InputError(
+            f"the measures have {mu.dimension} and {nu.dimension} coordinates: compare measures of the same space"
+        )
+    if not abs(mu.mass - nu.mass) <= 1e-9:
+        raise InputError(
+            f"the masses are {mu.mass:.12g} and {nu.mass:.12g}: they must agree to 1e-9; normalise one of them first"
+        )
+    return 0.5 * (mu._positive_mass() + nu._positive_mass())
+
+
 def read_only(array: FloatArray) -> FloatArray:
     """The same array, closed to writing."""
     array.setflags(write=False)

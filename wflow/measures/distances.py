@@ -1,4 +1,4 @@
-"""Distances between measures: W2 exact on the line, sliced W2, maximum mean discrepancy, bounded Lipschitz.
+"""Distances between measures: W2 exact on the line, sliced W2, maximum mean discrepancy.
 
 Each takes any two of grids and particles. Their masses must agree to 1e-9: a distance that carries mass from one
 measure to the other is not defined otherwise, and rescaling would hide a leak.
@@ -7,12 +7,11 @@ measure to the other is not defined otherwise, and rescaling would hide a leak.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from wflow.errors import ComputationError, InputError, shown
-from wflow.measures.base import FloatArray, Measure
+from wflow.errors import InputError, shown
+from wflow.measures.base import FloatArray, Measure, common_mass
 from wflow.measures.quantiles import QuantileTable, squared_distance
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed, check_word
@@ -47,7 +46,7 @@ def wasserstein_2(mu: Measure, nu: Measure) -> float:
     >>> wasserstein_2(Particles([0.0, 1.0]), Particles([3.0, 4.0]))
     3.0
     """
-    mass = _common_mass(mu, nu)
+    mass = common_mass(mu, nu)
     if mu.dimension != 1:
         raise InputError(
             f"wasserstein_2 is exact on 1 coordinate and these measures have {mu.dimension}: "
@@ -89,7 +88,7 @@ def sliced_wasserstein_2(
     >>> bool(abs(d - 5 / np.sqrt(2)) < 0.1)
     True
     """
-    mass = _common_mass(mu, nu)
+    mass = common_mass(mu, nu)
     count = check_count("n_projections", n_projections)
     directions = stream(check_seed(seed), "directions").standard_normal((count, mu.dimension))
     if mu.dimension == 1:
@@ -127,7 +126,7 @@ def maximum_mean_discrepancy(
     >>> bool(abs(d - np.sqrt(2 - 2 * np.exp(-0.5))) < 1e-15)
     True
     """
-    _common_mass(mu, nu)
+    common_mass(mu, nu)
     check_word("kernel", kernel, ["gaussian"])
     length = _median_distance(mu, nu) if bandwidth is None else as_floats("bandwidth", bandwidth)
     if np.ndim(length) or not length > 0:
@@ -138,75 +137,6 @@ def maximum_mean_discrepancy(
     a, b = mu.weights(), nu.weights()
     square = _kernel_sum(x, a, x, a) + _kernel_sum(y, b, y, b) - 2 * _kernel_sum(x, a, y, b)
     return math.sqrt(max(square, 0.0))
-
-
-def bounded_lipschitz(mu: Measure, nu: Measure) -> float:
-    """The bounded-Lipschitz distance of point masses in one dimension, by linear programming.
-
-        d_BL(μ, ν) = sup { ∫ f d(μ − ν) : |f| ≤ 1, |f(x) − f(y)| ≤ |x − y| }
-
-    A linear programme in the values of f at the points (on the line any such values extend to all x), solved to the
-    1e-7 of HiGHS. A grid's cells count as point masses at their centres, which moves the answer by at most a quarter
-    of a cell's width for each grid.
-
-    Parameters
-    ----------
-    mu, nu : GridDensity or Particles of one coordinate
-
-    Raises
-    ------
-    InputError
-        in several dimensions, or for masses that differ
-    ComputationError
-        when HiGHS gives up
-
-    >>> from wflow.measures import Particles
-    >>> [round(bounded_lipschitz(Particles([0.0]), Particles([x])), 6) for x in (0.5, 10.0)]
-    [0.5, 2.0]
-    """
-    _common_mass(mu, nu)
-    if mu.dimension != 1:
-        raise InputError(
-            f"bounded_lipschitz works on 1 coordinate and these measures have {mu.dimension}: "
-            "use maximum_mean_discrepancy"
-        )
-    from scipy.optimize import linprog
-    from scipy.sparse import diags_array, vstack
-
-    points = np.concatenate([mu.points()[:, 0], nu.points()[:, 0]])
-    x, where = np.unique(points, return_inverse=True)
-    signed = np.concatenate([mu.weights(), -nu.weights()])
-    charge = np.bincount(where, weights=signed).astype(np.float64)
-    if x.size == 1:
-        return abs(float(charge[0]))
-    gaps = np.diff(x)
-    slope = diags_array([-1.0, 1.0], offsets=[0, 1], shape=(x.size - 1, x.size))
-    both: Any = vstack([slope, -slope])
-    limits = np.concatenate([gaps, gaps])
-    best = linprog(-charge, A_ub=both, b_ub=limits, bounds=(-1, 1), method="highs")
-    if best.fun is None:
-        raise ComputationError(
-            f"the linear programme of {x.size} points was not solved: {best.message}"
-        )
-    # |f| ≤ 1 bounds the supremum; HiGHS may pass it by its tolerance.
-    return min(max(-float(best.fun), 0.0), float(np.abs(charge).sum()))
-
-
-def _common_mass(mu: Measure, nu: Measure) -> float:
-    for measure in (mu, nu):
-        if not isinstance(measure, Measure):
-            raise InputError(
-                f"a distance got a {type(measure).__name__}: pass wflow.GridDensity or wflow.Particles"
-            )
-    if mu.dimension != nu.dimension:
-        raise InputError(
-            f"the measures have {mu.dimension} and {nu.dimension} coordinates: compare measures of the same space"
-        )
-    if not abs(mu.mass - nu.mass) <= 1e-9:
-        raise InputError(
-            f"the masses are {mu.mass:.12g} and {nu.mass:.12g}: they must agree to 1e-9; normalise one of them first"
-        )
-    return 0.5 * (mu._positive_mass() + nu._positive_mass())
 
 
 def _project(measure: Measure, direction: FloatArray) -> QuantileTable:
