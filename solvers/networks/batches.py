@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -93,6 +94,11 @@ class Batches:
             return []
         return [p for _, p in self.asked] if isinstance(self.asked, list) else [self.asked]
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        """The first step of each row of the table."""
+        return [math.ceil(t / self.step_size - 1e-9) for t, _ in self.asked]
+
     def wanted(self, k: int) -> int:
         """The size asked for in step k, before an epoch's end cuts it."""
         size = self.asked
@@ -105,8 +111,7 @@ class Batches:
                 ) from None
         elif isinstance(size, list):
             # The first step at or after t takes the size from t on.
-            starts = [math.ceil(t / self.step_size - 1e-9) for t, _ in size]
-            size = size[bisect_right(starts, k) - 1][1]
+            size = size[bisect_right(self._starts, k) - 1][1]
         return FULL if size == "full" else int(size)
 
     def sizes(self, k: int, count: int, drawn: int) -> list[int]:
@@ -133,7 +138,11 @@ class Batches:
         if isinstance(self.asked, int):
             return epochs * -(-size // self.asked)
         k, passes, drawn = 0, 0, 0
+        last = self._starts[-1] if isinstance(self.asked, list) else math.inf
         while passes < epochs:
+            if k >= last and drawn == 0:  # from here on every pass is like the next
+                final = self.wanted(k) or size
+                return k + (epochs - passes) * -(-size // final)
             batch = self.wanted(k)
             drawn += min(batch, size - drawn)
             if batch == FULL or drawn == size:

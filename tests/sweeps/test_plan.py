@@ -61,6 +61,54 @@ def test_equal_runs_are_one_run_however_they_are_asked_for() -> None:
     assert other.jobs[0].digest != one.jobs[0].digest
 
 
+PASSES: dict[str, Any] = {
+    "system": "dataset",
+    "run": "network",
+    "step_size": 0.05,
+    "t_eval": [0, 1],
+    "parameters": {"path": "seven.npz"},
+}
+
+
+@pytest.fixture
+def seven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven samples in a file beside the plan."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("seven.npz", x=np.arange(14.0).reshape(7, 2), y=np.arange(7.0))
+
+
+@pytest.mark.usefixtures("seven")
+def test_passes_end_where_networks_end_them() -> None:
+    table = [[0, 2], [1.0, 3]]
+    passes = PASSES | {"batch_size": table}
+    plan = read_plan(passes | {"epochs": [7, 8], "replacement": [True, False]})
+    assert plan.axes == ("epochs", "replacement")
+    for job in plan.jobs:
+        run = wflow.networks.sgd(
+            wflow.systems.get("dataset", path="seven.npz"),
+            n_neurons=1,
+            step_size=0.05,
+            epochs=job.places["epochs"],
+            batch_size=table,
+            replacement=job.places["replacement"],
+        )
+        assert job.about["t_end"] == run.t[-1]
+    # Passes after the last change are alike, and not counted one by one.
+    assert read_plan(passes | {"epochs": 10**12}).jobs[0].about["t_end"] > 1e11
+
+
+@pytest.mark.usefixtures("seven")
+def test_a_batch_size_that_changes_in_time_is_one_value() -> None:
+    schedule = [[0, 16], [0.5, "full"]]
+    one = read_plan(PASSES | {"t_end": 1, "batch_size": schedule})
+    assert (len(one.jobs), one.axes) == (1, ())
+    assert one.jobs[0].about["batch_size"] == [[0.0, 16], [0.5, "full"]]
+    plan = read_plan(PASSES | {"t_end": 1, "batch_size": [16, "full", schedule]})
+    assert [j.places["batch_size"] for j in plan.jobs] == [16, "full", "16 from 0, full from 0.5"]
+    assert plan.jobs[2].digest == one.jobs[0].digest
+    assert plan.jobs[2].weight == (plan.jobs[0].weight + plan.jobs[1].weight) / 2
+
+
 @pytest.mark.parametrize(
     "method, noise, n",
     [("auto", 0.0, 1), ("auto", 0.1, 3), ("langevin", 0.1, 3), ("runge-kutta", 0.0, 1)],
@@ -128,6 +176,15 @@ LIMIT = {"system": "isotropic-gaussians", "run": "limit"}
         ({**NETWORKS, "seeds": 10**9}, "1000000000 runs: a sweep has at most 100000"),
         ({**NETWORKS, "optimizer": "adams"}, "'adams': did you mean 'adam'"),
         ({**NETWORKS, "batch_size": "all"}, "parameter batch_size = 'all': expected a number"),
+        ({**NETWORKS, "batch_size": [[0, 16], [1]]}, "batch_size holds (1,): give pairs (t, P)"),
+        ({**NETWORKS, "batch_size": [[1, 16]]}, "the times [1.0]: they must begin at 0 and rise"),
+        ({**NETWORKS, "batch_size": [[0, 0]]}, "P of batch_size = 0: give a whole number"),
+        ({**NETWORKS, "batch_size": [4, [0, 16]]}, "batch_size = [0, 16]: give a number or a word"),
+        ({**NETWORKS, "epochs": 2}, "epochs = 2 and t_end = 1: give one"),
+        ({**PASSES, "epochs": 0}, "parameter epochs = 0: expected in [1, inf)"),
+        ({**PASSES, "epochs": 1, "batch_size": 10**6, "replacement": False}, "larger than the data set of"),
+        ({**PASSES, "t_end": 1, "batch_size": 10**6, "replacement": False}, "larger than the data set of"),
+        ({"system": "bump", "run": "network", "epochs": 2}, "epochs: system 'bump' draws fresh samples"),
         ({**NETWORKS, "replacement": False}, "replacement = false: system 'isotropic-gaussians' draws"),
         ({**NETWORKS, "parameters": {"d": "inf"}}, "at d = inf has no finite network"),
         (
@@ -143,6 +200,7 @@ LIMIT = {"system": "isotropic-gaussians", "run": "limit"}
         ({"system": "dataset", "run": "limit", "parameters": {"path": "no.csv"}}, "no.csv"),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("seven")
 def test_what_is_wrong_is_refused_in_a_line(plan: dict[str, Any], words: str) -> None:
     with pytest.raises(wflow.InputError) as refused:
         read_plan(plan)

@@ -20,6 +20,7 @@ from cut import Cut
 import wflow
 from wflow.cli.main import main
 from wflow.sweeps.folder import Folder
+from wflow.sweeps.jobs import Job
 from wflow.sweeps.plan import read_plan
 
 PLAN: dict[str, Any] = {
@@ -181,6 +182,50 @@ def test_failures_are_told_and_the_others_go_on(tmp_path: Path) -> None:
     assert why.stat().st_mtime_ns == before
     assert command(*line, "--retry-failed")[0] == 1
     assert why.stat().st_mtime_ns > before
+
+
+def test_passes_and_batches_that_change_in_time_are_an_axis(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 2))
+    np.savez(tmp_path / "data.npz", x=x, y=np.tanh(x[:, 0]))
+    data = {"path": str(tmp_path / "data.npz")}
+    plan = {
+        "system": "dataset",
+        "run": "network",
+        "n_neurons": 4,
+        "step_size": 0.1,
+        "epochs": [1, 2],
+    }
+    plan |= {"t_eval": [0, 0.3], "batch_size": [5, [[0, 5], [0.2, 30]]], "parameters": data}
+    found = wflow.sweep(plan, tmp_path / "a", workers=1).to_xarray()
+    assert found.risk.dims == ("epochs", "batch_size", "t")
+    single = wflow.networks.sgd(
+        wflow.systems.get("dataset", **data),
+        n_neurons=4,
+        step_size=0.1,
+        epochs=2,
+        batch_size=[(0, 5), (0.2, 30)],
+        t_eval=[0, 0.3],
+    )
+    last = found.risk.sel(epochs=2, batch_size="5 from 0, 30 from 0.2")
+    assert last.values.tobytes() == single.risk.tobytes()
+    assert wflow.sweep(plan, tmp_path / "a", workers=1).count("done") == 4
+
+
+def test_what_cannot_be_written_is_no_failure_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = "unfinished/1.h5 cannot be created: the disk is full: choose another place or make room"
+
+    def create(job: Job, output: Path) -> None:
+        raise wflow.StorageError(full)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Job, "carry_out", create)
+        with pytest.raises(wflow.StorageError, match="the disk is full"):
+            wflow.sweep(ONE, tmp_path / "a", workers=1)
+    assert wflow.load_sweep(tmp_path / "a").status == ["missing"]
+    assert wflow.sweep(ONE, tmp_path / "a", workers=1).status == ["done"]
 
 
 def test_a_damaged_result_is_told_and_done_again(tmp_path: Path) -> None:

@@ -122,7 +122,11 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     monkeypatch.setattr(workers, "PATIENCE", 0.5)
     assert f"scheduler {address}: none answers there" in refused(scheduler=address)
-    assert "none answers there" in refused(scheduler="no such thing")
+    with monkeypatch.context() as patched:
+        # A client of no address at all would wait for it, and complain in its own words when it is thrown away.
+        patched.setattr("distributed.Client", None)
+        for nowhere in ("no such thing", "", "http://127.0.0.1:8786", "tcp://127.0.0.1:99999"):
+            assert f"scheduler {nowhere}: none answers there" in refused(scheduler=nowhere)
     with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as empty:  # type: ignore[no-untyped-call]
         assert "has no workers: start some" in refused(scheduler=empty.scheduler_address)
     monkeypatch.setitem(sys.modules, "distributed", None)

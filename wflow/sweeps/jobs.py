@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from wflow.run.resume import resume
 from wflow.run.solve import flow_run, solve
 from wflow.run.times import check_times
 from wflow.solvers import get_method
+from wflow.solvers.networks.batches import Batches, check_batch_size
 from wflow.solvers.step_size import Clock
 from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS, System, sort_parameters
 from wflow.systems.runs import stored_system
@@ -52,10 +53,12 @@ class Flag(Parameter):
 
 
 class Batch(Parameter):
-    """A whole number, or all samples."""
+    """A whole number, all samples, or pairs (t, P) of what holds from time t on."""
 
     def parse(self, value: Any) -> Any:
-        return value if value == "full" else super().parse(value)
+        if isinstance(value, tuple):
+            return check_batch_size(value)
+        return value if isinstance(value, str) and value == "full" else super().parse(value)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Job:
         flat = dict(self.about)
         tables = {key: flat.pop(key, {}) for key in ("parameters", "options")}
         del flat["t_eval"]
+        if isinstance(flat.get("batch_size"), list):
+            flat["batch_size"] = ", ".join(f"{p} from {t:g}" for t, p in flat["batch_size"])
         for table, values in tables.items():
             flat |= {axis(table, name): value for name, value in values.items()}
         return flat
@@ -152,7 +157,8 @@ class Kind(ABC):
         values = read_parameters(f"a {self.name}", self.options, given)
         own, flow, start = sort_parameters(system, parameters)
         made = system(**own)
-        values["t_end"] = end = made.t_end if values["t_end"] is None else values["t_end"]
+        self.fill(values, made)
+        end = values["t_end"]
         times = check_times(made.saved_times(end) if t_eval is None else t_eval, (0.0, end))
         about = {
             "system": system.name,
@@ -166,6 +172,11 @@ class Kind(ABC):
         if "measure" not in parameters:
             start["measure"] = None
         return Job(self.completed(about, made, start))
+
+    def fill(self, values: dict[str, Any], system: System) -> None:
+        """Put in, for what is left open, what the system has."""
+        if values["t_end"] is None:
+            values["t_end"] = system.t_end
 
     @abstractmethod
     def completed(
@@ -260,16 +271,31 @@ class Network(Kind):
         Batch("batch_size", None, "samples a step, or full; by default the system's", int, low=1),
         Flag("replacement", True, "whether samples are drawn with replacement"),
         Parameter("optimizer", "sgd", "sgd, momentum, adam or adagrad", str),
+        Parameter("epochs", None, "passes over a data set, instead of t_end", int, low=1),
     )
     parameters = tuple(name for name in FLOW if name != "reaction_rate")
+
+    def fill(self, values: dict[str, Any], system: System) -> None:
+        published = {"n_neurons": 800, "batch_size": 1} | system.sgd
+        for name in ("n_neurons", "step_size", "batch_size"):
+            if values[name] is None:
+                values[name] = published[name]
+        if values["epochs"] is not None:
+            if values["t_end"] is not None:
+                raise InputError(
+                    f"epochs = {values['epochs']} and t_end = {values['t_end']:g}: give one"
+                )
+            size = _samples(system.name, json.dumps(system.stored_parameters()), "epochs")
+            epoch = None if values["replacement"] else size
+            batches = Batches(values["batch_size"], values["step_size"], epoch)
+            values["t_end"] = batches.steps(values["epochs"], size) * values["step_size"]
+        else:
+            del values["epochs"]
+        super().fill(values, system)
 
     def completed(
         self, about: dict[str, Any], system: System, start: Mapping[str, Any]
     ) -> dict[str, Any]:
-        published = {"n_neurons": 800, "batch_size": 1} | system.sgd
-        for name in ("n_neurons", "step_size", "batch_size"):
-            if about[name] is None:
-                about[name] = published[name]
         VIEWS["particles"].refuse_too_large(8.0 * about["n_neurons"], remedy="choose fewer neurons")
         get_method("sgd", self._method(about))
         end, epsilon, times = about["t_end"], about["step_size"], np.array(about["t_eval"])
@@ -278,18 +304,23 @@ class Network(Kind):
             raise InputError(
                 f"step_size = {epsilon:g} is too long for t_eval = {shown(times.tolist())}: two fall on one step"
             )
+        if not about["replacement"]:
+            size = _samples(system.name, json.dumps(about["parameters"]), "replacement = false")
+            Batches(about["batch_size"], epsilon, size)  # none may be larger
         return about
 
     def tried(self, about: Mapping[str, Any]) -> None:
-        data = hasattr(stored_system(about).network(), "n_samples")
-        if not (data or about["replacement"]):
-            raise InputError(
-                f"replacement = false: system '{about['system']}' draws fresh samples; only data sets are passed over"
-            )
+        stored_system(about).network()
 
     def weight(self, about: Mapping[str, Any]) -> float:
-        batch = 1000 if about["batch_size"] == "full" else about["batch_size"]
-        return float(about["n_neurons"] * batch * about["t_end"] / about["step_size"])
+        end, asked = about["t_end"], about["batch_size"]
+        table = asked if isinstance(asked, list) else [[0.0, asked]]
+        ends = [min(t, end) for t, _ in table[1:]] + [end]
+        samples = sum(
+            (1000 if p == "full" else p) * max(0.0, until - t)
+            for (t, p), until in zip(table, ends, strict=True)
+        )
+        return float(about["n_neurons"] * samples / about["step_size"])
 
     def trial(self, about: Mapping[str, Any]) -> tuple[float, int]:
         done = self._train(about, trackers=[Patience()])
@@ -315,6 +346,17 @@ class Network(Kind):
         """The options of the method "sgd"."""
         names = ("step_size", "batch_size", "replacement", "optimizer")
         return {name: about[name] for name in names} | {"optimizer_options": about["options"]}
+
+
+@lru_cache(64)
+def _samples(system: str, parameters: str, asked: str) -> int:
+    """The size of a system's data set."""
+    model = stored_system({"system": system, "parameters": json.loads(parameters)}).network()
+    if not hasattr(model, "n_samples"):
+        raise InputError(
+            f"{asked}: system '{system}' draws fresh samples; only data sets are passed over"
+        )
+    return int(model.n_samples)
 
 
 KINDS: Register[Kind] = Register("run")

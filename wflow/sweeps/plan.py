@@ -1,7 +1,8 @@
 """What a sweep is asked for: a plan, as a TOML file or a dict, and the runs that it spells out.
 
-A value that is a list is an axis, and all combinations are run; each table of ``[[runs]]`` is such a product of its
-own, with what stands above as its defaults. A run that comes out twice is one run.
+A value that is a list is an axis, and all combinations are run; a batch size that changes in time, pairs (t, P), is one
+value. Each table of ``[[runs]]`` is such a product of its own, with what stands above as its defaults. A run that comes
+out twice is one run.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> Plan:
             values = {key: _values(key[1], value) for key, value in given.items()}
             for (part, name), value in given.items():
                 key = axis(part, name)
-                asked[key] = asked.get(key, False) or _is_list(value)
+                asked[key] = asked.get(key, False) or _is_axis(name, value)
             for job in _product(values, times):
                 if (words := _words(job)) not in tried:
                     tried.add(words)
@@ -116,22 +117,36 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple | range | np.ndarray)
 
 
+def _is_axis(name: str, value: Any) -> bool:
+    return _is_list(value) and not _is_schedule(name, value)
+
+
+def _is_schedule(name: str, value: Any) -> bool:
+    """Whether it is one batch size that changes in time, pairs (t, P)."""
+    pairs = name == "batch_size" and _is_list(value) and len(value) > 0
+    return pairs and all(_is_list(v) and not any(map(_is_list, v)) for v in value)
+
+
 def _values(name: str, value: Any) -> list[Any]:
     """The values of an entry: those of its list, or the one that it has."""
     if _is_list(value) and len(value) > MOST:
         raise _too_many(len(value))
-    values = [
-        v.item() if isinstance(v, np.generic) else v
-        for v in (value if _is_list(value) else [value])
-    ]
+    values = [_plain(name, v) for v in (value if _is_axis(name, value) else [value])]
     if not values:
         raise InputError(f"{name} = []: an axis needs at least one value")
     for v in values:
-        if not isinstance(v, str | int | float):
+        if not isinstance(v, str | int | float | tuple):
             raise InputError(f"{name} = {shown(v)}: give a number or a word, or a list of them")
     if len(set(values)) < len(values):
         raise InputError(f"{name} = {shown(values)}: give each value once")
     return values
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value that can be held against others: batch sizes in pairs as tuples."""
+    if _is_schedule(name, value):
+        return tuple(tuple(_plain("", v) for v in pair) for pair in value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _product(values: Values, t_eval: Any) -> Iterator[Job]:

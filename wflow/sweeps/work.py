@@ -59,9 +59,12 @@ def _alone(job: Job, place: Folder) -> str | None:
                 raise
             draft.unlink()  # torn: it cannot be carried on
             solution = job.carry_out(draft)
-    except (BusyError, WriteError, OSError):
-        raise
-    except Exception as e:  # noqa: BLE001  whatever a run ends in: the others are none the worse
+    except Exception as e:
+        # Whatever a run ends in, the others are none the worse. What cannot be written is no failure of the run: a
+        # file that was not even begun, say, on a full disk.
+        begun = draft.exists() or not isinstance(e, StorageError)
+        if isinstance(e, BusyError | WriteError | OSError) or not begun:
+            raise
         return str(e) if isinstance(e, ValueError | RuntimeError) else f"{type(e).__name__}: {e}"
     if not solution.success:
         return solution.message

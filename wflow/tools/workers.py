@@ -195,7 +195,15 @@ def _close(what: Any) -> None:
 def _connected(client: Any, scheduler: str) -> Any:
     if not isinstance(scheduler, str):
         raise InputError(f"scheduler = {shown(scheduler)}: give an address, tcp://host:8786 say")
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
     try:
+        # Where there can be none a client would wait for it, and complain when it is thrown away.
+        protocol, place = parse_address(scheduler)
+        get_backend(protocol)
+        if protocol in ("tcp", "tls") and not 0 < parse_host_port(place)[1] < 2**16:
+            raise ValueError
         return client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError):
         raise InputError(
