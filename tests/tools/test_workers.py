@@ -133,6 +133,35 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "need Dask: python -m pip install 'dask[distributed]'" in refused(workers=2)
 
 
+@pytest.mark.parametrize(
+    "address", ["localhost", "", "tcp://", "8786", "http://127.0.0.1:1", "tcp://127.0.0.1:99999"]
+)
+def test_what_is_no_address_is_refused_at_once(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask's client takes 40 s to give it up, and ends the process with a traceback."""
+    monkeypatch.delattr("distributed.Client.__init__")
+    with pytest.raises(wflow.InputError, match="none answers there"):
+        workers.executor(scheduler=address).__enter__()
+
+
+def test_encryption_needs_certificates() -> None:
+    """Dask's client asks for them in a traceback."""
+    with pytest.raises(
+        wflow.InputError, match=r"tls://127.0.0.1:1: encrypted, and .* no certificate"
+    ):
+        workers.executor(scheduler="tls://127.0.0.1:1").__enter__()
+
+
+def test_another_server_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web server waits for a request, and Dask's client waits with it for ever."""
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(wflow.InputError, match="no scheduler of Dask answers"):
+            workers.executor(scheduler=address).__enter__()
+
+
 def test_a_lost_scheduler_ends_every_call() -> None:
     cluster = LocalCluster(
         n_workers=1,

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
@@ -195,21 +196,51 @@ def _close(what: Any) -> None:
 def _connected(client: Any, scheduler: str) -> Any:
     if not isinstance(scheduler, str):
         raise InputError(f"scheduler = {shown(scheduler)}: give an address, tcp://host:8786 say")
-    from distributed.comm.addressing import parse_address, parse_host_port
-    from distributed.comm.registry import get_backend
-
     try:
-        # Where there can be none a client would wait for it, and complain when it is thrown away.
-        protocol, place = parse_address(scheduler)
-        get_backend(protocol)
-        if protocol in ("tcp", "tls") and not 0 < parse_host_port(place)[1] < 2**16:
-            raise ValueError
+        _refuse_address(scheduler)
         return client(scheduler, timeout=PATIENCE, set_as_default=False)
+    except InputError:
+        raise
     except (OSError, ValueError):
         raise InputError(
             f"scheduler {scheduler}: none answers there; start one (dask scheduler) or give its address, "
             "tcp://host:8786 say"
         ) from None
+
+
+def _refuse_address(scheduler: str) -> None:
+    """Refuse where there can be none: a client would wait for it, and complain when it is thrown away."""
+    from distributed import Security
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
+
+    protocol, place = parse_address(scheduler)
+    get_backend(protocol)
+    if protocol not in ("tcp", "tls"):
+        return
+    host, port = parse_host_port(place)
+    if not host or not 0 < port < 2**16:
+        raise ValueError
+    if protocol == "tls":
+        if Security().get_connection_args("client").get("ssl_context") is None:  # type: ignore[no-untyped-call]
+            raise InputError(
+                f"scheduler {scheduler}: encrypted, and Dask's configuration has no certificate (distributed.comm.tls)"
+            )
+        return
+    try:
+        there = socket.create_connection((host, port), PATIENCE)
+    except OSError:
+        return  # the client waits for one to come
+    with there:
+        try:
+            spoke = there.recv(1)
+        except OSError:
+            spoke = b""
+    if not spoke:
+        raise InputError(
+            f"scheduler {scheduler}: something listens there, and no scheduler of Dask answers; its port is 8786 "
+            "unless said (the dashboard has another one)"
+        )
 
 
 def _refuse_others(client: Any, scheduler: str) -> None:
