@@ -151,6 +151,8 @@ def calls() -> dict[str, Call]:
         rates=False,
     )
     span = {"rho0": cloud, "t_span": (0, 0.1), "flow": flow}
+    spread = validation.fluctuations(GradientFlow(features), cloud, [0.0, 0.1], rtol=1e-3)
+    scatter = validation.sgd_noise(GradientFlow(features), cloud, [0.0, 0.1], rtol=1e-3)
     quick = {"system": system, "n_neurons": 3, "step_size": 1e-2, "n_steps": 3}
     table: dict[str, Call] = {
         "Event": (wflow.Event, {"of": "risk", "level": 0.1}),
@@ -316,6 +318,13 @@ def calls() -> dict[str, Call]:
             validation.fluctuations,
             {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6},
         ),
+        "Fluctuations.covariance": (spread.covariance, {"k": 1}),
+        "Fluctuations.risk_influence": (spread.risk_influence, {"points": at}),
+        "Fluctuations.output_influence": (spread.output_influence, {"points": at}),
+        "Fluctuations.output_response": (spread.output_response, {"points": at}),
+        "SgdNoise.covariance": (scatter.covariance, {"k": 1}),
+        "SgdNoise.parameter_covariance": (scatter.parameter_covariance, {"k": 1}),
+        "SgdNoise.total": (scatter.total, {"start": spread, "n_neurons": 3, "step_size": 1e-3}),
         "load_report": (validation.load_report, {"path": "report.h5"}),
         "sgd_noise": (
             validation.sgd_noise,

@@ -164,6 +164,24 @@ def test_wrong_config(text: str, named: str, refused: Refused) -> None:
     assert named in refused("run", "isotropic-gaussians", "--config", "run.toml")
 
 
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        (["run", "bump", "--t-eval", "0,one"], "t_eval = '0,one': give numbers"),
+        (["validate", "bump", "--neurons", "10,ten"], "neurons = '10,ten': give whole numbers"),
+        (["validate", "bump", "--widths", "1e3"], "widths = '1e3': give whole numbers"),
+        (["validate", "bump", "--step-sizes", "1,"], "step_sizes = '1,': give numbers"),
+        (["run", "bump", "--method", "langevin", "--option", "seed"], "--option seed: write NAME"),
+        (
+            ["run", "bump", "--method", "langevin", "--option", "a=1", "--option", "a=2"],
+            "--option a is given twice",
+        ),
+    ],
+)
+def test_the_option_that_is_wrong_is_named(line: list[str], said: str, refused: Refused) -> None:
+    assert said in refused(*line)
+
+
 def test_config_missing_or_binary(refused: Refused) -> None:
     assert "nope.toml" in refused("run", "isotropic-gaussians", "--config", "nope.toml")
     Path("b.toml").write_bytes(b"\xff\xfe\x00")

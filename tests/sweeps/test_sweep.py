@@ -84,6 +84,20 @@ def test_what_it_writes_is_read_without_wflow(done: Path) -> None:
     assert wflow.load_sweep(done).solution(job).measures[-1].points().shape[0] == 4
 
 
+def test_a_run_of_another_sweep_and_a_word_for_none_are_refused(done: Path) -> None:
+    found = wflow.load_sweep(done)
+    other = read_plan(PLAN | {"t_end": 0.2}).jobs[0]
+    for ask in (found.solution, found.reason):
+        with pytest.raises(wflow.InputError, match="none of this sweep's jobs"):
+            ask(other)
+        with pytest.raises(wflow.InputError, match="give one of the sweep's jobs"):
+            ask(0)  # type: ignore[arg-type]
+    with pytest.raises(
+        wflow.InputError, match=r"unknown status 'finished': Known: begun, damaged, done"
+    ):
+        found.count("finished")
+
+
 def test_the_same_again_computes_nothing(done: Path) -> None:
     before = runs(done)
     assert len(wflow.sweep(PLAN, done, workers=1)) == 3

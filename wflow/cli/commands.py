@@ -64,15 +64,17 @@ def validate_system(arguments: Any) -> int:
         )
     report = validate(
         cls(**own),
-        neurons=options.integers(arguments.neurons) if arguments.neurons else None,
-        step_sizes=options.numbers(arguments.step_sizes) if arguments.step_sizes else None,
+        neurons=options.integers("neurons", arguments.neurons) if arguments.neurons else None,
+        step_sizes=options.numbers("step_sizes", arguments.step_sizes)
+        if arguments.step_sizes
+        else None,
         seeds=arguments.seeds,
         t_end=arguments.t_end,
         temperature=flow_values["temperature"],
         ridge=flow_values["ridge"],
         decay=flow_values["decay"],
         rates=not arguments.no_rates,
-        widths=options.integers(arguments.widths) if arguments.widths else None,
+        widths=options.integers("widths", arguments.widths) if arguments.widths else None,
         horizon=arguments.horizon,
         **({} if arguments.rate_seeds is None else {"rate_seeds": arguments.rate_seeds}),
         output=output,

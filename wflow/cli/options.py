@@ -52,15 +52,15 @@ def read_config(arguments: Any) -> None:
             setattr(arguments, key, value)
 
 
-def pairs(texts: Sequence[str]) -> dict[str, str]:
-    """NAME=VALUE texts as a dict."""
+def pairs(texts: Sequence[str], option: str = "-p") -> dict[str, str]:
+    """NAME=VALUE texts of an option as a dict."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise InputError(f"-p {text}: write NAME=VALUE")
+            raise InputError(f"{option} {text}: write NAME=VALUE")
         if name in found:
-            raise InputError(f"-p {name} is given twice: give it once")
+            raise InputError(f"{option} {name} is given twice: give it once")
         found[name] = value
     return found
 
@@ -73,7 +73,7 @@ def method_options(texts: Sequence[str], method: str) -> dict[str, bool | int | 
     """
     if texts and method == "auto":
         raise InputError(f"--option {texts[0]}: name the method too, with --method")
-    return {name: _value(text) for name, text in pairs(texts).items()}
+    return {name: _value(text) for name, text in pairs(texts, "--option").items()}
 
 
 def _value(text: str) -> bool | int | float | str:
@@ -105,20 +105,20 @@ def whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
 
 
-def numbers(text: str) -> list[float]:
+def numbers(name: str, text: str) -> list[float]:
     """Numbers separated by commas."""
     try:
         return [read_number(part) for part in str(text).split(",")]
     except ValueError:
-        raise InputError(f"'{text}': give numbers separated by commas") from None
+        raise InputError(f"{name} = '{text}': give numbers separated by commas") from None
 
 
-def integers(text: str) -> list[int]:
+def integers(name: str, text: str) -> list[int]:
     """Whole numbers separated by commas."""
     try:
         return [read_whole(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"'{text}': give whole numbers separated by commas") from None
+        raise InputError(f"{name} = '{text}': give whole numbers separated by commas") from None
 
 
 def picture_beside(file: Path) -> Path:

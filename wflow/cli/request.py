@@ -40,7 +40,7 @@ class Request:
         self.method = arguments.method or "auto"
         self.method_options = options.method_options(arguments.method_options, self.method)
         times = arguments.t_eval
-        self.t_eval = None if times is None else options.numbers(times)
+        self.t_eval = None if times is None else options.numbers("t_eval", times)
 
     def say(self, *words: object) -> None:
         """Print, unless asked to be quiet."""

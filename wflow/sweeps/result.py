@@ -20,9 +20,11 @@ from wflow.run.record import quantity
 from wflow.storage.disk import replacement
 from wflow.sweeps.folder import Folder
 from wflow.sweeps.jobs import Job
+from wflow.tools.checks import check_kind, check_word
 
 MOST_ENTRIES = 10**8
 """Most numbers of one array over all axes."""
+STATUSES = ("done", "failed", "damaged", "begun", "missing")
 ALWAYS = ("risk", "free_energy")
 """Series that are there even if no run is."""
 LINES = 16
@@ -77,22 +79,30 @@ class Sweep:
         ...     wflow.sweep(plan, folder, workers=1).count("done")
         2
         """
-        return self.status.count(status)
+        return self.status.count(check_word("status", status, STATUSES))
 
     def reason(self, job: Job) -> str:
         """Why a run failed, or is damaged; nothing for others."""
-        return self._ran[self.jobs.index(job)].reason
+        return self._ran[self._place(job)].reason
 
     def solution(self, job: Job) -> Solution:
         """A run as ``wflow.load`` gives it, finished or not.
 
         Raises
         ------
+        InputError
+            for a job of another sweep
         StorageError
             where it has no file yet
         """
         places = {"done": self._folder.run, "failed": self._folder.remains}
-        return load(places.get(self._listed[self.jobs.index(job)], self._folder.draft)(job))
+        return load(places.get(self._listed[self._place(job)], self._folder.draft)(job))
+
+    def _place(self, job: Job) -> int:
+        check_kind("job", job, Job, "give one of the sweep's jobs")
+        if job not in self.jobs:
+            raise InputError(f"{job.digest} is none of this sweep's jobs: take one of sweep.jobs")
+        return self.jobs.index(job)
 
     @cached_property
     def _ran(self) -> list[Ran]:
@@ -153,11 +163,7 @@ class Sweep:
 
     def summary(self) -> str:
         """One screen: how many runs, over what, and the first rows of the table."""
-        words = [
-            f"{self.count(s)} {s}"
-            for s in ("done", "failed", "damaged", "begun", "missing")
-            if self.count(s)
-        ]
+        words = [f"{self.count(s)} {s}" for s in STATUSES if self.count(s)]
         axes = " x ".join(f"{name} {len(values)}" for name, values in self.axes.items())
         head = f"sweep of {len(self)} runs{f' over {axes}' if axes else ''}: {', '.join(words)}"
         return f"{head}\n{self.table(LINES)}"

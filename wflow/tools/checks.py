@@ -72,6 +72,18 @@ def check_count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def check_place(name: str, value: Any, count: int) -> int:
+    """The place of one of ``count`` things in a row, from 0 on or, below 0, from the end.
+
+    >>> check_place("k", -1, 3)
+    -1
+    """
+    whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
+    if not whole or not -count <= value < count:
+        raise InputError(f"{name} = {shown(value)}: give a whole number from 0 to {count - 1}")
+    return int(value)
+
+
 def check_counts(name: str, value: Any, axes: int) -> list[int]:
     """A whole number of at least 1 for each axis; one number serves all.
 

@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.arrays import as_points
+from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
 from wflow.tools.arrays import as_floats
+from wflow.tools.checks import check_place
 from wflow.validation.directions import Directions
 from wflow.validation.second_order import biases
 from wflow.validation.tangent import Influence, Moment, Path
@@ -76,7 +78,8 @@ class Fluctuations:
 
     def covariance(self, k: int) -> np.ndarray:
         """Σ_t at time t[k]: the covariance of √N(f_N − f) on the nodes, (Q, Q)."""
-        return np.asarray(self._answers[k] @ self._answers[k].T)
+        g = self._answers[check_place("k", k, self.t.size)]
+        return np.asarray(g @ g.T)
 
     @cached_property
     def _biases(self) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +126,10 @@ class Fluctuations:
     def output_response(self, points: Any) -> np.ndarray:
         """f_N − f on the nodes to first order for neurons started at points (N, D): their mean IF_t, (T, Q)."""
         points = self._starts(points)
+        if len(points) == 0:
+            raise InputError(
+                f"points of shape {points.shape}: give the start of at least one neuron"
+            )
         share = np.full((points.shape[0], 1), 1.0 / points.shape[0])
         return self._answer_to(points, share)[:, 0]
 

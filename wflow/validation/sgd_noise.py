@@ -36,7 +36,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
-from wflow.tools.checks import check_count, non_negative
+from wflow.tools.checks import check_count, check_kind, check_place, non_negative
 from wflow.validation.fluctuations import Fluctuations
 from wflow.validation.second_order import Sources
 from wflow.validation.tangent import Moment, Path
@@ -84,7 +84,7 @@ class SgdNoise:
 
     def covariance(self, k: int) -> np.ndarray:
         """lim (ε/P)⁻¹ Cov f on the nodes at time t[k], (Q, Q)."""
-        g = self._answers[k].outputs
+        g = self._answers[check_place("k", k, self.t.size)].outputs
         return np.asarray(g @ g.T)
 
     def total(self, start: Fluctuations, n_neurons: int, step_size: float) -> Band:
@@ -98,9 +98,10 @@ class SgdNoise:
         Raises
         ------
         InputError
-            for fluctuations at other times, and for sizes that are not positive
+            for what are no fluctuations, or at other times, and for sizes that are not positive
         """
         n, step = check_count("n_neurons", n_neurons), non_negative("step_size", step_size)
+        check_kind("start", start, Fluctuations, "give what wflow.validation.fluctuations found")
         if not np.array_equal(start.t, self.t):
             raise InputError("the fluctuations are of other times: ask for both with one t_eval")
         share = step / self.batch_size
@@ -114,7 +115,7 @@ class SgdNoise:
 
     def parameter_covariance(self, k: int) -> np.ndarray:
         """lim (ε/P)⁻¹ Cov of all θ at time t[k], (n, D, n, D)."""
-        z = self._answers[k].scatter
+        z = self._answers[check_place("k", k, self.t.size)].scatter
         return np.asarray(np.einsum("idk,jek->idje", z, z))
 
 
