@@ -79,6 +79,10 @@ def plot_solution(solution: Solution, path: str | None = None, band: RiskBand | 
 
 def _draw_band(axes: Any, solution: Solution, band: RiskBand) -> None:
     """Mean and two standard deviations to either side, between frames at the curve's distance from them."""
+    if not all(hasattr(band, part) for part in ("t", "mean", "low", "high", "label")):
+        raise InputError(
+            f"band is a {type(band).__name__}: give what wflow.validation.band returns"
+        )
     t, risk = _through_steps(solution, "risk")
     low, mean, high = (
         risk + np.interp(t, band.t, values - solution.risk)

@@ -67,11 +67,12 @@ class Prediction:
         """
         where = np.searchsorted(self.t, times)
         reduced = [model.reduce(neurons) for neurons in starts]
-        if self.influence is None or self.cost * sum(map(len, reduced)) > PATIENCE:
+        if self.influence is None or 11 * self.cost * sum(map(len, reduced)) > PATIENCE:
             return np.zeros((len(starts), times.size))
         ends = np.cumsum([0] + [len(one) for one in reduced])
         each = self.influence(np.concatenate(reduced))[where]
-        many = min(MANY, int(PATIENCE / max(self.cost, 1e-9)))
+        # Ten times as many as are controlled: their own chance is a third of the networks'.
+        many = min(MANY, 10 * int(ends[-1]))
         other = self.influence(model.reduce(model.start(many, APART)))[where]
         mean, error = other.mean(axis=1), other.std(axis=1) / np.sqrt(many)
         each -= np.where(np.abs(mean) > 3 * error, mean, 0.0)[:, None]
