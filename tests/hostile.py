@@ -327,7 +327,7 @@ def calls() -> dict[str, Call]:
         "SgdNoise.total": (scatter.total, {"start": spread, "n_neurons": 3, "step_size": 1e-3}),
         "band": (
             validation.band,
-            {"solution": sol, "neurons": 3, "flow": GradientFlow(features), "batch_size": 1},
+            {"solution": sol, "n_neurons": 3, "flow": GradientFlow(features), "batch_size": 1},
         ),
         "load_report": (validation.load_report, {"path": "report.h5"}),
         "sgd_noise": (

@@ -208,7 +208,7 @@ def plot(arguments: Any) -> int:
 
         found = band(
             shown,
-            neurons=arguments.neurons,
+            n_neurons=arguments.neurons,
             step_size=arguments.step_size,
             batch_size=1 if arguments.batch_size is None else arguments.batch_size,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -63,16 +63,3 @@ class FeatureNetwork(Network, Protocol):
 
 
 NetworkModel = DenseNetwork | FeatureNetwork
-
-
-class Rotations(NamedTuple):
-    """A problem that rotations leave alone: units σ(⟨w, x⟩), σ linear between knots, |x| = radii[q] with weights p_q.
-
-    A network whose limit is one of |w| alone has it as ``rotations``.
-    """
-
-    knots: tuple[tuple[float, float], ...]
-    dimension: int
-    radii: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray

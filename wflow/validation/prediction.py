@@ -13,27 +13,34 @@ from itertools import pairwise
 
 import numpy as np
 
-from wflow.energies.network import NetworkModel, Rotations
+from wflow.energies.network import NetworkModel
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.parallel import one_blas_thread
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System
-from wflow.validation.fluctuations import fluctuations
-from wflow.validation.rotations import rotational
+from wflow.validation.fluctuations import ATOMS, Fluctuations, fluctuations
+from wflow.validation.sgd_noise import sgd_noise
+from wflow.validation.verdicts import student
 
 BUDGET = 3e11
 """Operations that a prediction may take, some ten seconds."""
-RADII = (48, 32, 24)
-"""Radii that stand for the law of |w|, and fewer of them to tell the error."""
 PER_STEP = 24
 """Products of matrices a step, its six stages together."""
 PATIENCE, STAGES, FEW = 10.0, 18, 32
 """Seconds that features may take, how often a step asks for them, and at how many points that is tried."""
-MANY, APART = 20_000, 2**40
-"""Neurons that tell the mean of an influence, at most, and the seed they are drawn with."""
-LARGE, SMALL = 128, 48
-"""Particles that stand for the initial law, at most and at least."""
+LARGE, DRAWN, CELLS, SMALL = 64, 128, 512, 32
+"""Particles that stand for the initial law, at most: of a quadrature, drawn, cells of a grid; and at least."""
+LAWS = 16
+"""Samples of the law, where no quadrature of it is at hand."""
+APART = 2**40 + 1
+"""The seed they are drawn with, and those after it."""
+RTOL = 1e-4
+"""Of the runs that choose the steps."""
+UNSURE, UNSURE_DRAWN, NEGLIGIBLE = 0.25, 0.5, 0.05
+"""A prediction is none where its error is more of it (by halves, by Student's t), and more of what it is at first."""
+FINER = 8
+"""Times as many particles tell the mean of an influence under the law."""
 
 
 @dataclass
@@ -42,12 +49,15 @@ class Prediction:
 
     Var R_N is ``risk_variance``/N + ``square_variance``/N²: where the first is small, the square counts.
 
-    ``influence`` (T, m) of reduced neurons says what each one's start adds to the risk; None where it is not known. It
-    costs so many seconds a neuron.
+    ``risk`` (T,) is that of the flow of what stands for the law.
+
+    ``influence`` (T, m) of reduced neurons says what each one's start adds to the risk, with mean 0 over starts; None
+    where it is not known. It costs so many seconds a neuron.
     """
 
     t: np.ndarray
     series: dict[str, np.ndarray] = field(default_factory=dict)
+    risk: np.ndarray | None = None
     influence: Callable[[np.ndarray], np.ndarray] | None = None
     cost: float = 0.0
     notes: tuple[str, ...] = ()
@@ -60,29 +70,28 @@ class Prediction:
     def control(
         self, model: NetworkModel, starts: Sequence[np.ndarray], times: np.ndarray
     ) -> np.ndarray:
-        """The first-order effect of networks' starts on their risks, (len(starts), len(times)); 0 if not known.
-
-        The influence has mean 0 under the particles that it was computed with. Where these are a sample of the law, its
-        mean under the law itself, seen from many starts, is taken off.
-        """
+        """The first-order effect of networks' starts on their risks, (len(starts), len(times)); 0 if not known."""
         where = np.searchsorted(self.t, times)
         reduced = [model.reduce(neurons) for neurons in starts]
-        if self.influence is None or 11 * self.cost * sum(map(len, reduced)) > PATIENCE:
+        if self.influence is None or self.cost * sum(map(len, reduced)) > 4 * PATIENCE:
             return np.zeros((len(starts), times.size))
         ends = np.cumsum([0] + [len(one) for one in reduced])
         each = self.influence(np.concatenate(reduced))[where]
-        # Ten times as many as are controlled: their own chance is a third of the networks'.
-        many = min(MANY, 10 * int(ends[-1]))
-        other = self.influence(model.reduce(model.start(many, APART)))[where]
-        mean, error = other.mean(axis=1), other.std(axis=1) / np.sqrt(many)
-        each -= np.where(np.abs(mean) > 3 * error, mean, 0.0)[:, None]
+        each[~np.isfinite(self.series["risk_variance"][where])] = 0.0
         return np.array([each[:, a:b].mean(axis=1) for a, b in pairwise(ends)])
 
 
 def predict(
-    system: System, flow: GradientFlow, model: NetworkModel, times: np.ndarray, steps: int
+    system: System,
+    flow: GradientFlow,
+    model: NetworkModel,
+    times: np.ndarray,
+    steps: int,
+    batch_size: int | None = None,
 ) -> Prediction:
     """Predict what networks of a system add to the limit of its flow, solved in so many steps.
+
+    With a batch size SGD's steps count too, where the network draws the nodes of the energy.
 
     Where it cannot be known, the notes say why: noise, an energy without nodes, or a law too large for the budget.
     """
@@ -90,48 +99,65 @@ def predict(
     start = model.start(2, 0)
     whole = model.reduce(start)
     reduced = whole.shape != start.shape or not np.array_equal(whole, start)
+    sampled = system.random_particles and "grid" not in system.measures
     try:
-        flow = _on_nodes(system, flow)
         energy = flow.energy.on_nodes()
-        d, q = flow.energy.dimension, energy.features.n_nodes
-        point = seconds_a_point(flow, whole)
-        steps = max(steps, 1)
-        n = min(
-            LARGE,
-            int(np.sqrt(BUDGET / (PER_STEP * d * q * steps))),
-            int(PATIENCE / max(STAGES * steps * point, 1e-9)),
-        )
+        steps, point = max(steps, 1), seconds_a_point(flow, whole)
+        laws = LAWS if sampled else 1
+        # A step takes n changes of the law, ATOMS at most, by n particles.
+        pairs = BUDGET / (PER_STEP * energy.dimension * energy.features.n_nodes * steps * laws)
+        n = int(min(max(pairs**0.5, pairs / ATOMS), PATIENCE / (STAGES * steps * point * laws)))
         if n < SMALL:
             nothing.notes = (
-                f"scatter and bias are not predicted: {q} nodes and {d} coordinates take too long here; "
-                "call wflow.validation.fluctuations",
+                f"scatter and bias are not predicted: {energy.features.n_nodes} nodes and {energy.dimension} "
+                "coordinates take too long here; call wflow.validation.fluctuations",
             )
             return nothing
+        most = LARGE if not system.random_particles else DRAWN if sampled else CELLS
+        n = min(most, n)
+        sizes = [n] * LAWS if sampled else [n, n // 2]
+        stand_ins = [law(system, model, size, APART + k) for k, size in enumerate(sizes)]
         with one_blas_thread():
-            fine, coarse = (fluctuations(flow, law(system, flow, k), times) for k in (n, n // 2))
+            answers = [fluctuations(flow, one, times, rtol=RTOL) for one in stand_ins]
+            found = Prediction(times, cost=STAGES * steps * point)
+            found.risk = (
+                np.mean([one.risk for one in answers], axis=0) if sampled else answers[0].risk
+            )
+            found.series, found.notes = _series(answers, reduced, sampled)
+            if not sampled:
+                found.influence = _centred(answers[0], law(system, model, FINER * n, APART))
+            if batch_size is not None and hasattr(model, "n_samples"):
+                found.series |= _steps(flow, stand_ins[0], times, batch_size)
+        found.notes += _lost(times, found.series)
     except (InputError, ComputationError) as e:
         nothing.notes = (f"scatter and bias are not predicted: {e}",)
         return nothing
-    rotations = getattr(model, "rotations", None)
-    names = ["risk_variance", *([] if reduced else ["output_variance", "bias"])]
-    found = Prediction(times, influence=fine.risk_influence, cost=STAGES * steps * point)
-    for name in names:
-        value, other = np.asarray(getattr(fine, name)), np.asarray(getattr(coarse, name))
-        found.series[name], found.series[f"{name}_error"] = value, np.abs(value - other)
-    if not reduced:
-        found.series["square_variance"] = np.array(
-            [_square_variance(fine.covariance(k), energy.weights) for k in range(times.size)]
-        )
-    if rotations is not None:
-        try:
-            found.series |= _turned(system, flow, rotations, times)
-        except ComputationError as e:
-            found.notes = (f"the mean and |f_N - f| are not predicted: {e}",)
-    elif reduced:
-        found.notes = (
-            "the limit is one of reduced neurons: what directions add to the mean and to |f_N - f| is not predicted",
-        )
     return found
+
+
+def of_law(
+    flow: GradientFlow, start: Measure, times: np.ndarray, batch_size: int | None
+) -> Prediction:
+    """Predict what N neurons drawn from a law add to its flow, and SGD with batches of its nodes, if asked for."""
+    answer = fluctuations(flow, start, times)
+    series = {"risk_variance": answer.risk_variance, "bias": answer.bias}
+    series["square_variance"] = _square_variance(answer)
+    if batch_size is not None:
+        series |= _steps(flow, start, times, batch_size)
+    return Prediction(times, series, answer.risk)
+
+
+def law(system: System, model: NetworkModel, n: int, seed: int) -> Particles:
+    """The initial law of reduced neurons as about n particles: a quadrature of it, or else a sample."""
+    if not system.random_particles:
+        start = system.initial("particles", n)
+        return Particles(start.points(), start.weights())
+    if "grid" not in system.measures:
+        return Particles(model.reduce(model.start(n, seed)))
+    dimension = system.energy().dimension
+    cells = system.initial("grid", max(2, round((2 * n) ** (1 / dimension))))
+    held = cells.weights() > 0
+    return Particles(cells.points()[held], cells.weights()[held])
 
 
 def seconds_a_point(flow: GradientFlow, points: np.ndarray) -> float:
@@ -143,58 +169,80 @@ def seconds_a_point(flow: GradientFlow, points: np.ndarray) -> float:
         began = time.process_time()
         energy.features.jacobian(at)
         seconds.append(time.process_time() - began)
-    return min(seconds[1:]) / FEW
+    return max(min(seconds[1:]) / FEW, 1e-9)
 
 
-def _square_variance(covariance: np.ndarray, weights: np.ndarray) -> float:
-    """N²·Var Σ p_q (f_N − f)²_q of a Gaussian f_N − f."""
-    p = np.resize(weights, covariance.shape[0])
-    return float(2.0 * (p[:, None] * p * covariance**2).sum())
-
-
-def _on_nodes(system: System, flow: GradientFlow) -> GradientFlow:
-    """The flow, with features at nodes where the system has them beside closed kernels."""
+def _series(
+    answers: Sequence[Fluctuations], reduced: bool, sampled: bool
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Variances and bias of networks in full space, as far as they are known."""
+    found = {"risk_variance": [one.risk_variance for one in answers]}
+    notes: tuple[str, ...] = ()
     try:
-        flow.energy.on_nodes()
-    except InputError:
-        if "evaluator" not in system.values:
-            raise
-        twin = type(system)(**(system.values | {"evaluator": "features"}))
-        return GradientFlow(
-            twin.energy(),
-            temperature=flow.temperature,
-            ridge=flow.ridge,
-            ridge_on=system.ridge_on,
-            frozen=system.frozen(),
-            schedule=flow.schedule,
-        )
-    return flow
+        about = [one.directions for one in answers] if reduced else answers
+    except InputError as e:
+        notes = (f"the mean and |f_N - f| are not predicted: {e}",)
+    else:
+        for name in ("output_variance", "bias"):
+            found[name] = [getattr(one, name) for one in about]
+        found["square_variance"] = [
+            one.directions.square_variance if reduced else _square_variance(one) for one in answers
+        ]
+    return with_errors(found, sampled), notes
 
 
-def _turned(
-    system: System, flow: GradientFlow, rotations: Rotations, times: np.ndarray
+def _lost(times: np.ndarray, series: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Where the prediction of the mean ends."""
+    lost = ~np.isfinite(series.get("bias", np.zeros(times.size)))
+    if not lost.any():
+        return ()
+    return (
+        f"the mean is not predicted from t = {times[lost.argmax()]:g} on: what stands for the law is too coarse there, "
+        "or neurons have come to |w| = 0",
+    )
+
+
+def _square_variance(answer: Fluctuations) -> np.ndarray:
+    """lim N²·Var Σ_q p_q (f_N − f)²_q of a Gaussian f_N − f, (T,)."""
+    p = answer._path.energy.weights
+    return np.array(
+        [
+            2.0 * float((p[:, None] * p * answer.covariance(k) ** 2).sum())
+            for k in range(answer.t.size)
+        ]
+    )
+
+
+def with_errors(found: dict[str, list[np.ndarray]], sampled: bool) -> dict[str, np.ndarray]:
+    """Series with their errors: by half a quadrature, or by Student's t over samples of the law; NaN if too large."""
+    series = {}
+    for name, values in found.items():
+        each = np.array(values)
+        value = each.mean(axis=0) if sampled else each[0]
+        if sampled:
+            error = student(len(each) - 1) * each.std(axis=0, ddof=1) / np.sqrt(len(each))
+        else:
+            error = np.abs(each[0] - each[-1])
+        share = UNSURE_DRAWN if sampled else UNSURE
+        lost = error > np.maximum(share * np.abs(value), NEGLIGIBLE * np.abs(value[0]))
+        series[name] = np.where(lost, np.nan, value)
+        series[f"{name}_error"] = np.where(lost, np.nan, error)
+    return series
+
+
+def _steps(
+    flow: GradientFlow, law: Measure, times: np.ndarray, batch_size: int
 ) -> dict[str, np.ndarray]:
-    """Bias and variance in output where the limit is one of radii, with the largest change on fewer of them."""
-    answers = [
-        rotational(
-            rotations,
-            system.initial("particles", m).points()[:, 0],
-            flow.schedule,
-            times,
-            flow.ridge,
-        )
-        for m in sorted(RADII)
-    ][::-1]
-    found = {}
-    for k, name in enumerate(("bias", "output_variance", "square_variance")):
-        found[name] = answers[0][k]
-        found[f"{name}_error"] = np.max([np.abs(a[k] - answers[0][k]) for a in answers[1:]], axis=0)
-    return found
+    """What SGD's steps add where it draws the nodes: to the mean per ε, to the risk's variance per ε/P."""
+    answer = sgd_noise(flow, law, times, batch_size=batch_size, rtol=RTOL)
+    return {"step_bias": answer.risk_bias, "step_risk_variance": answer.risk_variance}
 
 
-def law(system: System, flow: GradientFlow, n: int) -> Measure:
-    """The initial law as n particles in the space of a flow."""
-    if "particles" in system.measures:
-        return system.initial("particles", n)
-    grid = system.initial("grid")
-    return Particles(grid.sample(n, 0), names=flow.energy.coordinates)
+def _centred(answer: Fluctuations, finer: Particles) -> Callable[[np.ndarray], np.ndarray]:
+    """The influence on the risk less its mean under the law, which a finer quadrature tells."""
+    mean = answer.risk_influence(finer.points()) @ finer.weights()
+
+    def influence(points: np.ndarray) -> np.ndarray:
+        return np.asarray(answer.risk_influence(points) - mean[:, None])
+
+    return influence

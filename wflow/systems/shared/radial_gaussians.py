@@ -21,7 +21,6 @@ from wflow.energies import (
     radial_nodes,
 )
 from wflow.energies.features.centred import CentredFeatures
-from wflow.energies.network import Rotations
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Measure, Particles
 from wflow.systems.catalogue import EVALUATOR, System
@@ -137,11 +136,6 @@ class GaussianNetwork:
             targets=np.concatenate([targets, np.zeros(x.shape[0])]),
             weights=np.concatenate([weights, np.repeat(weights, u.shape[0]) / u.shape[0]]),
         )
-
-    @property
-    def rotations(self) -> Rotations:
-        """What the limit is reduced by, for predictions in full space."""
-        return Rotations(self._system.knots, self.input_dimension, *self._system.nodes())
 
     def reduce(self, neurons: np.ndarray) -> np.ndarray:
         return np.asarray(np.linalg.norm(neurons, axis=1)[:, None])
