@@ -8,6 +8,7 @@ from wflow.kernels.scalars import (
     arc_cosine,
     decaying_exponential,
     exponential,
+    exponential_parts,
     logarithm,
     power_of_half,
 )
@@ -78,3 +79,12 @@ def test_logarithm():
     logarithms(x, out)
     exact = np.log(x.astype(np.longdouble)).astype(float)
     assert out == pytest.approx(exact, rel=5e-16, abs=1e-300)
+
+
+def test_parts_of_an_exponential():
+    x = np.concatenate([np.linspace(-700.0, 0.0, 100_001), -np.geomspace(1e-300, 1.0, 1001)])
+    s, q, p = np.array([exponential_parts(t) for t in x], dtype=np.longdouble).T
+    exact = np.exp(x.astype(np.longdouble))
+    assert np.max(np.abs(s * (q + p) / (q - p) - exact) / exact) < 3e-16
+    assert [exponential_parts(t)[0] for t in (-np.inf, -1e300, -709.2)] == [0.0, 0.0, 0.0]
+    assert np.isnan(exponential_parts(np.nan)[1:]).all()

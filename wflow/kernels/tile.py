@@ -20,7 +20,7 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 
-from wflow.kernels.jit import instructions
+from wflow.kernels.jit import instructions, jit
 
 
 def _tile_shape() -> tuple[int, int, int]:
@@ -36,6 +36,14 @@ PANEL = _VECTORS * _LANES
 
 _FLAT = types.Array(types.float64, 1, "C")
 _N = types.intp
+
+
+@jit
+def on_line(size: int) -> np.ndarray:
+    """A vector of any numbers that begins with a cache line; numba's own begin in the middle of one half the time."""
+    room = np.empty(size + 8)
+    first = (-room.ctypes.data % 64) // 8
+    return room[first : first + size]
 
 
 def _pointer(context: Any, builder: Any, array: Any, start: Any) -> Any:
@@ -54,6 +62,14 @@ def _fused(builder: Any, lanes: int = _LANES) -> Any:
     kind = ir.FunctionType(vector, [vector] * 3)
     insert: Any = cgutils.get_or_insert_function
     return insert(builder.module, kind, f"llvm.fmuladd.v{lanes}f64")
+
+
+def _spread(builder: Any, scalar: Any, lanes: int) -> Any:
+    """A number in all lanes of a vector."""
+    undefined = ir.Constant(ir.VectorType(ir.DoubleType(), lanes), ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    return builder.shuffle_vector(one, undefined, everywhere)
 
 
 def _emit(
@@ -82,12 +98,6 @@ def _emit(
 
     def vector_at(pointer: Any, v: int) -> Any:
         return _vector_at(builder, pointer, ir.Constant(index, v * _LANES), widths[v])
-
-    def spread(scalar: Any, lanes: int) -> Any:
-        undefined = ir.Constant(kinds[lanes], ir.Undefined)
-        one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-        return builder.shuffle_vector(one, undefined, everywhere)
 
     c_rows = [at(c, builder.mul(c_row, ir.Constant(index, r))) for r in range(rows)]
     a_offsets = [builder.mul(a_row, ir.Constant(index, r)) for r in range(rows)]
@@ -120,7 +130,7 @@ def _emit(
     a_here = at(a, builder.mul(counter, a_inner))
     for r in range(rows):
         scalar = builder.load(at(a_here, a_offsets[r]), align=8)
-        spreads = {lanes: spread(scalar, lanes) for lanes in kinds}
+        spreads = {lanes: _spread(builder, scalar, lanes) for lanes in kinds}
         for v, lanes in enumerate(widths):
             new = builder.call(fma[lanes], [spreads[lanes], b_vectors[v], total[r][v]])
             total[r][v].add_incoming(new, body)
@@ -250,3 +260,83 @@ def add_weighted(
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+def _pair(
+    first: np.ndarray, second: np.ndarray, weights: np.ndarray, at: int, value: np.ndarray, slope: np.ndarray,
+    count: int,
+) -> None:  # fmt: skip
+    w = weights[at : at + count]
+    first[:PANEL] += w @ _view(value, 0, count, PANEL)
+    second[:PANEL] += w @ _view(slope, 0, count, PANEL)
+
+
+@instructions(_pair)
+def add_two_sums(
+    _context: Any,
+    first: Any,
+    second: Any,
+    weights: Any,
+    at: Any,
+    value: Any,
+    slope: Any,
+    count: Any,
+) -> Any:
+    """first[v] += sum_k w[at + k] value[k PANEL + v], and second[v] the same of slope: one alone waits for itself."""
+    signature = types.void(_FLAT, _FLAT, _FLAT, _N, _FLAT, _FLAT, _N)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first, second, weights, at, value, slope, count = args
+        zero, fma = ir.Constant(count.type, 0), _fused(builder)
+        sums = [_pointer(context, builder, x, zero) for x in (first, second)]
+        terms = [_pointer(context, builder, x, zero) for x in (value, slope)]
+        w = _pointer(context, builder, weights, at)
+        lanes = [ir.Constant(count.type, v * _LANES) for v in range(_VECTORS)]
+        places = [_vector_at(builder, p, v) for p in sums for v in lanes]
+        insert: Any = cgutils.alloca_once_value
+        totals = [insert(builder, builder.load(p, align=8)) for p in places]
+        with cgutils.for_range(builder, count) as loop:
+            weight = _spread(builder, builder.load(builder.gep(w, [loop.index]), align=8), _LANES)
+            row = builder.mul(loop.index, ir.Constant(count.type, PANEL))
+            rows = [_vector_at(builder, p, builder.add(row, v)) for p in terms for v in lanes]
+            for total, there in zip(totals, rows, strict=True):
+                new = builder.call(fma, [weight, builder.load(there, align=8), builder.load(total)])
+                builder.store(new, total)
+        for total, place in zip(totals, places, strict=True):
+            builder.store(builder.load(total), place, align=8)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _prefetch(write: int) -> Any:
+    @instructions(lambda array, start, count: None)
+    def typed(_context: Any, array: Any, start: Any, count: Any) -> Any:
+        signature = types.void(_FLAT, _N, _N)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            array, start, count = args
+            byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+            insert: Any = cgutils.get_or_insert_function
+            kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+            fetch = insert(builder.module, kind, "llvm.prefetch.p0")
+            how = [ir.Constant(flag, k) for k in (write, _SECOND_LEVEL, 1)]
+            begin, line = _pointer(context, builder, array, start), ir.Constant(count.type, _LINE)
+            with cgutils.for_range(builder, builder.sdiv(count, line)) as loop:
+                there = builder.gep(begin, [builder.mul(loop.index, line)])
+                builder.call(fetch, [builder.bitcast(there, byte), *how])
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return typed
+
+
+_LINE = 8
+_SECOND_LEVEL = 2
+prefetch = _prefetch(0)
+prefetch_to_write = _prefetch(1)
+"""(array, start, count): have these numbers fetched into the second-level cache meanwhile; they may lie past the end.
+
+A few dozen lines at a time: what is asked for while so many are under way makes the processor wait.
+"""

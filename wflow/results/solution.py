@@ -204,14 +204,11 @@ class Solution:
             variables, coords, {k: str(v) for k, v in self.attributes.items()}
         )
 
-    def plot(self, path: str | None = None, band: Any = None) -> Any:
-        """Draw risk, free energy and the density's evolution; save to ``path`` if given.
-
-        ``band`` is drawn about the risk: what ``wflow.validation.band`` predicts for a finite network.
-        """
+    def plot(self, path: str | None = None) -> Any:
+        """Draw risk, free energy and the density's evolution; save to ``path`` if given."""
         from wflow.results.plotting import plot_solution
 
-        return plot_solution(self, path, band)
+        return plot_solution(self, path)
 
     def animate(
         self,

@@ -13,15 +13,12 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.systems.catalogue import System
-from wflow.validation.prediction import Prediction
 from wflow.validation.rates import Rates
 from wflow.validation.reference import Reference, output_scatter
 from wflow.validation.training import Job, trained
 
 FEWEST = 4
 """Widths through which a power is fitted."""
-LEAST = 16
-"""Neurons of the smallest networks, unless others are asked for."""
 STEPS = 100_000
 """SGD steps a network, at most, unless a shorter step is asked for."""
 EARLY = 0.1
@@ -36,8 +33,7 @@ APART = 10_000
 class Plan:
     """What a study trains: ``seeds`` networks a width at step size ``steps[0]``, then others at all of ``steps``.
 
-    The others are of the first and of the last width, all of one width from one start: what sets them apart is the
-    noise of SGD, and what the step size does to their mean.
+    The others are of the last width, all from one start: what sets them apart is the noise of SGD.
     """
 
     system: System
@@ -51,19 +47,16 @@ class Plan:
     @property
     def noise_seeds(self) -> int:
         """An even number, for pairs."""
-        return 2 * max(3, min(self.seeds // 4, 6))
+        return 2 * max(1, min(self.seeds // 4, 6))
 
     def jobs(self) -> list[Job]:
-        """All networks of the study; their place is ("width", i, seed) or ("step", 0 or 1, j, seed)."""
+        """All networks of the study; their place is ("width", i, seed) or ("step", j, seed)."""
         return [
-            self._job(("width", i, s), n, self.steps[0], seed_of(i, s), None)
+            self._job(("width", i, s), n, self.steps[0], APART * (i + 1) + s, None)
             for i, n in enumerate(self.widths)
             for s in range(self.seeds)
         ] + [
-            self._job(
-                ("step", i, j, s), n, e, seed_of(len(self.widths) + j + i * len(self.steps), s), 0
-            )
-            for i, n in enumerate((self.widths[0], self.widths[-1]))
+            self._job(("step", j, s), self.widths[-1], e, APART * (50 + j) + s, 0)
             for j, e in enumerate(self.steps)
             for s in range(self.noise_seeds)
         ]
@@ -77,18 +70,13 @@ class Plan:
         )
 
 
-def seed_of(which: int, s: int) -> int:
-    """Seeds of their own for every width, and every step size after them."""
-    return APART * (which + 1) + s
-
-
 def default_widths(largest: int) -> tuple[int, ...]:
-    """Four widths by factors of 2 up to half of the largest network, or from the least that shows an asymptotic power.
+    """Four widths by factors of 2 up to half of the largest network, or as near to it as whole numbers allow.
 
     >>> default_widths(800), default_widths(4)
-    ((50, 100, 200, 400), (16, 32, 64, 128))
+    ((50, 100, 200, 400), (2, 4, 8, 16))
     """
-    least = max(LEAST, largest // 16)
+    least = max(2, largest // 16)
     return tuple(least * 2**k for k in range(FEWEST))
 
 
@@ -133,32 +121,29 @@ def study(
     plan: Plan,
     reference: Reference,
     limit_error: np.ndarray,
-    prediction: Prediction,
     *,
     executor: Executor | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> Rates:
     """Train the networks of a plan and measure them against the limit at the plan's times."""
-    w, seeds, e, again = len(plan.widths), plan.seeds, len(plan.steps), plan.noise_seeds
+    w, s, e, again = len(plan.widths), plan.seeds, len(plan.steps), plan.noise_seeds
     times = len(plan.times)
     measured: dict[str, np.ndarray] = {
-        name: np.full((w, seeds, times), np.nan)
+        name: np.full((w, s, times), np.nan)
         for name in ("risk", "output", "transport", "lipschitz")
     }
-    noise_risk = np.full((2, e, again, times), np.nan)
-    laws: dict[tuple[int, int], np.ndarray] = {}
+    noise_risk = np.full((e, again, times), np.nan)
+    laws: dict[int, np.ndarray] = {}
     excess = [np.nan] * times
     with contextlib.closing(trained(plan.jobs(), executor, workers, progress)) as networks:
         for network in networks:
-            kind, i, *rest = network.job.place
+            kind, i, seed = network.job.place
             if kind == "step":
-                j, seed = rest
-                noise_risk[i, j, seed] = network.risk
-                held = laws.setdefault((i, j), np.empty((again, *network.neurons.shape)))
+                noise_risk[i, seed] = network.risk
+                held = laws.setdefault(i, np.empty((again, *network.neurons.shape)))
                 held[seed] = network.neurons
                 continue
-            (seed,) = rest
             if (i, seed) == (w - 1, 0):
                 excess = [reference.excess(k, full) for k, full in enumerate(network.neurons)]
             measured["risk"][i, seed] = network.risk
@@ -167,28 +152,23 @@ def study(
                 measured["output"][i, seed, k] = reference.output(k, neurons, network.risk[k])
                 measured["transport"][i, seed, k] = reference.transport(k, neurons)
                 measured["lipschitz"][i, seed, k] = reference.lipschitz(k, neurons)
-    model = reference.model
-    at = np.array(plan.times)
-    starts = [
-        model.start(n, seed_of(i, s)) for i, n in enumerate(plan.widths) for s in range(seeds)
-    ]
-    control = prediction.control(model, starts, at).reshape(w, seeds, times)
-    noise_output = np.empty((2, e, again // 2, times))
-    for (i, j), held in laws.items():
-        for k in range(times):
-            noise_output[i, j, :, k] = output_scatter(reference.network_energy, held[:, k])
+    noise_output = np.array(
+        [
+            [output_scatter(reference.network_energy, laws[i][:, k]) for k in range(times)]
+            for i in range(e)
+        ]
+    ).transpose(0, 2, 1)
     return Rates(
-        t=at,
+        t=np.array(plan.times),
         widths=np.array(plan.widths),
         steps=np.array(plan.steps),
-        control=control,
+        control=np.zeros((w, s, times)),
         limit=reference.risk,
         limit_error=limit_error,
         excess=np.array(excess),
         noise_risk=noise_risk,
         noise_output=noise_output,
         batch_size=plan.batch_size,
-        predicted=prediction.at(at),
         risk=measured["risk"],
         output=measured["output"],
         transport=measured["transport"],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from wflow.energies.features import dense as energies
+from wflow.energies.features import notes
 from wflow.energies.features.activations import BUILT_IN, get_activation
 from wflow.energies.features.dense import DenseFeatures
 from wflow.kernels import parallel
@@ -177,3 +178,50 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 2**30
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "erf"])
+@pytest.mark.parametrize("n,q", [(600, 61), (33, 1000)])
+def test_notes_of_a_prediction_change_no_bit_of_the_gradient(activation, n, q, monkeypatch):
+    features, theta, weights, node_weights = example(activation, n, q, 11, True, True)
+    theta[0] = -1e3 * theta[0]  # saturated, either way
+    assert n * q > energies.SMALL
+
+    def answers():
+        prepared = features.prepare(theta)
+        got = (
+            prepared.predict(weights),
+            prepared.gradient(node_weights),
+            prepared.potential(-node_weights),
+        )
+        assert not prepared._kept.filled
+        return got
+
+    with_notes, again = answers(), answers()
+    monkeypatch.setattr(energies, "NOTED", 0)
+    for one, other, plain in zip(with_notes, again, answers(), strict=True):
+        np.testing.assert_array_equal(one, plain)
+        np.testing.assert_array_equal(other, plain)
+
+
+def test_notes_written_over_or_in_use_are_done_without():
+    features, theta, weights, node_weights = example("sigmoid", 600, 64, 3, True, True)
+    first, second = features.prepare(theta), features.prepare(2 * theta)
+    first.predict(weights)
+    second.predict(weights)  # writes over the notes of the first
+    assert_twins(features, theta, weights, node_weights, first)
+    first, second = features.prepare(theta), features.prepare(2 * theta)
+    second.predict(weights)
+    with second._notes.read(second) as mine:
+        assert mine.size > 0
+        assert_twins(features, theta, weights, node_weights, first)
+    with second._notes.read(second) as mine:
+        assert mine.size > 0, "nobody could write meanwhile"
+
+
+def test_without_memory_for_notes_there_are_none(monkeypatch):
+    def refuse(size):
+        raise MemoryError
+
+    monkeypatch.setattr(notes, "aligned_empty", refuse)
+    assert_twins(*example("sigmoid", 600, 64, 3, True, True))

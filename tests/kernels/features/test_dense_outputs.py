@@ -115,3 +115,12 @@ def test_predictions_of_all_blocks_take_little_memory():
         rows = dense_outputs.block_rows(PANEL, n, q * k)
         assert rows % PANEL == 0
         assert math.ceil(n / rows) * q * k * 8 <= max(1 << 25, 8 * q * k * 8)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "erf"])
+def test_notes_of_a_prediction_change_no_bit_of_the_gradient(activation, monkeypatch):
+    features, theta, weights, c = example(600, 61, 11, 10, activation=activation)
+    noted = assert_twins(features, theta, weights, c)
+    monkeypatch.setattr(energies, "NOTED", 0)
+    for one, plain in zip(noted, assert_twins(features, theta, weights, c), strict=True):
+        np.testing.assert_array_equal(one, plain)

@@ -2,11 +2,13 @@ r"""Features of an ordinary two-layer network: σ*(x; θ) = [a] σ(⟨w, x⟩ [+
 
 The kernels of :mod:`wflow.kernels.features.dense` take neurons and nodes in pieces that fit the cache, so that 1e5
 neurons on 1e4 nodes never meet in one array. Where the same points are asked again and again (a grid) and their
-activations fit in memory, these are kept.
+activations fit in memory, these are kept; points that move leave notes from prediction to gradient.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ import numpy as np
 from wflow.energies.arrays import as_inputs, numbered
 from wflow.energies.features.activations import get_activation
 from wflow.energies.features.base import FeatureMap
+from wflow.energies.features.notes import NOTED, NOTHING, notes_of
 from wflow.kernels.features import dense as kernels
+from wflow.kernels.features.activations import ActivationMap
 from wflow.kernels.memory import kernel_floats
 from wflow.kernels.parallel import over_blocks
 from wflow.kernels.tile import PANEL
@@ -27,7 +31,6 @@ SMALL = 1 << 15
 """Up to this many are kept from the first pass on (512 KiB): that costs less than to compute them twice."""
 WIDE = 96
 """So it does from this number of inputs on."""
-NOTHING = np.empty(0)
 
 
 class DenseFeatures(FeatureMap):
@@ -108,7 +111,8 @@ class PreparedDense:
         self._layer = kernels.Layer(
             features.padded, features.n_nodes, self._points, charges, features.offset
         )
-        self._kept = kernels.Kept(NOTHING, NOTHING, False)
+        self._kept = kernels.Kept(NOTHING, NOTHING, False, NOTHING, False)
+        self._notes = notes_of(features)
         self._worth_keeping = self._pairs <= SMALL or d >= WIDE
         self._beside: tuple[np.ndarray, np.ndarray] = NOTHING, NOTHING
         """What a gradient was last asked for, and the sums without slopes that came with it."""
@@ -121,18 +125,19 @@ class PreparedDense:
         self._make_room(f.n_nodes)
         blocks = -(-n // self._rows)
         total = np.zeros((max(blocks, 1), f.n_nodes))
-        sigma, layer, kept = f.activation, self._layer, self._kept
+        params, layer = f.activation.params, self._layer
 
-        def work(start: int, stop: int) -> None:
-            out = total[start // self._rows]
-            if kept.filled:
-                kernels.predict_kept(f.n_nodes, kept.value, effective, start, stop, out)
-                return
-            part = (start, stop)
-            kernels.predict_rows(layer, sigma.map, sigma.params, effective, kept, part, out)
+        with self._to_predict() as (sigma, kept):
 
-        over_blocks(work, n, self._rows, self._pairs >> 3 * kept.filled)
-        self._kept = kept._replace(filled=kept.value.size > 0)
+            def work(start: int, stop: int) -> None:
+                out = total[start // self._rows]
+                if kept.filled:
+                    kernels.predict_kept(f.n_nodes, kept.value, effective, start, stop, out)
+                    return
+                part = (start, stop)
+                kernels.predict_rows(layer, sigma, params, effective, kept, part, out)
+
+            over_blocks(work, n, self._rows, self._pairs >> 3 * kept.filled)
         out: np.ndarray = total.sum(axis=0)  # always in the same order
         return out
 
@@ -159,20 +164,44 @@ class PreparedDense:
         c = kernel_floats(node_weights)
         potential = np.empty(n)
         pulls = kernels.weighted_nodes(f.padded, c) if gradient.size else NOTHING
-        sigma, layer, kept = f.activation, self._layer, self._kept
+        params, layer = f.activation.params, self._layer
 
-        def work(start: int, stop: int) -> None:
-            if kept.filled and not gradient.size:
-                kernels.potential_kept(f.n_nodes, kept.value, c, start, stop, potential)
-                return
-            part = (start, stop)
-            kernels.gradient_rows(
-                layer, sigma.map, sigma.params, c, pulls, kept, part, potential, gradient
-            )
+        with self._to_contract() as (sigma, kept):
 
-        over_blocks(work, n, self._rows, self._pairs >> 3 * kept.filled)
-        self._kept = kept._replace(filled=kept.value.size > 0)
+            def work(start: int, stop: int) -> None:
+                if kept.filled and not gradient.size:
+                    kernels.potential_kept(f.n_nodes, kept.value, c, start, stop, potential)
+                    return
+                part = (start, stop)
+                kernels.gradient_rows(
+                    layer, sigma, params, c, pulls, kept, part, potential, gradient
+                )
+
+            over_blocks(work, n, self._rows, self._pairs >> 3 * kept.filled)
         return potential, gradient
+
+    def _to_predict(self) -> AbstractContextManager[tuple[ActivationMap, kernels.Kept]]:
+        """The map and the memory for a prediction, with notes where nothing is kept."""
+        rows = self._features.padded.shape[0]
+        noted = SMALL < self._pairs <= NOTED and not self._kept.value.size
+        size = -(-self._points.shape[0] // PANEL) * PANEL * rows if noted else 0
+        return self._with_notes(self._notes.written(self, size), 0)
+
+    def _to_contract(self) -> AbstractContextManager[tuple[ActivationMap, kernels.Kept]]:
+        """The map and the memory for a gradient: what is kept, or the notes of the prediction."""
+        kept = self._kept.value.size > 0
+        return self._with_notes(self._notes.read(None if kept else self), 1)
+
+    @contextmanager
+    def _with_notes(
+        self, notes: AbstractContextManager[np.ndarray], direction: int
+    ) -> Iterator[tuple[ActivationMap, kernels.Kept]]:
+        sigma = self._features.activation.map
+        with notes as numbers:
+            coded = numbers.size > 0 and sigma.noting is not None
+            chosen = sigma.noting[direction] if sigma.noting and coded else sigma
+            yield chosen, self._kept._replace(notes=numbers, coded=coded)
+        self._kept = self._kept._replace(filled=self._kept.value.size > 0)
 
     def _make_room(self, rows: int) -> None:
         """Make room for activations to be kept in this pass, if they are worth it and not there yet.
@@ -185,4 +214,4 @@ class PreparedDense:
             return
         panels = -(-self._points.shape[0] // PANEL)
         size = panels * PANEL * rows
-        self._kept = kernels.Kept(np.zeros(size), np.zeros(size), False)
+        self._kept = self._kept._replace(value=np.zeros(size), slope=np.zeros(size))

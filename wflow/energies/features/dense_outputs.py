@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.arrays import as_inputs, numbered
-from wflow.energies.features.dense import NOTHING, DenseFeatures, PreparedDense
+from wflow.energies.features.dense import DenseFeatures, PreparedDense
+from wflow.energies.features.notes import NOTHING
 from wflow.kernels.features import dense, dense_outputs
 from wflow.kernels.parallel import over_blocks
 from wflow.kernels.tile import PANEL, QUARTER
@@ -70,23 +71,24 @@ class PreparedOutputs(PreparedDense):
     _features: DenseOutputs
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
-        f, layer, sigma = self._features, self._layer, self._features.activation
+        f, layer, params = self._features, self._layer, self._features.activation.params
         n, k = self._points.shape[0], f.outputs
         charges = weights[:, None] * self._points[:, :k]
         effective = dense_outputs.by_rows(charges, -(-n // PANEL) * PANEL, QUARTER)
         self._make_room(f.padded.shape[0])
         shape = (f.padded.shape[0], effective.shape[1])
         rows = dense_outputs.block_rows(self._rows, n, shape[0] * shape[1])
-        total, kept = np.zeros((max(1, -(-n // rows)), *shape)), self._kept
+        total = np.zeros((max(1, -(-n // rows)), *shape))
 
-        def work(start: int, stop: int) -> None:
-            out, part = total[start // rows], (start, stop)
-            dense_outputs.predict_rows(
-                layer, sigma.map, sigma.params, effective, kept, self._rows, part, out
-            )
+        with self._to_predict() as (sigma, kept):
 
-        over_blocks(work, n, rows, self._pairs)
-        self._kept = kept._replace(filled=kept.value.size > 0)
+            def work(start: int, stop: int) -> None:
+                out, part = total[start // rows], (start, stop)
+                dense_outputs.predict_rows(
+                    layer, sigma, params, effective, kept, self._rows, part, out
+                )
+
+            over_blocks(work, n, rows, self._pairs)
         # Always in the same order.
         return np.ascontiguousarray(total.sum(axis=0)[: f.n_nodes, :k])
 
@@ -96,17 +98,19 @@ class PreparedOutputs(PreparedDense):
     def _contract(
         self, node_weights: np.ndarray, gradient: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        f, layer, sigma, kept = self._features, self._layer, self._features.activation, self._kept
+        f, layer, params = self._features, self._layer, self._features.activation.params
         n = self._points.shape[0]
         c = dense_outputs.by_rows(node_weights, f.padded.shape[0], 1)
         pulls = dense.weighted_nodes(f.padded, np.ones(f.n_nodes)) if gradient.size else NOTHING
         potential = np.empty(n)
 
-        def work(start: int, stop: int) -> None:
-            dense_outputs.gradient_rows(
-                layer, sigma.map, sigma.params, c, pulls, kept, (start, stop), potential, gradient
-            )
+        with self._to_contract() as (sigma, kept):
 
-        over_blocks(work, n, self._rows, self._pairs)
-        self._kept = kept._replace(filled=kept.value.size > 0)
+            def work(start: int, stop: int) -> None:
+                part = (start, stop)
+                dense_outputs.gradient_rows(
+                    layer, sigma, params, c, pulls, kept, part, potential, gradient
+                )
+
+            over_blocks(work, n, self._rows, self._pairs)
         return potential, gradient

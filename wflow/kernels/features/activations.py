@@ -21,7 +21,7 @@ from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.scalars import (
     decaying_exponential,
     exponential,
-    exponential_and_less_one,
+    exponential_parts,
     log_one_plus,
 )
 
@@ -44,6 +44,8 @@ class ActivationMap(types.WrapperAddressProtocol):
     def __init__(self, kernel: Callable[..., None]) -> None:
         self.kernel = kernel
         self._address = 0
+        self.noting: tuple[ActivationMap, ActivationMap] | None = None
+        """Maps of z to (σ, a number) and of this number to (σ, σ'), where the latter is faster than from z."""
 
     def __call__(
         self, z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray
@@ -119,25 +121,62 @@ def relu(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.nd
 
 @activation_map
 def sigmoid(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
-    """σ(z) = 1/(1 + e^{−z}), from e^{−|z|}, which cannot overflow."""
+    """σ(z) = 1/(1 + e^{−z}), from the smaller m of σ(z) and 1 − σ(z), which is σ(−|z|); σ' = m (1 − m)."""
     widest()
     for i in range(z.size):
-        e = decaying_exponential(-abs(z[i]))
-        p = 1.0 / (1.0 + e)
-        value[i] = e * p if z[i] < 0.0 else p
-        derivative[i] = e * p * p
+        m = _lower_half(z[i])
+        value[i] = m if z[i] < 0.0 else 1.0 - m
+        derivative[i] = m * (1.0 - m)
+
+
+@jit(fastmath=FUSED)
+def _lower_half(z: float) -> float:
+    """σ(−|z|) of the sigmoid."""
+    s, q, p = exponential_parts(-abs(z))
+    e = s * (q + p)
+    return e / ((q - p) + e)
+
+
+@activation_map
+def _sigmoid_and_half(
+    z: np.ndarray, params: np.ndarray, value: np.ndarray, half: np.ndarray
+) -> None:
+    """σ(z) and m with the sign of z."""
+    widest()
+    for i in range(z.size):
+        m = _lower_half(z[i])
+        value[i] = m if z[i] < 0.0 else 1.0 - m
+        half[i] = -m if z[i] < 0.0 else m
+
+
+@activation_map
+def _sigmoid_of_half(
+    half: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray
+) -> None:
+    """The bits of sigmoid, from m and its sign, which a zero has too."""
+    widest()
+    for i in range(half.size):
+        m = abs(half[i])
+        value[i] = m if np.float64(half[i]).view(np.int64) < 0 else 1.0 - m
+        derivative[i] = m * (1.0 - m)
+
+
+sigmoid.noting = _sigmoid_and_half, _sigmoid_of_half
 
 
 @activation_map
 def tanh(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
-    """σ(z) = tanh z = (1 − e)/(1 + e) for z ≥ 0, with e = e^{−2z}; σ' = 4e/(1 + e)²."""
+    """σ(z) = tanh z = (1 − e)/(1 + e) for z ≥ 0, with e = e^{−2z}; σ' = 4 m (1 − m), m = e/(1 + e)."""
     widest()
     for i in range(z.size):
-        e, less_one = exponential_and_less_one(-2.0 * abs(z[i]))
-        q = 1.0 / (1.0 + e)
-        t = -less_one * q
+        s, q, p = exponential_parts(-2.0 * abs(z[i]))
+        e = s * (q + p)
+        r = 1.0 / ((q - p) + e)
+        m = e * r
+        # Not (q - p) - e, which cancels near 0.
+        t = ((1.0 - s) * q - (1.0 + s) * p) * r
         value[i] = -t if z[i] < 0.0 else t
-        derivative[i] = 4.0 * e * q * q
+        derivative[i] = 4.0 * m * (1.0 - m)
 
 
 @activation_map
@@ -145,10 +184,11 @@ def softplus(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: n
     """σ(z) = log(1 + e^z) = max(z, 0) + log(1 + e^{−|z|})."""
     widest()
     for i in range(z.size):
-        e = decaying_exponential(-abs(z[i]))
-        p = 1.0 / (1.0 + e)
-        value[i] = (0.0 if z[i] < 0.0 else z[i]) + log_one_plus(e)
-        derivative[i] = e * p if z[i] < 0.0 else p
+        s, q, p = exponential_parts(-abs(z[i]))
+        e = s * (q + p)
+        m = e / ((q - p) + e)
+        value[i] = (0.0 if z[i] < 0.0 else z[i]) + log_one_plus(e, q - p)
+        derivative[i] = m if z[i] < 0.0 else 1.0 - m
 
 
 @activation_map

@@ -5,8 +5,9 @@ r"""A layer of neurons on all samples, contracted with weights over neurons or o
 
 A full-batch gradient written with whole arrays moves n Q activations through memory some ten times. Here CHUNK
 samples times PANEL neurons are multiplied, activated and contracted while they are in the first-level cache; the
-second pass computes the pre-activations again, which costs less than to fetch them. What is needed many times (a
-grid: fixed neurons, new weights at every step) can be kept, in the order of the passes.
+second pass finds one number of each pair noted, its pre-activation or what the activation makes of it, if there is
+memory for that, and fetches it while it multiplies; otherwise it computes the pre-activations again. What is needed
+many times (a grid: fixed neurons, new weights at every step) can be kept, in the order of the passes.
 
 Sums run over fixed blocks in a fixed order: neither threads nor keeping changes one bit.
 """
@@ -21,10 +22,14 @@ from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.tile import (
     PANEL,
     ROWS,
+    add_two_sums,
     add_weighted,
     multiply_above,
     multiply_add,
     multiply_add_row,
+    on_line,
+    prefetch,
+    prefetch_to_write,
 )
 
 CHUNK = 64
@@ -51,6 +56,10 @@ class Kept(NamedTuple):
     slope: np.ndarray
     filled: bool
     """From an earlier pass; to be filled by this one otherwise."""
+    notes: np.ndarray
+    """One number of each pair in panels (n/PANEL, padded Q, PANEL), which a prediction leaves to a gradient, flat."""
+    coded: bool
+    """These are second results of the activation, not its arguments."""
 
 
 def padded(x: np.ndarray) -> np.ndarray:
@@ -98,16 +107,16 @@ def predict_rows(
     """out_q = Σ e_i σ(z_qi) over the neurons ``part``, start ≤ i < stop; ``start`` is a multiple of PANEL."""
     widest()
     nodes, samples, points, charges, offset = layer
-    kept_value, kept_slope, _ = kept
+    kept_value, kept_slope, _, notes, coded = kept
     start, stop = part
-    width = nodes.shape[1]
+    rows, width = nodes.shape
     head = int(charges) + int(offset)
     d = points.shape[1] - head
     flat = nodes.reshape(-1)
     panels = (stop - start + PANEL - 1) // PANEL
     size = d * PANEL
-    packed = np.empty(panels * size)
-    offsets = np.empty(panels * PANEL)
+    packed = on_line(panels * size)
+    offsets = on_line(panels * PANEL)
     e = np.zeros(panels * PANEL)
     for p in range(panels):
         pack(
@@ -116,9 +125,9 @@ def predict_rows(
         )  # fmt: skip
     for i in range(stop - start):
         e[i] = effective[start + i]
-    z = np.empty(CHUNK * PANEL)
-    own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
-    total = np.empty(CHUNK * PANEL)
+    z = on_line(CHUNK * PANEL)
+    own_value, own_slope = on_line(CHUNK * PANEL), on_line(CHUNK * PANEL)
+    total = on_line(CHUNK * PANEL)
     for first in range(0, samples, CHUNK):
         count = min(CHUNK, samples - first)
         cells = count * PANEL
@@ -128,8 +137,16 @@ def predict_rows(
             if kept_value.size > 0:
                 at = ((start // PANEL + p) * samples + first) * PANEL
                 value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
-            products(flat, first, count, width, packed, p * size, d, offsets, p * PANEL, z)
-            activation(z[:cells], params, value, slope)
+            here, z_at, at = z, 0, ((start // PANEL + p) * rows + first) * PANEL
+            if notes.size > 0 and coded:
+                slope = notes[at : at + cells]
+            elif notes.size > 0:
+                here, z_at = notes, at
+            products(
+                flat, first, count, width, packed, p * size, d, offsets, p * PANEL,
+                here, z_at, notes, at,
+            )  # fmt: skip
+            activation(here[z_at : z_at + cells], params, value, slope)
             add_weighted(total, e, p * PANEL, value, 0, count)
         _lane_sums(total, first, count, out)
 
@@ -148,7 +165,7 @@ def predict_kept(
     e = np.zeros(panels * PANEL)
     for i in range(stop - start):
         e[i] = effective[start + i]
-    total = np.empty(CHUNK * PANEL)
+    total = on_line(CHUNK * PANEL)
     for first in range(0, samples, CHUNK):
         count = min(CHUNK, samples - first)
         total[:] = 0.0
@@ -185,20 +202,21 @@ def gradient_rows(
     """
     widest()
     nodes, samples, points, charges, offset = layer
-    kept_value, kept_slope, filled = kept
+    kept_value, kept_slope, filled, notes, _ = kept
     start, stop = part
     rows, width = nodes.shape
     head = int(charges) + int(offset)
     d = points.shape[1] - head
     flat = nodes.reshape(-1)
     size = d * PANEL
-    packed, offsets = np.empty(size), np.empty(PANEL)
-    z = np.empty(CHUNK * PANEL)
-    own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
-    into_a, into_b, into_w = np.empty(PANEL), np.empty(PANEL), np.empty(width * PANEL)
+    packed, offsets = on_line(size), on_line(PANEL)
+    z = on_line(CHUNK * PANEL)
+    own_value, own_slope = on_line(CHUNK * PANEL), on_line(CHUNK * PANEL)
+    into_a, into_b, into_w = on_line(PANEL), on_line(PANEL), on_line(width * PANEL)
     with_gradient = out.size > 0
+    share, at = fetched_beside(width), 0
     for panel in range(start, stop, PANEL):
-        if not filled:
+        if not filled and notes.size == 0:
             pack(points, head, offset, panel, stop, packed, 0, offsets, 0)
         into_a[:] = 0.0
         into_b[:] = 0.0
@@ -210,20 +228,26 @@ def gradient_rows(
             if kept_value.size > 0:
                 at = (panel // PANEL * samples + first) * PANEL
                 value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
-            if not filled:
-                products(flat, first, count, width, packed, 0, d, offsets, 0, z)
+            if notes.size > 0:
+                at = (panel // PANEL * rows + first) * PANEL
+                activation(notes[at : at + cells], params, value, slope)
+            elif not filled:
+                products(flat, first, count, width, packed, 0, d, offsets, 0, z, 0, notes, 0)
                 activation(z[:cells], params, value, slope)
-            multiply_add_row(into_a, 0, PANEL, node_weights, first, 0, 1, value, 0, PANEL, count)
-            if with_gradient:
+            if not with_gradient:
                 multiply_add_row(
-                    into_b, 0, PANEL, node_weights, first, 0, 1, slope, 0, PANEL, count
+                    into_a, 0, PANEL, node_weights, first, 0, 1, value, 0, PANEL, count
                 )
-                for j in range(0, width, ROWS):
-                    multiply_add(
-                        into_w, j * PANEL, PANEL,
-                        pulls, j * rows + first * ROWS, 1, ROWS,
-                        slope, 0, PANEL, count,
-                    )  # fmt: skip
+                continue
+            add_two_sums(into_a, into_b, node_weights, first, value, slope, count)
+            for j in range(0, width, ROWS):
+                if notes.size > 0:  # of the next samples, in equal shares
+                    prefetch(notes, at + cells + j // ROWS * share, share)
+                multiply_add(
+                    into_w, j * PANEL, PANEL,
+                    pulls, j * rows + first * ROWS, 1, ROWS,
+                    slope, 0, PANEL, count,
+                )  # fmt: skip
         for v in range(min(PANEL, stop - panel)):
             i = panel + v
             potential[i] = into_a[v]
@@ -247,7 +271,7 @@ def potential_kept(
     potential: np.ndarray,
 ) -> None:
     """The potential from kept activations."""
-    into_a = np.empty(PANEL)
+    into_a = on_line(PANEL)
     for panel in range(start, stop, PANEL):
         into_a[:] = 0.0
         for first in range(0, samples, CHUNK):
@@ -281,6 +305,12 @@ def pack(
 
 
 @jit(fastmath=FUSED)
+def fetched_beside(width: int) -> int:
+    """Notes to be fetched during one of the width/ROWS products with the samples, so that all bring a chunk."""
+    return (CHUNK * PANEL * ROWS // width + 7) // 8 * 8
+
+
+@jit(fastmath=FUSED)
 def products(
     flat: np.ndarray,
     first: int,
@@ -292,9 +322,15 @@ def products(
     offsets: np.ndarray,
     at_offset: int,
     z: np.ndarray,
+    z_at: int,
+    notes: np.ndarray,
+    at_notes: int,
 ) -> None:
-    """Pre-activations (count, PANEL) of a chunk of samples and a panel of neurons."""
+    """Pre-activations (count, PANEL) of a chunk of samples and a panel of neurons; has the place of notes fetched."""
     for k in range(0, count, ROWS):
+        if notes.size > 0:
+            prefetch_to_write(notes, at_notes + k * PANEL, ROWS * PANEL)
         multiply_above(
-            z, k * PANEL, offsets, at_offset, flat, (first + k) * width, width, packed, at, d
-        )
+            z, z_at + k * PANEL, offsets, at_offset,
+            flat, (first + k) * width, width, packed, at, d,
+        )  # fmt: skip

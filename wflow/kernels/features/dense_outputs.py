@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.kernels.features.dense import CHUNK, Kept, Layer, pack, products
+from wflow.kernels.features.dense import CHUNK, Kept, Layer, fetched_beside, pack, products
 from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.tile import (
     PANEL,
@@ -30,6 +30,8 @@ from wflow.kernels.tile import (
     multiply_add_narrow,
     multiply_add_quarter,
     multiply_add_row,
+    on_line,
+    prefetch,
 )
 
 PARTIAL_SUMS = 1 << 22
@@ -67,7 +69,7 @@ def predict_rows(
     """
     widest()
     nodes, samples, points, charges, offset = layer
-    kept_value, kept_slope, filled = kept
+    kept_value, kept_slope, filled, notes, coded = kept
     begin, end = part
     padded, width = nodes.shape
     columns = out.shape[1]
@@ -75,8 +77,8 @@ def predict_rows(
     d = points.shape[1] - head
     flat, totals, e = nodes.reshape(-1), out.reshape(-1), effective.reshape(-1)
     size = d * PANEL
-    packed, offsets = np.empty(rows * d), np.empty(rows)
-    z = np.empty(CHUNK * PANEL)
+    packed, offsets = on_line(rows * d), on_line(rows)
+    z = on_line(CHUNK * PANEL)
     # What rows of a tile beyond the last sample hold goes into rows that nobody reads: 0 is a number.
     own_value, own_slope = np.zeros(CHUNK * PANEL), np.zeros(CHUNK * PANEL)
     for start in range(begin, end, rows):
@@ -92,13 +94,20 @@ def predict_rows(
             count = min(CHUNK, samples - first)
             cells = count * PANEL
             for p in range(panels):
-                value, slope, at = own_value, own_slope, 0
+                value, slope, at = own_value, own_slope[:cells], 0
+                here, z_at, place = z, 0, ((start // PANEL + p) * padded + first) * PANEL
                 if kept_value.size > 0:
-                    value, slope = kept_value, kept_slope
-                    at = ((start // PANEL + p) * padded + first) * PANEL
+                    value, slope, at = kept_value, kept_slope[place : place + cells], place
+                elif notes.size > 0 and coded:
+                    slope = notes[place : place + cells]
+                elif notes.size > 0:
+                    here, z_at = notes, place
                 if not filled:
-                    products(flat, first, count, width, packed, p * size, d, offsets, p * PANEL, z)
-                    activation(z[:cells], params, value[at : at + cells], slope[at : at + cells])
+                    products(
+                        flat, first, count, width, packed, p * size, d, offsets, p * PANEL,
+                        here, z_at, notes, place,
+                    )  # fmt: skip
+                    activation(here[z_at : z_at + cells], params, value[at : at + cells], slope)
                 for j in range(0, columns, PANEL):
                     here = (start + p * PANEL) * columns + j
                     _add_columns(
@@ -125,18 +134,19 @@ def gradient_rows(
     """
     widest()
     nodes, samples, points, charges, offset = layer
-    kept_value, kept_slope, filled = kept
+    kept_value, kept_slope, filled, notes, _ = kept
     start, stop = part
     padded, width = nodes.shape
     head = charges + int(offset)
     d = points.shape[1] - head
     flat, c = nodes.reshape(-1), node_weights.reshape(-1)
-    packed, offsets, a = np.empty(d * PANEL), np.empty(PANEL), np.empty(charges * PANEL)
-    z, g = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
-    own_value, own_slope = np.empty(CHUNK * PANEL), np.empty(CHUNK * PANEL)
-    into_a, into_b, into_w = np.empty(charges * PANEL), np.empty(PANEL), np.empty(width * PANEL)
+    packed, offsets, a = on_line(d * PANEL), on_line(PANEL), on_line(charges * PANEL)
+    z, g = on_line(CHUNK * PANEL), on_line(CHUNK * PANEL)
+    own_value, own_slope = on_line(CHUNK * PANEL), on_line(CHUNK * PANEL)
+    into_a, into_b, into_w = on_line(charges * PANEL), on_line(PANEL), on_line(width * PANEL)
     one = np.ones(1)
     with_gradient = out.size > 0
+    share, at = fetched_beside(width), 0
     for panel in range(start, stop, PANEL):
         pack(points, head, offset, panel, stop, packed, 0, offsets, 0)
         for v in range(PANEL):
@@ -152,8 +162,11 @@ def gradient_rows(
             if kept_value.size > 0:
                 at = (panel // PANEL * padded + first) * PANEL
                 value, slope = kept_value[at : at + cells], kept_slope[at : at + cells]
-            if not filled:
-                products(flat, first, count, width, packed, 0, d, offsets, 0, z)
+            if notes.size > 0:
+                at = (panel // PANEL * padded + first) * PANEL
+                activation(notes[at : at + cells], params, value, slope)
+            elif not filled:
+                products(flat, first, count, width, packed, 0, d, offsets, 0, z, 0, notes, 0)
                 activation(z[:cells], params, value, slope)
             _add_rows(into_a, c, first * charges, charges, value, count)
             if not with_gradient:
@@ -167,6 +180,8 @@ def gradient_rows(
                 g[k] *= slope[k]
             multiply_add_row(into_b, 0, PANEL, one, 0, 0, 0, g, 0, PANEL, count)
             for j in range(0, width, ROWS):
+                if notes.size > 0:
+                    prefetch(notes, at + cells + j // ROWS * share, share)
                 multiply_add(
                     into_w, j * PANEL, PANEL,
                     pulls, j * padded + first * ROWS, 1, ROWS,
