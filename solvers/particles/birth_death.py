@@ -116,7 +116,13 @@ class Population(ParticleProblem):
         shape = (n, self.initial["positions"].shape[1])
         if self.law is None or n == 0:
             return np.empty((0, shape[1]))
-        x = as_floats("reinject's positions", self.law(n, rng))
+        try:
+            given = self.law(n, rng)
+        except (ArithmeticError, LookupError, TypeError) as e:
+            raise InputError(
+                f"reinject({n}, rng) failed ({e}): give a function (n, rng) of positions (n, {shape[1]})"
+            ) from None
+        x = as_floats("reinject's positions", given)
         x = x[:, None] if x.ndim == 1 and shape[1] == 1 else x
         if x.shape != shape:
             raise InputError(

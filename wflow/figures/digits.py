@@ -132,9 +132,9 @@ class TenDigits(Figure):
 def _finding(arrays: dict[str, Labelled], i: int, t: float) -> str:
     """What one loss comes to at the end."""
     said = []
-    for name in ("risk", "test_accuracy"):
+    for name, words in (("risk", "risk"), ("test_accuracy", "accuracy held out")):
         mean, error = mean_and_error(arrays[f"{name}_sgd"].values[i, :, -1:])
         said.append(
-            f"{name} {arrays[name].values[i, -1]:.4f} in the flow, {mean[0]:.4f} ± {error[0]:.4f} by SGD"
+            f"{words} {arrays[name].values[i, -1]:.4f} in the flow, {mean[0]:.4f} ± {error[0]:.4f} by SGD"
         )
     return f"{LOSSES[i]} loss at t = {t:g}: {'; '.join(said)}"

@@ -304,6 +304,8 @@ def test_what_is_refused():
     refused("reinject = True", reinject=True)
     refused("reinject = 3", reinject=3)
     refused(r"shape \(1, 2\)", reinject=lambda n, rng: rng.random((n, 2)))
+    refused(r"reinject\(1, rng\) failed .* 1 positional", reinject=lambda n: np.zeros((n, 1)))
+    refused(r"reinject\(1, rng\) failed \(division", reinject=lambda n, rng: 1 / 0)
     refused("reinject's positions", reinject=lambda n, rng: np.full((n, 1), np.nan))
     refused("midpoint", midpoint="no")
     refused("step_size", step_size=0)

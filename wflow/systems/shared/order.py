@@ -72,8 +72,12 @@ class Replayed:
         if asked.ndim != 1 or not whole:
             raise InputError("order must be a 1-D array of sample indices")
         self._rows = asked.astype(np.int64)
-        if asked.size and not 0 <= asked.min() <= asked.max() < size:
-            raise InputError(f"order names samples outside [0, {size})")
+        wrong = np.flatnonzero((asked < 0) | (asked >= size))
+        if wrong.size:
+            k = int(wrong[0])
+            raise InputError(
+                f"order[{k}] is {self._rows[k]}: samples are numbered from 0 to {size - 1}"
+            )
 
     def __call__(self, seed: int, first: int, count: int) -> np.ndarray:
         if first + count > self._rows.size:
