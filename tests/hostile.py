@@ -325,6 +325,10 @@ def calls() -> dict[str, Call]:
         "SgdNoise.covariance": (scatter.covariance, {"k": 1}),
         "SgdNoise.parameter_covariance": (scatter.parameter_covariance, {"k": 1}),
         "SgdNoise.total": (scatter.total, {"start": spread, "n_neurons": 3, "step_size": 1e-3}),
+        "band": (
+            validation.band,
+            {"solution": sol, "n_neurons": 3, "flow": GradientFlow(features), "batch_size": 1},
+        ),
         "load_report": (validation.load_report, {"path": "report.h5"}),
         "sgd_noise": (
             validation.sgd_noise,

@@ -51,6 +51,26 @@ def test_a_start_is_off_by_the_variance_of_its_units():
     assert found.bias[0] == pytest.approx(0.0, abs=1e-12)  # of the radius alone
 
 
+def test_the_square_of_what_outputs_are_off_by_scatters():
+    # One radius: N² Var |f_N − f|² = 2 E U(θ, θ')² over two directions, U centred; by samples of x.
+    system = wflow.systems.get("isotropic-gaussians", d=16, delta=0.5)
+    found = fluctuations(system.flow(), wflow.Particles([[0.9]]), [0.0]).directions
+    x, _ = system.network().samples(0, 0, 10_000)
+    w = np.random.default_rng(0).standard_normal((300, 16))
+    w *= 0.9 / np.linalg.norm(w, axis=1, keepdims=True)
+    units = np.interp(w @ x.T, *np.transpose(system.knots))
+    units -= units.mean(axis=0)
+    u = units @ units.T / x.shape[0]
+    square = (u**2).sum() - np.trace(u**2)
+    assert found.square_variance[0] == pytest.approx(2 * square / (300 * 299), rel=0.05)
+
+
+def test_directions_lose_their_meaning_where_neurons_come_to_the_centre():
+    system = wflow.systems.get("predicted-failure", d=20)
+    found = fluctuations(system.flow(), system.initial("particles", n=4), [0.0, 0.001, 0.1])
+    assert np.isfinite(found.directions.bias).tolist() == [True, True, False]
+
+
 @pytest.mark.slow
 def test_networks_are_off_their_limit_as_predicted():
     # SGD of 100 neurons with so many samples a step that their noise is nothing; the limit of radii alone says 0.

@@ -24,9 +24,9 @@ def study(fluctuation=-0.5, bias=-1.0, left=0.0, seeds=64, noise=0.5, c=C):
     n = WIDTHS[:, None, None].astype(float)
     normal = rng.standard_normal((4, seeds, 1)) * np.ones((1, 1, T))
     steps = np.array([1e-4, 5e-5, 2.5e-5])
-    noisy = rng.chisquare(30, (3, 10, T)) / 30
+    noisy = rng.chisquare(30, (2, 3, 10, T)) / 30
     square = rng.chisquare(30, (4, seeds, 1)) / 30 * np.ones((1, 1, T))
-    noisy /= noisy.mean(axis=1, keepdims=True)
+    noisy /= noisy.mean(axis=2, keepdims=True)
     square /= square.mean(axis=1, keepdims=True)
     limit = np.array([1.0, 0.5])
     off = 0.05 * np.sqrt(V) * n**fluctuation * normal / normal.std(axis=1, ddof=1, keepdims=True)
@@ -42,7 +42,7 @@ def study(fluctuation=-0.5, bias=-1.0, left=0.0, seeds=64, noise=0.5, c=C):
         limit=limit,
         limit_error=np.full(T, 1e-9),
         excess=np.full(T, V),
-        noise_risk=limit + 1e-6 * rng.standard_normal((3, 20, T)),
+        noise_risk=limit + 1e-6 * rng.standard_normal((2, 3, 20, T)),
         noise_output=S * steps[:, None, None] ** (2 * noise) * noisy
         if noise == 0.5
         else S * steps[0] * (steps[:, None, None] / steps[0]) ** (2 * noise) * noisy,
@@ -100,16 +100,15 @@ def test_known_powers_pass_with_their_error_bars():
     each = 0.5 * np.sqrt(2 / 30) / 8 / np.sqrt(((x - x.mean()) ** 2).sum())
     fit = rates.fluctuation("output")
     assert 0.8 * each < fit.error < 1.6 * each
-    assert found["mean R_N - R: exponent of N"].value == pytest.approx(-1.0, abs=1e-9)
+    assert found["mean R_N - R: exponent of N"].value == pytest.approx(-1.0, abs=1e-3)
     assert found["SGD noise in f: exponent of the step size"].value == pytest.approx(0.5, abs=1e-9)
     c, error = rates.bias()
-    np.testing.assert_allclose(c, C, atol=1e-9)
-    # Of c by least squares on 1/N and 1/N² with weights 1/s.e.
+    np.testing.assert_allclose(c, C, atol=1e-3)
+    # Of c by least squares on 1/N and 1/N² with weights 1/s.e., to the error of resampling.
     rows = np.stack([1 / WIDTHS, 1 / WIDTHS**2], axis=1)
     se = rates.gap()[1][:, 0]
-    np.testing.assert_allclose(
-        error[0], np.sqrt(np.linalg.inv((rows / se[:, None] ** 2).T @ rows)[0, 0]), rtol=1e-6
-    )
+    exact = np.sqrt(np.linalg.inv((rows / se[:, None] ** 2).T @ rows)[0, 0])
+    assert error[0] == pytest.approx(exact, rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +166,18 @@ def test_scatter_of_outputs_is_half_the_squared_distance_in_pairs():
             wflow.energies.FeatureEnergy("tanh", [1.0], [1.0], loss="logistic"), networks
         )
     ).all()
+
+
+def test_what_the_step_size_adds_is_told_by_other_steps_and_taken_off():
+    """Risks of 7ε and 3ε on top, at N = 50 and 400: 3 + (7 − 3)(1/N − 1/400)/(1/50 − 1/400) times ε between."""
+    rates = study()
+    extra = np.array([7.0, 3.0])[:, None, None, None] * rates.steps[:, None, None]
+    rates.noise_risk = rates.noise_risk + extra
+    share = (1 / WIDTHS - 1 / 400) / (1 / 50 - 1 / 400)
+    expected = (3.0 + 4.0 * share) * rates.steps[0]
+    np.testing.assert_allclose(rates.shift(), np.stack([expected, expected], axis=1), atol=2e-6)
+    before = study().gap()[0]
+    np.testing.assert_allclose(rates.gap()[0], before - expected[:, None], atol=1e-5)
 
 
 def test_where_a_study_ends_and_looks():

@@ -175,24 +175,47 @@ def plot(arguments: Any) -> int:
     from wflow.results.load import load
 
     movie, picture = (Path(p) if p else None for p in (arguments.movie, arguments.output))
+    about_network = [
+        f"--{n}" for n in ("step_size", "batch_size") if getattr(arguments, n) is not None
+    ]
+    if about_network and arguments.neurons is None:
+        option = about_network[0].replace("_", "-")
+        raise InputError(f"{option} says how a network is trained: give --neurons too")
     shown: Any
     if kind_of_file(arguments.file) == REPORT:
         from wflow.validation import load_report
 
-        if movie is not None:
-            raise InputError(f"--movie: {arguments.file} is a report, which has no frames to play")
+        for option in ("movie", "neurons"):
+            if getattr(arguments, option) is not None:
+                raise InputError(
+                    f"--{option}: {arguments.file} is a report, not a run: leave it out"
+                )
         shown = load_report(arguments.file)
     else:
         shown = load(arguments.file)
     if movie is not None and movie == picture:
         raise InputError(f"--movie {movie} and -o {picture}: give the picture another name")
+    if movie is not None and arguments.neurons is not None:
+        raise InputError("--movie with --neurons: the band is drawn in a picture; give -o instead")
     options.free_places([place for place in (movie, picture) if place], arguments.overwrite)
     if movie is not None:
         shown.animate(movie, fps=arguments.fps, overwrite=arguments.overwrite, progress=True)
         print(f"written: {movie}")
     elif picture is None:
         picture = options.free_name(options.picture_beside(Path(arguments.file)))
-    if picture is not None:
+    if picture is not None and arguments.neurons is not None:
+        from wflow.validation import band
+
+        found = band(
+            shown,
+            n_neurons=arguments.neurons,
+            step_size=arguments.step_size,
+            batch_size=1 if arguments.batch_size is None else arguments.batch_size,
+        )
+        shown.plot(str(picture), band=found)
+        print("\n".join(f"note: {note}" for note in found.notes) + "\n" * bool(found.notes), end="")
+        print(f"written: {picture}")
+    elif picture is not None:
         shown.plot(str(picture))
         print(f"written: {picture}")
     return 0

@@ -210,6 +210,11 @@ def parser() -> OneLineParser:
     add.add_argument(
         "--fps", type=options.number, default=10.0, help="frames a second; default: 10"
     )
+    add.add_argument(
+        "--neurons", type=options.whole, help="draw where a network of so many is expected to be"
+    )
+    add.add_argument("--step-size", type=options.number, help="of its SGD; without, gradient flow")
+    add.add_argument("--batch-size", type=options.whole, help="samples a step; default: 1")
     add.add_argument("--overwrite", action="store_true")
     add.set_defaults(command=commands.plot)
     return top

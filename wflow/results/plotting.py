@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,21 @@ DECADES = 100.0
 """Ratio of the largest to the least value from which an axis is logarithmic."""
 
 
-def plot_solution(solution: Solution, path: str | None = None) -> Any:
+class RiskBand(Protocol):
+    """Where the risk of a finite network is expected to lie at times t."""
+
+    label: str
+    t: np.ndarray
+    mean: np.ndarray
+
+    @property
+    def low(self) -> np.ndarray: ...
+
+    @property
+    def high(self) -> np.ndarray: ...
+
+
+def plot_solution(solution: Solution, path: str | None = None, band: RiskBand | None = None) -> Any:
     """The risk, the accuracy of classes, the free energy where it says more, and the states, side by side.
 
     Raises
@@ -36,6 +50,8 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
     figure.suptitle(headline(solution), fontsize=11)
     caption(figure, described(solution))
     draw_risks(panels[0], solution)
+    if band is not None:
+        _draw_band(panels[0], solution, band)
     if energetic:
         draw_series(panels[1], solution, "free_energy", ORANGE)
         panels[1].set_ylabel("free energy F [loss]")
@@ -59,6 +75,24 @@ def plot_solution(solution: Solution, path: str | None = None) -> Any:
     if path is not None:
         save_figure(figure, path)
     return figure
+
+
+def _draw_band(axes: Any, solution: Solution, band: RiskBand) -> None:
+    """Mean and two standard deviations to either side, between frames at the curve's distance from them."""
+    if not all(hasattr(band, part) for part in ("t", "mean", "low", "high", "label")):
+        raise InputError(
+            f"band is a {type(band).__name__}: give what wflow.validation.band returns"
+        )
+    t, risk = _through_steps(solution, "risk")
+    low, mean, high = (
+        risk + np.interp(t, band.t, values - solution.risk)
+        for values in (band.low, band.mean, band.high)
+    )
+    if axes.get_yscale() == "log":  # what lies below 0 lies below the axis
+        low = np.maximum(low, 0.5 * np.min(mean[mean > 0], initial=np.inf))
+    axes.fill_between(t, low, high, color=ORANGE, alpha=0.3, lw=0)
+    axes.plot(t, mean, "--", color=ORANGE, lw=1.2, label=f"{band.label}, ± 2 s.d.")
+    axes.legend(fontsize=8, frameon=False)
 
 
 def refuse_empty(solution: Solution) -> None:
@@ -120,13 +154,7 @@ def draw_accuracies(axes: Any, solution: Solution) -> None:
 
 def draw_series(axes: Any, solution: Solution, name: str, colour: str, **style: Any) -> None:
     """One series over time: a dot a frame, and a line through the steps where they have it."""
-    t, values = solution.t, solution.series[name]
-    if name in solution.steps and solution.steps[name].size:
-        # Saved frames lie between steps: the curve runs through both.
-        t = np.concatenate([t, solution.steps["t"]])
-        values = np.concatenate([values, solution.steps[name]])
-        order = np.argsort(t, kind="stable")
-        t, values = t[order], values[order]
+    t, values = _through_steps(solution, name)
     # Two points are no curve.
     axes.plot(t, values, ls="-" if t.size > 2 else "none", color=colour, lw=1.4, **style)
     marks = "o" if solution.t.size <= 60 else ","
@@ -135,6 +163,17 @@ def draw_series(axes: Any, solution: Solution, name: str, colour: str, **style: 
     axes.grid(alpha=0.3)
     value_axis(axes)
     time_axis(axes, solution.t)
+
+
+def _through_steps(solution: Solution, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A series at its frames and at the steps between them, where it has these."""
+    t, values = solution.t, solution.series[name]
+    if name in solution.steps and solution.steps[name].size:
+        t = np.concatenate([t, solution.steps["t"]])
+        values = np.concatenate([values, solution.steps[name]])
+        order = np.argsort(t, kind="stable")
+        t, values = t[order], values[order]
+    return t, values
 
 
 def value_axis(axes: Any) -> None:

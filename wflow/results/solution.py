@@ -204,11 +204,14 @@ class Solution:
             variables, coords, {k: str(v) for k, v in self.attributes.items()}
         )
 
-    def plot(self, path: str | None = None) -> Any:
-        """Draw risk, free energy and the density's evolution; save to ``path`` if given."""
+    def plot(self, path: str | None = None, band: Any = None) -> Any:
+        """Draw risk, free energy and the density's evolution; save to ``path`` if given.
+
+        ``band`` is drawn about the risk: what ``wflow.validation.band`` predicts for a finite network.
+        """
         from wflow.results.plotting import plot_solution
 
-        return plot_solution(self, path)
+        return plot_solution(self, path, band)
 
     def animate(
         self,

@@ -76,6 +76,7 @@ class SphericalThreeSpin(System):
         EVALUATOR,
     )
     measures = ("particles",)
+    random_particles = True
     clock = 1.0
     t_end = 1000.0
     t_eval = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)

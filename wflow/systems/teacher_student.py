@@ -90,6 +90,7 @@ class TeacherStudentSystem(System):
         Parameter("seed", 0, "of the particles: the start of the network of that seed", int, low=0),
     )
     measures = ("particles",)
+    random_particles = True
     ridge_on = ("a",)
     clock = 1.0
     t_end = 1000.0

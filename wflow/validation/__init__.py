@@ -1,5 +1,6 @@
 """The mean-field limit held against finite networks trained by SGD, and methods against exact solutions."""
 
+from wflow.validation.band import band
 from wflow.validation.exact import Barenblatt, GaussianWell
 from wflow.validation.fluctuations import fluctuations
 from wflow.validation.orders import Orders, observed_orders
@@ -16,6 +17,7 @@ __all__ = [
     "Orders",
     "Report",
     "Verdict",
+    "band",
     "fluctuations",
     "load_report",
     "observed_orders",

@@ -36,8 +36,10 @@ from wflow.validation.tangent import LAST, ROWS, STEP, Moment, Path, combined
 
 HARMONICS = 4
 """Harmonics whose answers are followed."""
-ANGLES, TABLE = 2000, 400
-"""Nodes of the average of σ² over directions, and arguments of its table."""
+CENTRE = 1e-3
+"""Radii so small, as a share of the largest at the start, have come to the centre."""
+ANGLES, TABLE = 2000, 1000
+"""Nodes of the average of σ² over directions, and arguments of the tables, evenly spaced in their root."""
 
 
 class Harmonic:
@@ -48,6 +50,13 @@ class Harmonic:
         slopes = np.diff(height) / np.diff(position)
         self.knots, self.jumps = position, np.diff(np.concatenate([[0.0], slopes, [0.0]]))
         self.d, self.degree = profile.dimension, degree
+
+    def table(self, top: float) -> Any:
+        """The same on [0, top] as a spline."""
+        from scipy.interpolate import CubicHermiteSpline
+
+        s = arguments(top)
+        return CubicHermiteSpline(s, *self(s))
 
     @property
     def eigenvalue(self) -> float:
@@ -77,6 +86,11 @@ class Harmonic:
             bent = -(d + 1) * u * room ** ((d - 1) / 2) * p + power * p_slope
             slope += scale * (power * p - u * bent)
         return value, slope
+
+
+def arguments(top: float) -> np.ndarray:
+    """Where tables up to ``top`` stand."""
+    return np.asarray(np.linspace(0.0, math.sqrt(top), TABLE) ** 2)
 
 
 def _peak(d: int) -> float:
@@ -110,8 +124,8 @@ def _gegenbauer(degree: int, d: int, u: np.ndarray) -> tuple[np.ndarray, np.ndar
 class Sector:
     """One harmonic of the tangent flow at one moment; arrays are those of :class:`Moment`, with D = 2."""
 
-    def __init__(self, at: Moment, harmonic: Harmonic | None) -> None:
-        self.at, self.harmonic = at, harmonic
+    def __init__(self, at: Moment, harmonic: Harmonic | None, table: Any) -> None:
+        self.at, self.harmonic, self.table = at, harmonic, table
         self.multiplicity = 1.0 if harmonic is None else harmonic.multiplicity
         self.values, self.slopes = self._jacobian(at.points)
         flow, self.radii = at.path.flow, np.maximum(at.points[:, 0], 1e-300)
@@ -124,12 +138,16 @@ class Sector:
             values, slopes = features.jacobian(points)
             return values, np.concatenate([slopes, np.zeros_like(slopes)], axis=1)
         t, r = features.radii, np.maximum(points, 1e-300)
-        value, slope = self.harmonic(r * t)
+        value, slope = self.table(r * t), self.table(r * t, 1)
         around = math.sqrt(self.harmonic.eigenvalue) / r * value
         return value, np.stack([slope * t, around], axis=1)
 
     def bent(self) -> np.ndarray:
         """The slopes' derivative in r, (n, 2, Q)."""
+        if self.harmonic is not None:
+            t, r = self.at.path.energy.features.radii, np.maximum(self.at.points, 1e-300)
+            around = self.slopes[:, 0] * math.sqrt(self.harmonic.eigenvalue) - self.slopes[:, 1]
+            return np.stack([self.table(r * t, 2) * t**2, around / r], axis=1)
         h = STEP * np.maximum(1.0, self.at.points)
         up, down = (self._jacobian(self.at.points + s * h)[1] for s in (1, -1))
         return np.asarray((up - down) / (2 * h[:, :, None]))
@@ -152,11 +170,14 @@ class Sector:
 class Directions:
     r"""Fluctuations of networks in full space around the radial limit of a path.
 
+    NaN from the time on when radii have come so near to 0 that directions lose their meaning.
+
     Attributes
     ----------
     output_variance : lim N·E Σ_q p_q (f_N − f)²_q, where q says |x| and the mean is over directions of x, too, (T,)
     resampling_variance : the same of networks resampled from ρ_t, (T,)
     bias : lim N·E(R_N − R) of the risk over all inputs, (T,)
+    square_variance : lim N²·Var Σ_q p_q (f_N − f)²_q, (T,)
 
     Raises
     ------
@@ -179,14 +200,18 @@ class Directions:
         self.changes += [np.diag(root)] * HARMONICS
         reach = max(float(x.max()) for x in path.points) * float(path.energy.features.radii.max())
         self.square = _square(profile, 1.1 * reach)
+        self.tables = [one and one.table(1.1 * reach) for one in self.harmonics]
         found = np.array(self._march())
-        self.output_variance, self.resampling_variance, self.bias = found.T
+        self.output_variance, self.resampling_variance, self.bias, self.square_variance = found.T
 
-    def _march(self) -> list[tuple[float, float, float]]:
+    def _march(self) -> list[tuple[float, ...]]:
         path, n = self.path, self.path.weights.size
         etas, means = np.zeros((len(self.changes), n, 2, n)), np.zeros((n, 2))
-        found = []
+        found: list[tuple[float, ...]] = []
+        least = CENTRE * float(path.points[0].max())
         for k in range(path.grid.size):
+            if path.points[min(k + 1, path.grid.size - 1)].min() < least:
+                return [*found, *[(math.nan,) * 4] * (path.t.size - len(found))]
             node = path.node(k)
             if k in path.at:
                 found.append(self._answers(node, etas, means))
@@ -206,12 +231,10 @@ class Directions:
         return found
 
     def _at(self, at: Moment, etas: np.ndarray, means: np.ndarray) -> Sphere:
-        sectors = [Sector(at, one) for one in self.harmonics]
+        sectors = [Sector(at, *both) for both in zip(self.harmonics, self.tables, strict=True)]
         argument = at.points * at.path.energy.features.radii
-        rest, slope = (
-            self.square(argument),
-            self.square(argument, 1) * at.path.energy.features.radii,
-        )
+        rest = self.square(argument)
+        slope = self.square(argument, 1) * at.path.energy.features.radii
         for one in sectors:
             rest = rest - one.multiplicity * one.values**2
             slope = slope - 2.0 * one.multiplicity * one.values * one.slopes[:, 0]
@@ -219,15 +242,14 @@ class Directions:
         free = at.free[:, :, None]
         return Sphere(at, sectors, self.changes, free * etas, at.free * means, beyond)
 
-    def _answers(
-        self, at: Moment, etas: np.ndarray, means: np.ndarray
-    ) -> tuple[float, float, float]:
+    def _answers(self, at: Moment, etas: np.ndarray, means: np.ndarray) -> tuple[float, ...]:
         path, found = self.path, self._at(at, etas, means)
         p, whole = path.energy.weights, self.square(at.points * path.energy.features.radii)
         return (
             float(p @ found.squares),
             float(p @ (path.weights @ whole - at.output**2)),
             float(at.pull @ found.squares + at.charges @ found.mean),
+            found.square_variance(p),
         )
 
 
@@ -241,7 +263,7 @@ def _square(profile: RadialProfile, top: float) -> Any:
     omega, share = np.sin(angle), np.cos(angle) ** (profile.dimension - 2)
     position, height = profile.knots
     slopes = np.concatenate([[0.0], np.diff(height) / np.diff(position), [0.0]])
-    s = np.linspace(0.0, top, TABLE)
+    s = arguments(top)
     z = s[:, None] * omega
     sigma, slope = np.interp(z, position, height), slopes[np.searchsorted(position, z)]
     values = (sigma**2, 2.0 * sigma * slope * omega)
@@ -267,9 +289,11 @@ class Sphere:
         zeta, own = means.T
         self.squares = at.path.weights @ beyond[0]
         cross, lifted, spread, rates = np.zeros(n), at.path.weights * own, np.zeros((n, 2)), []
+        self.outputs: list[tuple[float, np.ndarray]] = []
         for sector, change, eta in zip(sectors, changes, etas, strict=True):
             rate, g = sector.push(eta, sector.values.T @ change)
             rates.append(rate)
+            self.outputs.append((sector.multiplicity, g))
             self.squares += sector.multiplicity * (g**2).sum(axis=1)
             lifted += sector.multiplicity * (change * eta[:, 0]).sum(axis=1)
             spread += sector.multiplicity * (eta**2).sum(axis=2)
@@ -290,6 +314,11 @@ class Sphere:
             second * own + 0.5 * beyond[1] @ at.pull,
         )
         self.rate = -at.xi * np.stack(moved, axis=1)
+
+    def square_variance(self, p: np.ndarray) -> float:
+        """2 Σ_ℓ N_ℓ Σ p_q p_q' Cov(G_ℓ)²; those beyond are too many to scatter."""
+        each = [(n, np.sqrt(p)[:, None] * g) for n, g in self.outputs]
+        return sum(2.0 * n * float(((g @ g.T) ** 2).sum()) for n, g in each)
 
 
 def _third(at: Moment) -> np.ndarray:

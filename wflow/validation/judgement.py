@@ -40,6 +40,7 @@ def _published(report: Report) -> Iterator[Verdict]:
     """The mean gap at every saved time, at the smallest step size: each size's, or what is left as they grow."""
     j, reach = report.finest, student(report.risk.shape[2] - 1)
     mesh = report.limit_errors[report.reference]
+    unsure = report.predicted.get("bias_error", np.zeros(report.t.size))
     shift = report.predicted_shift()
     if shift is not None:
         off = report.controlled()[:, j]
@@ -51,8 +52,8 @@ def _published(report: Report) -> Iterator[Verdict]:
                     f"N = {n}: mean R_N - R at t = {t:g}",
                     value[i, k],
                     reach * error[i, k],
-                    shift[i, j, k] - mesh[k],
-                    shift[i, j, k] + mesh[k],
+                    shift[i, j, k] - mesh[k] - unsure[k] / n,
+                    shift[i, j, k] + mesh[k] + unsure[k] / n,
                 )
     elif report.neurons.size >= FEWEST_SIZES:
         left, error = report.at_infinity()
@@ -72,9 +73,11 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
     yield from _coefficients(rates, last)
     if (fit := rates.bias_exponent()) is not None:
         yield _exponent("mean R_N - R: exponent of N", fit, reach, -1.0, LOOSER)
-    left, error = rates.left()
-    mesh = rates.limit_error[-1]
-    yield verdict(f"mean R_N - R {last}: left as N grows", left[-1], reach * error[-1], -mesh, mesh)
+    if rates.seen[-1]:
+        left, error = rates.left()
+        mesh = rates.limit_error[-1]
+        name = f"mean R_N - R {last}: left as N grows"
+        yield verdict(name, left[-1], reach * error[-1], -mesh, mesh)
     for of, name in LAWS.items():
         if (fit := rates.distance(of)) is not None:
             name = f"sliced {name}" if dimension > 1 else name
@@ -84,7 +87,7 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
             "correlation of two neurons: left as N grows", fit.value, reach * fit.error, 0.0, 0.0
         )
     if (fit := rates.noise_exponent("output")) is not None:
-        again = student(rates.noise_risk.shape[1] - 1)
+        again = student(rates.noise_output.shape[2] - 1)
         # Half a power or better.
         yield verdict(
             "SGD noise in f: exponent of the step size",
@@ -97,20 +100,22 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
 
 def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
     """Coefficients beside their predictions."""
-    known = rates.predicted
+    known = rates.predicted if rates.seen[-1] else {}
     for of, name in (("output", "N |f_N - f|^2"), ("risk", "N Var R_N")):
         if (expected := known.get(f"{of}_variance")) is not None:
             value, error = rates.coefficient(of)
+            own = known.get(f"{of}_variance_error", np.zeros_like(expected))
             yield verdict(
                 f"{name} {last}",
                 value[-1],
                 rates.reach() * error[-1],
-                (1 - SHARE) * expected[-1],
-                (1 + SHARE) * expected[-1],
+                (1 - SHARE) * expected[-1] - own[-1],
+                (1 + SHARE) * expected[-1] + own[-1],
             )
     if (expected := known.get("bias")) is not None:
         value, error = rates.bias()
         mesh = rates.limit_error[-1] * float(rates.widths.min())
+        mesh += known.get("bias_error", np.zeros(1))[-1] + SHARE * abs(expected[-1])
         yield verdict(
             f"c of c/N in mean R_N - R {last}",
             value[-1],

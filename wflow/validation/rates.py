@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,8 @@ class Rates:
         dimensions) and bounded-Lipschitz distance of the law; NaN where one is not defined
     control : (W, S, T): the first-order effect of each network's own start on its risk, 0 where it is not known
     limit, limit_error, excess : (T,): risk of the limit, its error, N times the excess of independent draws
-    noise_risk, noise_output : (E, S', T) and (E, S'/2, T): risks of networks of the last width from one start on
-        samples of their own, and half the squared distances of their outputs in pairs
+    noise_risk, noise_output : (2, E, S', T) and (2, E, S'/2, T): risks of networks of the first and of the last width,
+        each from one start on samples of their own, and half the squared distances of their outputs in pairs
     batch_size : samples a step, P
     """
 
@@ -74,54 +75,74 @@ class Rates:
         self, of: str, pick: np.ndarray | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
         """Over starts, (W, T): of the risk, or of the output about the limit's; SGD's own noise is taken off."""
-        value = getattr(self, of)
-        if pick is not None:
-            value = np.take_along_axis(value, pick[:, :, None], axis=1)
+        value = _picked(getattr(self, of), pick)
         total = value.mean(axis=1) if of == "output" else value.var(axis=1, ddof=1)
-        return np.asarray(total - self.noise(of, noise)[0])
+        return np.asarray(total - self._between(self.noise(of, noise)[:, 0]))
 
     def noise(self, of: str, pick: np.ndarray | None = None) -> np.ndarray:
-        """Variance over samples from one start, (E, T)."""
+        """Variance over samples from one start, of the first and of the last width, (2, E, T)."""
         value = self.noise_output
         if of == "risk":
             # In pairs too, so that both are resampled alike.
-            value = 0.5 * (self.noise_risk[:, :-1:2] - self.noise_risk[:, 1::2]) ** 2
+            value = 0.5 * (self.noise_risk[:, :, :-1:2] - self.noise_risk[:, :, 1::2]) ** 2
+        return np.asarray(_picked(value, pick).mean(axis=2))
+
+    def shift(self, pick: np.ndarray | None = None) -> np.ndarray:
+        """What the step size adds to the mean risk of each width, (W, T), from what longer or shorter steps add."""
+        value = self.noise_risk
         if pick is not None:
-            value = np.take_along_axis(value, pick[:, :, None], axis=1)
-        return np.asarray(value.mean(axis=1))
+            both = np.stack([2 * pick, 2 * pick + 1], axis=-1).reshape(*pick.shape[:2], -1)
+            value = _picked(value, both)
+        mean = value.mean(axis=2)
+        e = self.steps / self.steps[0]
+        weight = (e - e.mean()) / ((e - e.mean()) ** 2).sum()
+        return self._between(np.einsum("e,wet->wt", weight, mean))
+
+    def _between(self, ends: np.ndarray) -> np.ndarray:
+        """Values at the first and the last width, linear in 1/N at all of them, (W, T)."""
+        x = 1.0 / self.widths
+        share = ((x - x[-1]) / (x[0] - x[-1]))[:, None]
+        return np.asarray(share * ends[0] + (1 - share) * ends[1])
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """Times at which the chance of the start, not SGD's own, makes the greater part of what scatters, (T,)."""
+        of = "output" if np.isfinite(self.output).all() else "risk"
+        noise = self._between(self.noise(of)[:, 0])
+        return np.asarray((self.variance(of) + noise > SEEN * noise).all(axis=0))
 
     def fluctuation(self, of: str) -> Estimate | None:
         """The exponent of N in the standard deviation over starts; None where SGD's noise hides it."""
-        total, noise = self.variance(of) + self.noise(of)[0], self.noise(of)[0]
+        noise = self._between(self.noise(of)[:, 0])
+        total = self.variance(of) + noise
         seen = (total > SEEN * noise).all(axis=0) & np.isfinite(total).all(axis=0)
         if not seen.any():
             return None
 
         def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
             value = self.variance(of, pick, again)[:, seen]
-            return 0.5 * slope(self.widths, np.maximum(value, 1e-3 * noise[seen] + 1e-300))
+            return 0.5 * slope(self.widths, np.maximum(value, 1e-3 * noise[:, seen] + 1e-300))
 
         return self._resampled(fit)
 
     def distance(self, of: str) -> Estimate | None:
         """The exponent of N in the mean distance of the law."""
-        if not np.isfinite(getattr(self, of)).all():
+        if not (np.isfinite(getattr(self, of)).all() and self.seen.any()):
             return None
 
         def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
-            value = getattr(self, of)
-            if pick is not None:
-                value = np.take_along_axis(value, pick[:, :, None], axis=1)
-            return slope(self.widths, value.mean(axis=1))
+            return slope(self.widths, _picked(getattr(self, of), pick).mean(axis=1)[:, self.seen])
 
         return self._resampled(fit)
 
     def noise_exponent(self, of: str) -> Estimate | None:
         """The exponent of ε in the standard deviation over samples."""
-        value = self.noise(of)
+        value = self.noise(of)[1]
         if self.steps.size < 3 or not (np.isfinite(value).all() and (value > 0).all()):
             return None
-        return self._resampled(lambda pick, again: 0.5 * slope(self.steps, self.noise(of, again)))
+        return self._resampled(
+            lambda pick, again: 0.5 * slope(self.steps, self.noise(of, again)[1])
+        )
 
     def coefficient(self, of: str) -> tuple[np.ndarray, np.ndarray]:
         """N times the variance over starts as N grows, from its fit by 1/N and 1/N², and its error, (T,) each."""
@@ -130,9 +151,16 @@ class Rates:
         return self._one_over_n(self.variance(of)), np.std(drawn, axis=0, ddof=1)
 
     def gap(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean over seeds of R_N − R, less each start's first-order effect, and its standard error, (W, T) each."""
+        """Mean over seeds of R_N − R, and its standard error, (W, T) each.
+
+        Less what each start makes of it to first order, and what the step size adds.
+        """
+        rng = np.random.default_rng(2)
+        drawn = [self.shift(self._draw(rng)[1]) for _ in range(RESAMPLES)]
         off = self.risk - self.control - self.limit
-        return off.mean(axis=1), off.std(axis=1, ddof=1) / np.sqrt(self.seeds)
+        error = off.std(axis=1, ddof=1) / np.sqrt(self.seeds)
+        own = np.std(drawn, axis=0, ddof=1)
+        return off.mean(axis=1) - self.shift(), np.hypot(error, own)
 
     def bias(self) -> tuple[np.ndarray, np.ndarray]:
         """c of R_N = R + c/N + c₂/N², by least squares on the gaps, and its standard error, (T,) each."""
@@ -145,15 +173,14 @@ class Rates:
     def bias_exponent(self) -> Estimate | None:
         """The exponent of N in the mean gap; None unless every width's gap is seen."""
         value, error = self.gap()
-        seen = (np.abs(value) > self.reach() * error + self.limit_error).all(axis=0)
+        seen = (np.abs(value) > self.reach() * error + self.limit_error).all(axis=0) & self.seen
         if not seen.any():
             return None
 
         def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
-            off = self.risk - self.control - self.limit
-            if pick is not None:
-                off = np.take_along_axis(off, pick[:, :, None], axis=1)
-            return slope(self.widths, np.maximum(np.abs(off.mean(axis=1))[:, seen], 1e-300))
+            off = _picked(self.risk - self.control - self.limit, pick).mean(axis=1)
+            value = off - self.shift(again)
+            return slope(self.widths, np.maximum(np.abs(value)[:, seen], 1e-300))
 
         return self._resampled(fit)
 
@@ -165,7 +192,7 @@ class Rates:
         relative to a single neuron's variance; chaos propagates where it vanishes like 1/N.
         """
         single = self.excess[-1]
-        if not (np.isfinite(self.output).all() and single > 0):
+        if not (np.isfinite(self.output).all() and self.seen[-1] and single > 0):
             return None
         n = self.widths.astype(float)
 
@@ -185,20 +212,25 @@ class Rates:
     def _regressed(
         self, columns: Callable[[np.ndarray], np.ndarray], which: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        value, error = self.gap()
+        _, error = self.gap()
         rows = columns(self.widths.astype(float))
-        found = np.empty((2, self.t.size))
-        for k in range(self.t.size):
-            weight = 1.0 / np.maximum(error[:, k], 1e-300)
-            inverse = np.linalg.pinv(rows * weight[:, None]) * weight
-            found[0, k] = inverse[which] @ value[:, k]
-            found[1, k] = np.linalg.norm(inverse[which] * error[:, k])
-        return found[0], found[1]
+        inverse = [
+            (np.linalg.pinv(rows / e[:, None]) / e)[which] for e in np.maximum(error, 1e-300).T
+        ]
+        off = self.risk - self.control - self.limit
+
+        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
+            gap = _picked(off, pick).mean(axis=1) - self.shift(again)
+            return np.asarray(np.einsum("tw,wt->t", inverse, gap))
+
+        rng = np.random.default_rng(3)
+        drawn = [fit(*self._draw(rng)) for _ in range(RESAMPLES)]
+        return fit(None, None), np.std(drawn, axis=0, ddof=1)
 
     def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         w, s, _ = self.risk.shape
-        e, again, _ = self.noise_output.shape
-        return rng.integers(0, s, (w, s)), rng.integers(0, again, (e, again))
+        *ends, again, _ = self.noise_output.shape
+        return rng.integers(0, s, (w, s)), rng.integers(0, again, (*ends, again))
 
     def _resampled(self, fit: Callable[[np.ndarray | None, np.ndarray | None], float]) -> Estimate:
         """A fit and its standard error over resampled seeds."""
@@ -227,6 +259,11 @@ class Rates:
                 f"{self.lipschitz[i, :, -1].mean():14.4f}"
             )
         c, error = self.bias()
+        if not self.seen.all():
+            lines.append(
+                f"at {int((~self.seen).sum())} of {self.t.size} times SGD's own noise hides the chance of the start: "
+                "a smaller step size shows more"
+            )
         lines.append(f"mean R_N - R = c/N + …: c = {c[-1]:.4g} ± {error[-1]:.2g} (s.e.)")
         return lines
 
@@ -250,6 +287,11 @@ class Rates:
             "bias": dict(zip(("value", "error"), self.bias(), strict=True)),
             "predicted": self.predicted,
         }
+
+
+def _picked(value: np.ndarray, pick: np.ndarray | None) -> np.ndarray:
+    """Seeds drawn anew along the last axis but one; all of them once without a draw."""
+    return value if pick is None else np.take_along_axis(value, pick[..., None], axis=-2)
 
 
 def slope(x: np.ndarray, values: np.ndarray) -> float:

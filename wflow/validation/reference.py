@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -23,11 +24,19 @@ class Reference:
     solution : on a grid or as particles
     energy : of its flow
     model : the network, whose neurons come reduced to the space of the flow, shape (N, D), unless said otherwise
+    frames : of the solution that count, by default all
     """
 
-    def __init__(self, solution: Solution, energy: Energy, model: NetworkModel) -> None:
-        self.risk = np.array(solution.risk)
-        self.laws = [solution.measures[k] for k in range(solution.t.size)]
+    def __init__(
+        self,
+        solution: Solution,
+        energy: Energy,
+        model: NetworkModel,
+        frames: Sequence[int] | None = None,
+    ) -> None:
+        frames = range(solution.t.size) if frames is None else frames
+        self.risk = np.array([solution.risk[k] for k in frames])
+        self.laws = [solution.measures[k] for k in frames]
         self.dimension = int(self.laws[0].dimension)
         self.energy, self.model = energy, model
 

@@ -31,8 +31,16 @@ RATES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "limit": (("rate_t",), "loss", "risk of the limit"),
     "limit_error": (("rate_t",), "loss", "its change on half the mesh"),
     "excess": (("rate_t",), "loss", "N times the excess risk of independent neurons"),
-    "noise_risk": (("rate_step", "noise_seed", "rate_t"), "loss", "risk, one start, samples apart"),
-    "noise_output": (("rate_step", "noise_pair", "rate_t"), "loss", "half their squared distances"),
+    "noise_risk": (
+        ("noise_width", "rate_step", "noise_seed", "rate_t"),
+        "loss",
+        "risk, one start, samples apart",
+    ),
+    "noise_output": (
+        ("noise_width", "rate_step", "noise_pair", "rate_t"),
+        "loss",
+        "half their squared distances",
+    ),
 }
 """Arrays of a study in a file, each under its name after ``rate_``: dimensions, unit, meaning."""
 SCALES = {"t": ("rate_t", "time"), "widths": ("width", "1"), "steps": ("rate_step", "time")}

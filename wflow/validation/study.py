@@ -13,12 +13,15 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.systems.catalogue import System
+from wflow.validation.prediction import Prediction
 from wflow.validation.rates import Rates
 from wflow.validation.reference import Reference, output_scatter
 from wflow.validation.training import Job, trained
 
 FEWEST = 4
 """Widths through which a power is fitted."""
+LEAST = 16
+"""Neurons of the smallest networks, unless others are asked for."""
 STEPS = 100_000
 """SGD steps a network, at most, unless a shorter step is asked for."""
 EARLY = 0.1
@@ -33,7 +36,8 @@ APART = 10_000
 class Plan:
     """What a study trains: ``seeds`` networks a width at step size ``steps[0]``, then others at all of ``steps``.
 
-    The others are of the last width, all from one start: what sets them apart is the noise of SGD.
+    The others are of the first and of the last width, all of one width from one start: what sets them apart is the
+    noise of SGD, and what the step size does to their mean.
     """
 
     system: System
@@ -47,16 +51,19 @@ class Plan:
     @property
     def noise_seeds(self) -> int:
         """An even number, for pairs."""
-        return 2 * max(1, min(self.seeds // 4, 6))
+        return 2 * max(3, min(self.seeds // 4, 6))
 
     def jobs(self) -> list[Job]:
-        """All networks of the study; their place is ("width", i, seed) or ("step", j, seed)."""
+        """All networks of the study; their place is ("width", i, seed) or ("step", 0 or 1, j, seed)."""
         return [
-            self._job(("width", i, s), n, self.steps[0], APART * (i + 1) + s, None)
+            self._job(("width", i, s), n, self.steps[0], seed_of(i, s), None)
             for i, n in enumerate(self.widths)
             for s in range(self.seeds)
         ] + [
-            self._job(("step", j, s), self.widths[-1], e, APART * (50 + j) + s, 0)
+            self._job(
+                ("step", i, j, s), n, e, seed_of(len(self.widths) + j + i * len(self.steps), s), 0
+            )
+            for i, n in enumerate((self.widths[0], self.widths[-1]))
             for j, e in enumerate(self.steps)
             for s in range(self.noise_seeds)
         ]
@@ -70,13 +77,18 @@ class Plan:
         )
 
 
+def seed_of(which: int, s: int) -> int:
+    """Seeds of their own for every width, and every step size after them."""
+    return APART * (which + 1) + s
+
+
 def default_widths(largest: int) -> tuple[int, ...]:
-    """Four widths by factors of 2 up to half of the largest network, or as near to it as whole numbers allow.
+    """Four widths by factors of 2 up to half of the largest network, or from the least that shows an asymptotic power.
 
     >>> default_widths(800), default_widths(4)
-    ((50, 100, 200, 400), (2, 4, 8, 16))
+    ((50, 100, 200, 400), (16, 32, 64, 128))
     """
-    least = max(2, largest // 16)
+    least = max(LEAST, largest // 16)
     return tuple(least * 2**k for k in range(FEWEST))
 
 
@@ -121,29 +133,32 @@ def study(
     plan: Plan,
     reference: Reference,
     limit_error: np.ndarray,
+    prediction: Prediction,
     *,
     executor: Executor | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> Rates:
     """Train the networks of a plan and measure them against the limit at the plan's times."""
-    w, s, e, again = len(plan.widths), plan.seeds, len(plan.steps), plan.noise_seeds
+    w, seeds, e, again = len(plan.widths), plan.seeds, len(plan.steps), plan.noise_seeds
     times = len(plan.times)
     measured: dict[str, np.ndarray] = {
-        name: np.full((w, s, times), np.nan)
+        name: np.full((w, seeds, times), np.nan)
         for name in ("risk", "output", "transport", "lipschitz")
     }
-    noise_risk = np.full((e, again, times), np.nan)
-    laws: dict[int, np.ndarray] = {}
+    noise_risk = np.full((2, e, again, times), np.nan)
+    laws: dict[tuple[int, int], np.ndarray] = {}
     excess = [np.nan] * times
     with contextlib.closing(trained(plan.jobs(), executor, workers, progress)) as networks:
         for network in networks:
-            kind, i, seed = network.job.place
+            kind, i, *rest = network.job.place
             if kind == "step":
-                noise_risk[i, seed] = network.risk
-                held = laws.setdefault(i, np.empty((again, *network.neurons.shape)))
+                j, seed = rest
+                noise_risk[i, j, seed] = network.risk
+                held = laws.setdefault((i, j), np.empty((again, *network.neurons.shape)))
                 held[seed] = network.neurons
                 continue
+            (seed,) = rest
             if (i, seed) == (w - 1, 0):
                 excess = [reference.excess(k, full) for k, full in enumerate(network.neurons)]
             measured["risk"][i, seed] = network.risk
@@ -152,23 +167,28 @@ def study(
                 measured["output"][i, seed, k] = reference.output(k, neurons, network.risk[k])
                 measured["transport"][i, seed, k] = reference.transport(k, neurons)
                 measured["lipschitz"][i, seed, k] = reference.lipschitz(k, neurons)
-    noise_output = np.array(
-        [
-            [output_scatter(reference.network_energy, laws[i][:, k]) for k in range(times)]
-            for i in range(e)
-        ]
-    ).transpose(0, 2, 1)
+    model = reference.model
+    at = np.array(plan.times)
+    starts = [
+        model.start(n, seed_of(i, s)) for i, n in enumerate(plan.widths) for s in range(seeds)
+    ]
+    control = prediction.control(model, starts, at).reshape(w, seeds, times)
+    noise_output = np.empty((2, e, again // 2, times))
+    for (i, j), held in laws.items():
+        for k in range(times):
+            noise_output[i, j, :, k] = output_scatter(reference.network_energy, held[:, k])
     return Rates(
-        t=np.array(plan.times),
+        t=at,
         widths=np.array(plan.widths),
         steps=np.array(plan.steps),
-        control=np.zeros((w, s, times)),
+        control=control,
         limit=reference.risk,
         limit_error=limit_error,
         excess=np.array(excess),
         noise_risk=noise_risk,
         noise_output=noise_output,
         batch_size=plan.batch_size,
+        predicted=prediction.at(at),
         risk=measured["risk"],
         output=measured["output"],
         transport=measured["transport"],

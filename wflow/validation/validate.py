@@ -23,6 +23,7 @@ from wflow.solvers.step_size import Clock
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_kind, check_list, positive
 from wflow.tools.workers import executor as processes
+from wflow.validation.prediction import Prediction, predict
 from wflow.validation.reference import Reference
 from wflow.validation.report import Report
 from wflow.validation.study import (
@@ -79,8 +80,9 @@ def validate(
     t_end, t_eval : on the system's clock, t = kε
     temperature, ridge, decay : the same for the flow and SGD
     n_grid, n_particles : sizes of the two solutions of the limit
-    rates, widths, horizon, rate_seeds : whether to study rates, through which numbers of neurons (four or more; by
-        default 1/16 … 1/2 of the largest network), up to what time (by default about a tenth of t_end), how often
+    rates, widths, horizon, rate_seeds : whether to predict and to study rates, through which numbers of neurons (four
+        or more; by default 1/16 … 1/2 of the largest network), up to what time (by default about a tenth of t_end), how
+        often
     output : HDF5 file for the report
     workers : networks trained side by side, by default one a core
     executor : who trains the networks instead, with the interface of :mod:`concurrent.futures`
@@ -176,15 +178,25 @@ def validate(
                 off[(*where, k)] = reference.output(k, law, network.risk[k])
             if where[:2] == finest:
                 laws[where[2]] = reduced
+        began_with = limits[kinds[-1]].stats.get("steps", 0)
+        every = times if plan is None else np.union1d(times, plan.times)
+        prediction = Prediction(times)
+        if plan is not None:
+            prediction = predict(system, flow, model, every, began_with)
+        starts = [model.start(n, s) for n in sizes for s in range(seeds)]
+        control = prediction.control(model, starts, times).reshape(len(sizes), 1, seeds, times.size)
         found = None
         if plan is not None:
-            near, error = _limit(
-                flow, system, kinds[-1], counts[kinds[-1]], np.array(plan.times), plan.times[-1]
-            )
+            near, error = limits[kinds[-1]], errors[kinds[-1]]
+            at = np.array(plan.times)
+            if not np.isin(at, near.t).all():
+                near, error = _limit(flow, system, kinds[-1], counts[kinds[-1]], at, plan.times[-1])
+            frames = np.searchsorted(near.t, at).tolist()
             found = study(
                 plan,
-                Reference(near, flow.energy, model),
-                error,
+                Reference(near, flow.energy, model, frames),
+                error[frames],
+                prediction,
                 executor=executor,
                 workers=workers,
                 progress=progress,
@@ -203,7 +215,10 @@ def validate(
         batch_size=batch,
         seconds={"limit": pde_seconds, "total": time.perf_counter() - began},
         output=off,
+        control=np.broadcast_to(control, shape).copy(),
         rates=found,
+        predicted=prediction.at(times),
+        notes=prediction.notes,
     )
     if output is not None:
         report.save(output, overwrite=overwrite)

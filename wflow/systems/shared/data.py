@@ -55,6 +55,7 @@ class DataSystem(System):
     """Base of the systems whose risk is a mean over samples; subclasses read inputs and targets."""
 
     measures = ("particles",)
+    random_particles = True
     clock = 1.0
     t_end = 20.0
     sgd = {"n_neurons": 400, "step_size": 1e-3, "batch_size": 1}  # noqa: RUF012

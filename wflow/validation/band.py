@@ -1,0 +1,134 @@
+"""How far from its limit a network of given size is expected to train: a band about the risk of a solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wflow.errors import InputError
+from wflow.flow import GradientFlow
+from wflow.results.solution import Solution
+from wflow.systems.runs import stored_system
+from wflow.tools.checks import check_count, check_kind, positive
+from wflow.validation.prediction import of_law, predict
+
+WIDE = 2.0
+"""Standard deviations that a band reaches to either side."""
+NEAR = 0.02
+"""How far the risk at the first frame may lie from that of what stands for the law, relatively."""
+CONSTANTS = ("temperature", "ridge", "reaction_rate", "decay")
+"""Of a flow, in the attributes of its solution."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """The predicted risk of a network along a solution.
+
+    Attributes
+    ----------
+    t : times, (T,)
+    mean : R + c/N + εb, (T,)
+    deviation : standard deviation of the risk over starts and samples, (T,)
+    low, high : mean ∓ 2 deviations, (T,)
+    label : for pictures
+    notes : what is left out, and why
+    """
+
+    t: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    label: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def low(self) -> np.ndarray:
+        return np.asarray(self.mean - WIDE * self.deviation)
+
+    @property
+    def high(self) -> np.ndarray:
+        return np.asarray(self.mean + WIDE * self.deviation)
+
+
+def band(
+    solution: Solution,
+    *,
+    n_neurons: int,
+    step_size: float | None = None,
+    batch_size: int = 1,
+    flow: GradientFlow | None = None,
+) -> Band:
+    r"""The risk that a network of N neurons, trained by SGD, is expected to have along a solution of its limit.
+
+    .. math:: R + \frac cN + \varepsilon b \pm 2\sigma, \qquad
+              \sigma^2 = \frac VN + \frac W{N^2} + \frac\varepsilon P V_\varepsilon
+
+    V is the variance of the start's first-order effect, W that of :math:`\lVert f_N - f\rVert^2`; without a step size
+    the band is that of the gradient flow of N neurons. What SGD adds is known where it draws the nodes of the energy.
+
+    Parameters
+    ----------
+    solution : of a two-layer flow without noise and births, from a file too
+    n_neurons, step_size, batch_size : N, ε and P
+    flow : for a flow of your own, which must be one of particles that stand for their law
+
+    Raises
+    ------
+    InputError
+        for a flow whose scatter cannot be predicted, and for a solution without frames
+
+    >>> import wflow
+    >>> energy = wflow.energies.FeatureEnergy("identity", [-1.0, 1.0], [-3.0, 3.0])
+    >>> flow = wflow.GradientFlow(energy)
+    >>> sol = wflow.solve(flow, wflow.Particles(np.linspace(-1, 1, 20)), (0, 1), t_eval=[0.0, 1.0])
+    >>> found = band(sol, n_neurons=100, flow=flow)
+    >>> bool(np.all(found.low < sol.risk) and np.all(sol.risk < found.high))
+    True
+    """
+    check_kind("solution", solution, Solution, "give what wflow.solve has returned")
+    n = check_count("n_neurons", n_neurons)
+    batch = check_count("batch_size", batch_size)
+    epsilon = 0.0 if step_size is None else positive("step_size", step_size)
+    about = solution.attributes
+    if about.get("run", "flow") != "flow":
+        raise InputError(
+            "this solution is a network's own: a band belongs to its limit, wflow.solve"
+        )
+    if solution.t.size == 0:
+        raise InputError("no frame was saved, so there is nothing to put a band around")
+    times, chance = np.asarray(solution.t), 0.0
+    if flow is not None:
+        check_kind("flow", flow, GradientFlow, "give the wflow.GradientFlow that was solved")
+        found = of_law(flow, solution.measures[0], times, batch if epsilon else None)
+    elif about.get("system"):
+        system = stored_system(about)
+        constants = {k: about.get(k, 0.0) for k in CONSTANTS}
+        steps = solution.stats.get("steps", 100)
+        drawn = batch if epsilon else None
+        found = predict(system, system.flow(**constants), system.network(), times, steps, drawn)
+        if system.random_particles and "risk_variance" in found.series:
+            count = len(solution.measures[0].weights())
+            chance = WIDE**2 * float(np.sqrt(found.series["risk_variance"][0] / count))
+    else:
+        raise InputError("this run was of a flow of your own: pass it as flow=")
+    series, notes = found.series, list(found.notes)
+    if "risk_variance" not in series:
+        raise InputError("; ".join(notes))
+    nothing = np.zeros(times.size)
+    apart = abs(float(solution.risk[0] - found.risk[0])) if found.risk is not None else 0.0
+    if apart > NEAR * abs(float(solution.risk[0])) + chance:
+        raise InputError(
+            "this run did not start from the law of its system: pass flow=, and a start that stands for its law"
+        )
+    mean = solution.risk + series.get("bias", nothing) / n
+    variance = series["risk_variance"] / n + series.get("square_variance", nothing) / n**2
+    if epsilon and "step_bias" in series:
+        mean = mean + epsilon * series["step_bias"]
+        variance = variance + epsilon / batch * series["step_risk_variance"]
+    elif epsilon:
+        notes.append(
+            "what the step size adds is left out: it is predicted where SGD draws the nodes, as of data sets"
+        )
+    label = f"N = {n}" + (f", ε = {epsilon:g}, P = {batch}" if epsilon else "")
+    deviation = np.sqrt(np.maximum(variance, 0.0))
+    return Band(times, mean, deviation, f"predicted, {label}", tuple(notes))
