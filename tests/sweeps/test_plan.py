@@ -141,6 +141,7 @@ LIMIT = {"system": "isotropic-gaussians", "run": "limit"}
 @pytest.mark.parametrize(
     "plan, words",
     [
+        ([LIMIT], "give a dict, or the name of a TOML file"),
         ({"run": "limit"}, "plan: system is missing: give one or several of anisotropic-gaussians"),
         ({"system": "isotropic-gaussians"}, "plan: run is missing: give one or several of limit, net"),
         ({"system": "isotropic", "run": "limit"}, "unknown system 'isotropic': did you mean"),
@@ -170,7 +171,7 @@ LIMIT = {"system": "isotropic-gaussians", "run": "limit"}
         ({**LIMIT, "parameters": {"n": 10**15}}, "of memory"),
         ({**NETWORKS, "n_neurons": 0}, "parameter n_neurons = 0: expected in [1, inf)"),
         ({**NETWORKS, "n_neurons": 10**15}, "of memory"),
-        ({**NETWORKS, "step_size": 0.7}, "step_size = 0.7 is too long for t_eval"),
+        ({**NETWORKS, "step_size": 0.7}, "for t_eval = [0.0, 0.1, 0.3, 1.0]: two fall on one step; give at most 0.1"),
         ({**NETWORKS, "seeds": 0}, "seeds = 0: give a whole number of at least 1"),
         ({**NETWORKS, "seeds": 2, "seed": 1}, "seed and seeds: give a list, or how many"),
         ({**NETWORKS, "seeds": 10**9}, "1000000000 runs: a sweep has at most 100000"),

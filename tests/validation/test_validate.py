@@ -348,7 +348,7 @@ def test_saved_times_need_not_be_multiples_of_the_step():
         ({"seeds": 1}, "at least 2"),
         ({"step_sizes": [1e-3, -1.0]}, "step_size = -1"),
         ({"step_sizes": [1e-3, 1e-3]}, "each once"),
-        ({"step_sizes": [0.6]}, "two fall on one step"),
+        ({"step_sizes": [0.6]}, r"= \[0.0, 0.5, 1.0\]: two fall on one step; give at most 0.5"),
         ({"batch_size": 0}, "batch_size = 0"),
         ({"workers": -1}, "workers = -1"),
         ({"temperature": -1.0}, "temperature"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError, shown
+from wflow.solvers.step_size import Clock
 from wflow.tools.arrays import as_floats
 
 ROUNDING = 1e-12
@@ -60,3 +61,17 @@ def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
             f"t_eval runs over [{t[0]:g}, {t[-1]:g}], outside t_span [{span[0]:g}, {span[1]:g}]"
         )
     return np.unique(np.clip(t, *span))
+
+
+def refuse_coinciding(step_size: float, times: np.ndarray, end: float) -> None:
+    """Refuse a clock from 0 to ``end`` on which two times are one.
+
+    >>> refuse_coinciding(0.3, np.array([0.0, 0.1]), 1.0)
+    Traceback (most recent call last):
+    wflow.errors.InputError: step_size = 0.3 is too long for t_eval = [0.0, 0.1]: two fall on one step; give at most 0.1
+    """
+    if Clock(step_size).times(times, (0.0, end)).size < times.size:
+        raise InputError(
+            f"step_size = {step_size:g} is too long for t_eval = {shown(times.tolist())}: two fall on one step; "
+            f"give at most {np.diff(times).min():g}"
+        )

@@ -24,10 +24,9 @@ from wflow.run.forecast import Patience, forecast
 from wflow.run.record import Settings
 from wflow.run.resume import resume
 from wflow.run.solve import flow_run, solve
-from wflow.run.times import check_times
+from wflow.run.times import check_times, refuse_coinciding
 from wflow.solvers import get_method
 from wflow.solvers.networks.batches import Batches, check_batch_size
-from wflow.solvers.step_size import Clock
 from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS, System, sort_parameters
 from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, check_flag
@@ -300,10 +299,7 @@ class Network(Kind):
         get_method("sgd", self._method(about))
         end, epsilon, times = about["t_end"], about["step_size"], np.array(about["t_eval"])
         check_count("t_end / step_size", math.ceil(min(end / epsilon, 2.0**63)))
-        if Clock(epsilon).times(times, (0.0, end)).size < times.size:
-            raise InputError(
-                f"step_size = {epsilon:g} is too long for t_eval = {shown(times.tolist())}: two fall on one step"
-            )
+        refuse_coinciding(epsilon, times, end)
         if not about["replacement"]:
             size = _samples(system.name, json.dumps(about["parameters"]), "replacement = false")
             Batches(about["batch_size"], epsilon, size)  # none may be larger

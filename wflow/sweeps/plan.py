@@ -55,6 +55,8 @@ def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> Plan:
     if isinstance(plan, Mapping):
         where, table = "plan", dict(plan)
     else:
+        if not isinstance(plan, str | os.PathLike):
+            raise InputError(f"plan = {shown(plan)}: give a dict, or the name of a TOML file")
         path = check_path("plan", plan)
         where, table = str(path), read_toml("plan", path)
     blocks = table.pop("runs", None)

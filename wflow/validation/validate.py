@@ -17,9 +17,8 @@ from wflow.flow import GradientFlow
 from wflow.results.labelled import check_free
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
-from wflow.run.times import check_times
+from wflow.run.times import check_times, refuse_coinciding
 from wflow.solvers.method import get_method
-from wflow.solvers.step_size import Clock
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_kind, check_list, positive
 from wflow.tools.workers import executor as processes
@@ -121,7 +120,7 @@ def validate(
     times = check_times(t_eval, (0.0, end))
     for e in epsilons:
         check_count("n_steps", math.ceil(min(end / e, 2.0**63)))
-        _refuse_coinciding(e, times)
+        refuse_coinciding(e, times, float(times[-1]))
     flow = system.flow(temperature=temperature, ridge=ridge, decay=decay)
     constants = {"temperature": temperature, "ridge": ridge, "decay": decay}
     plan = None
@@ -249,16 +248,9 @@ def _plan(
     steps = default_steps(until, step)
     at = times_up_to(until, times)
     for e in steps:
-        _refuse_coinciding(e, np.array(at))
+        refuse_coinciding(e, np.array(at), float(at[-1]))
     count = check_count("rate_seeds", seeds, 4)
     return Plan(system, tuple(chosen), count, at, steps, batch, constants)
-
-
-def _refuse_coinciding(step: float, times: np.ndarray) -> None:
-    if Clock(step).times(times, (0.0, float(times[-1]))).size < times.size:
-        raise InputError(
-            f"step size {step:g} is too long for the saved times {times.tolist()}: two fall on one step"
-        )
 
 
 def _limit(
