@@ -220,6 +220,7 @@ def calls() -> dict[str, Call]:
         ),
         "System.flow": (system.flow, {}),
         "System.initial": (system.initial, {"kind": "particles", "n": 4}),
+        "System.sampled": (system.sampled, {"n": 4, "seed": 0}),
         "System.saved_times": (system.saved_times, {"t_end": 1.0}),
         "Report.save": (report.save, {"path": "report.h5", "overwrite": True}),
         "Report.plot": (report.plot, {}),
@@ -333,7 +334,7 @@ def calls() -> dict[str, Call]:
         "sgd_noise": (
             validation.sgd_noise,
             {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6}
-            | {"batch_size": 2},
+            | {"batch_size": 2, "samples": features},
         ),
         "sgd_drift": (
             validation.sgd_drift,

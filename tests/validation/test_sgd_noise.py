@@ -5,6 +5,7 @@ import pytest
 
 import wflow
 from wflow.energies import FeatureEnergy
+from wflow.energies.features.base import FeatureMap
 from wflow.validation import fluctuations, sgd_drift, sgd_noise
 
 T = np.array([0.0, 0.5, 1.0, 2.0])
@@ -113,6 +114,64 @@ def test_two_radii_grow_with_the_step_as_predicted():
     print(slope, found.state_error[0])
     assert 2.5e-5 * slope == pytest.approx(0.0106, rel=0.1)
     assert 5e-5 * slope == pytest.approx(0.0207, rel=0.1)
+
+
+def test_samples_stand_for_a_quadrature():
+    # Radii |x| by Gauss's rule, and drawn: of 4,000 draws the covariance is known to some 3%.
+    system = wflow.systems.get("isotropic-gaussians", d=6)
+    law, t = system.initial("particles", n=2), [0.0, 0.05]
+    exact = sgd_noise(system.flow(), law, t, rtol=1e-3)
+    drawn = sgd_noise(system.flow(), law, t, rtol=1e-3, samples=system.sampled(4000, seed=1))
+    print(drawn.output_variance[1] / exact.output_variance[1])
+    assert drawn.output_variance[1] == pytest.approx(exact.output_variance[1], rel=0.08)
+
+
+def test_features_at_inputs_have_slopes():
+    # Two blocks: all pairs at a time, as one by one.
+    system = wflow.systems.get("anisotropic-gaussians", d=8, s0=3)
+    features = system.sampled(5).features
+    at = system.initial("particles", n=3).points()
+    for found, one in zip(features.jacobian(at), FeatureMap.jacobian(features, at), strict=True):
+        assert found == pytest.approx(one, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_a_risk_in_space_scatters_as_its_samples_say():
+    # A6's risk is an integral dx; its SGD draws x ~ N(0, 4) and divides by the density. 4,000 runs of 5 neurons.
+    system, step, seeds, end = wflow.systems.get("gaussian-mixture"), 0.01, 4000, 1.0
+    start = system.network().start(5, 3)
+    found = sgd_noise(
+        system.flow(), wflow.Particles(start), [0.0, end], rtol=1e-4, samples=system.sampled(20_000)
+    )
+    model, c, y = (
+        system.network(),
+        np.tile(start[:, 0], (seeds, 1)),
+        np.tile(start[:, 1], (seeds, 1)),
+    )
+    for k in range(round(end / step)):
+        x, target = model.samples(1, k * seeds, seeds)
+        # √p is that of N(0, 4): targets come divided by it, and so do units.
+        unit = np.exp(-((x - y) ** 2)) / np.sqrt(np.pi) * (8 * np.pi) ** 0.25 * np.exp(x**2 / 16)
+        r = (c * unit).mean(axis=1, keepdims=True) - target[:, None]
+        c, y = c - step * r * unit, y - step * r * c * unit * 2 * (x - y)
+    nodes, cell = system.nodes()
+    f = (c[..., None] * np.exp(-((nodes[:, 0] - y[..., None]) ** 2)) / np.sqrt(np.pi)).mean(axis=1)
+    measured = f.var(axis=0).sum() * cell / step
+    print(measured / found.output_variance[1])
+    assert measured == pytest.approx(found.output_variance[1], rel=0.05)
+
+
+def test_samples_of_another_state_are_refused():
+    flow, start = toy()
+    other = FeatureEnergy("tanh", [0.0, 1.0], [1.0, 1.0], charges=True, offset=True)
+    with pytest.raises(
+        wflow.InputError, match=r"samples of neurons \(a, b, w\): the flow's are \(a, w\)"
+    ):
+        sgd_noise(flow, wflow.Particles(start), [1.0], samples=other)
+    mixture = wflow.systems.get("gaussian-mixture").flow()
+    line = r"the weights of the nodes sum to 22\.25: SGD draws .* samples=system\.sampled\(4096\)"
+    with pytest.raises(wflow.InputError, match=line):
+        sgd_noise(mixture, wflow.Particles(start), [1.0])
 
 
 def test_one_sample_moves_all_outputs():

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wflow.energies.base import Energy
+from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.network import NetworkModel
 from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
-from wflow.tools.checks import check_count, check_kind, non_negative, positive
+from wflow.tools.checks import check_count, check_kind, check_seed, non_negative, positive
 from wflow.tools.parameters import Parameter, read_parameters
 from wflow.tools.register import Register
 from wflow.views import VIEWS
@@ -155,6 +156,21 @@ class System(ABC):
     def network(self) -> NetworkModel:
         """The finite network whose SGD this flow is the limit of."""
         raise InputError(f"system '{self.name}' has no finite network: it is a limit only")
+
+    def sampled(self, n: int, seed: int = 0) -> FeatureEnergy:
+        """The risk over n samples that SGD draws, for neurons in the flow's state; ``samples`` of ``sgd_noise``.
+
+        Raises
+        ------
+        InputError
+            for a system without a network, or whose neurons have no outputs at single inputs
+        """
+        model = self.network()
+        x, y = model.samples(check_seed(seed), 0, check_count("n", n))
+        if hasattr(model, "features"):
+            return FeatureEnergy(features=model.features(x), targets=y, loss=model.loss)
+        features = self.energy().on_nodes().features.at(x)
+        return FeatureEnergy(features=features, targets=y, loss=model.loss)
 
     def saved_times(self, t_end: float) -> np.ndarray:
         """Times to save at by default, up to ``t_end``."""

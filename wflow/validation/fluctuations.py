@@ -23,9 +23,9 @@ import numpy as np
 from wflow.energies.arrays import as_points
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
-from wflow.measures import Measure
+from wflow.measures import Measure, Particles
 from wflow.tools.arrays import as_floats
-from wflow.tools.checks import check_place
+from wflow.tools.checks import check_flag, check_place, check_seed
 from wflow.validation.directions import Directions
 from wflow.validation.second_order import biases
 from wflow.validation.tangent import Influence, Moment, Path
@@ -81,6 +81,52 @@ class Fluctuations:
         g = self._answers[check_place("k", k, self.t.size)]
         return np.asarray(g @ g.T)
 
+    def law_error(self, sample: bool = False, seed: int = 0) -> np.ndarray:
+        r"""The share of ``output_variance`` that is uncertain since the law only stands for ρ₀, (T,): by halving it.
+
+        A quadrature is halved by merging neighbours, and the answers differ by more than what is left of the error; a
+        sample is cut in two at random, and half of their difference is an estimate, of one degree of freedom, of the
+        standard error. Where a flow parts neurons, late answers ask for a finer law on either side of the parting.
+
+        Parameters
+        ----------
+        sample : whether the law is a sample of ρ₀ drawn at random, not a quadrature
+        seed : of the cut
+
+        Raises
+        ------
+        InputError
+            for a law of fewer than 4 particles, of which half is no law
+
+        >>> import numpy as np, wflow
+        >>> flow = wflow.GradientFlow(wflow.energies.FeatureEnergy("identity", [1.0], [3.0]))
+        >>> fluctuations(flow, wflow.Particles(np.linspace(-1, 1, 20)), [1.0]).law_error().round(4)
+        array([0.0075])
+        """
+        check_flag("sample", sample)
+        points, weights = self._path.points[0], self._path.weights
+        whole = np.maximum(self.output_variance, 1e-300)
+        if weights.size < 4:
+            raise InputError(
+                f"the law has {weights.size} particles: its error is told by halving it; give 4 or more"
+            )
+        if sample:
+            order = np.random.default_rng(check_seed(seed)).permutation(weights.size)
+            halves = [self._variance(points[k], weights[k]) for k in (order[::2], order[1::2])]
+            return np.asarray(np.abs(halves[0] - halves[1]) / (2 * whole))
+        pairs = _neighbours(points / np.maximum(points.std(axis=0), 1e-300))
+        first = np.arange(0, weights.size, 2)
+        masses = np.add.reduceat(weights[pairs], first)
+        moments = np.add.reduceat(weights[pairs, None] * points[pairs], first)
+        halved = self._variance(moments / np.maximum(masses, 1e-300)[:, None], masses)
+        return np.asarray(np.abs(halved - self.output_variance) / whole)
+
+    def _variance(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """``output_variance`` of another law."""
+        path = self._path
+        law = Particles(points, weights / weights.sum())
+        return np.asarray(Fluctuations(Path(path.flow, law, path.t, path.rtol)).output_variance)
+
     @cached_property
     def _biases(self) -> tuple[np.ndarray, np.ndarray]:
         own = self._changes - np.outer(self._path.weights, self._changes.sum(axis=0))
@@ -123,15 +169,25 @@ class Fluctuations:
         points = self._starts(points)
         return self._answer_to(points, np.eye(points.shape[0]))
 
-    def output_response(self, points: Any) -> np.ndarray:
-        """f_N − f on the nodes to first order for neurons started at points (N, D): their mean IF_t, (T, Q)."""
+    def output_response(self, points: Any, shares: Any = None) -> np.ndarray:
+        """f_N − f on the nodes to first order for neurons started at points (N, D): their mean IF_t, (T, Q).
+
+        ``shares`` (M, N) are weights of M networks that start from the same points, whose answers are (M, T, Q).
+        """
         points = self._starts(points)
         if len(points) == 0:
             raise InputError(
                 f"points of shape {points.shape}: give the start of at least one neuron"
             )
-        share = np.full((points.shape[0], 1), 1.0 / points.shape[0])
-        return self._answer_to(points, share)[:, 0]
+        count = points.shape[0]
+        if shares is None:
+            return self._answer_to(points, np.full((count, 1), 1.0 / count))[:, 0]
+        given = as_floats("shares", shares)
+        if given.ndim != 2 or given.shape[1] != count:
+            raise InputError(
+                f"shares of shape {given.shape} for {count} points: give (M, {count}), a row a network"
+            )
+        return self._answer_to(points, given.T).swapaxes(0, 1)
 
     def _starts(self, points: Any) -> np.ndarray:
         return as_points(as_floats("points", points), self._path.flow.energy.dimension)
@@ -165,7 +221,8 @@ def fluctuations(
     Raises
     ------
     InputError
-        for noise or reaction, an energy that knows no outputs at nodes, or a law of another mass
+        for noise or reaction, an energy that knows no outputs at nodes, units with a kink (relu), or a law of another
+        mass
     ComputationError
         when the flow of the law fails
 
@@ -181,6 +238,16 @@ def fluctuations(
     True
     """
     return Fluctuations(Path(flow, law, t_eval, rtol))
+
+
+def _neighbours(points: np.ndarray) -> np.ndarray:
+    """An order of points in which those numbered 2k and 2k + 1 lie close together, by halving along the widest axis."""
+    n = points.shape[0]
+    if n <= 2:
+        return np.arange(n)
+    order = np.argsort(points[:, np.argmax(np.ptp(points, axis=0))], kind="stable")
+    half = n // 4 * 2 or 2
+    return np.concatenate([k[_neighbours(points[k])] for k in (order[:half], order[half:])])
 
 
 def _changes(path: Path) -> tuple[np.ndarray, float]:

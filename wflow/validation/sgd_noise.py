@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies import Energy, FeatureEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -71,9 +72,9 @@ class SgdNoise:
     batch_size : P
     """
 
-    def __init__(self, path: Path, batch_size: int) -> None:
+    def __init__(self, path: Path, batch_size: int, samples: FeatureEnergy) -> None:
         self.t, self.batch_size = path.t, batch_size
-        self._answers = list(_march(path, batch_size))
+        self._answers = list(_march(path, batch_size, samples))
         p = path.energy.weights
         self.risk = np.array([one.at.risk for one in self._answers])
         self.risk_bias = np.array([one.risk_bias for one in self._answers])
@@ -120,7 +121,13 @@ class SgdNoise:
 
 
 def sgd_noise(
-    flow: GradientFlow, law: Measure, t_eval: Any, *, batch_size: int = 1, rtol: float = 1e-6
+    flow: GradientFlow,
+    law: Measure,
+    t_eval: Any,
+    *,
+    batch_size: int = 1,
+    rtol: float = 1e-6,
+    samples: Energy | None = None,
 ) -> SgdNoise:
     r"""Predict how SGD scatters around its flow, and how far its mean lies from it, to first order in the step.
 
@@ -128,16 +135,19 @@ def sgd_noise(
 
     Parameters
     ----------
-    flow : without noise and reaction, of an energy whose nodes are what SGD draws, x_q with probability p_q
+    flow : without noise and reaction
     law : the particles SGD starts from (then the answer is that of this network), or that stand for ρ₀
     t_eval : increasing times ≥ 0, t = kε
     batch_size : P samples a step, drawn with replacement
     rtol : of the run that chooses the steps
+    samples : an energy of the same units whose nodes are what SGD draws, x_q with probability p_q: the flow's own
+        unless given; ``system.sampled(4096)`` where the flow's are a quadrature or modes
 
     Raises
     ------
     InputError
-        for noise or reaction, an energy that knows no outputs at nodes, or weights of nodes that are no probabilities
+        for noise or reaction, an energy that knows no outputs at nodes, units with a kink (relu), weights of nodes that
+        are no probabilities, or samples of another state
     ComputationError
         when the flow of the law fails
 
@@ -152,19 +162,41 @@ def sgd_noise(
     True
     """
     path = Path(flow, law, t_eval, rtol, refined=REFINED)
-    total = float(path.energy.weights.sum()) / path.energy.features.per_sample
-    if abs(total - 1.0) > 1e-8:
+    count = check_count("batch_size", batch_size)
+    return SgdNoise(path, count, path.energy if samples is None else _drawn(samples, flow))
+
+
+def _drawn(samples: Energy, flow: GradientFlow) -> FeatureEnergy:
+    """What SGD draws, checked against the flow's state."""
+    check_kind("samples", samples, Energy, "give an energy on samples, system.sampled(4096) say")
+    energy = samples.on_nodes()
+    if tuple(energy.coordinates) != tuple(flow.energy.coordinates):
         raise InputError(
-            f"the weights of the nodes sum to {total:g}: SGD draws node q with probability p_q; give weights of sum 1"
+            f"samples of neurons ({', '.join(energy.coordinates)}): the flow's are "
+            f"({', '.join(flow.energy.coordinates)}); give an energy of the same units"
         )
-    return SgdNoise(path, check_count("batch_size", batch_size))
+    return energy
 
 
-def _root(at: Moment) -> np.ndarray:
+def _probabilities(samples: FeatureEnergy) -> np.ndarray:
+    """p_q of the samples, each of which may be several nodes."""
+    p = np.asarray(samples.weights[:: samples.features.per_sample])
+    if abs(float(p.sum()) - 1.0) > 1e-8:
+        raise InputError(
+            f"the weights of the nodes sum to {p.sum():g}: SGD draws node q with probability p_q; give weights of sum "
+            "1, or samples=system.sampled(4096), what it draws"
+        )
+    return p
+
+
+def _root(at: Moment, samples: FeatureEnergy) -> np.ndarray:
     """√p_q (r_q∇σ*(x_q; θ_i) − ∇Ψ_i) on the coordinates that move, times ξ, a column a sample q; (n, D, samples)."""
-    count, (n, d, _) = at.path.energy.features.per_sample, at.slopes.shape
-    p = at.path.energy.weights[::count]
-    each = (at.slopes * at.residual).reshape(n, d, p.size, count).sum(axis=3)
+    p, slopes, residual = _probabilities(samples), at.slopes, at.residual
+    if samples is not at.path.energy:
+        values, slopes = samples.features.jacobian(at.points)
+        residual = samples.loss.half_slope(samples.targets, at.path.weights @ values)
+    n, d, _ = slopes.shape
+    each = (slopes * residual).reshape(n, d, p.size, -1).sum(axis=3)
     each -= (each @ p)[:, :, None]
     return np.asarray(at.xi * at.path.flow.mobile[:, None] * each * np.sqrt(p))
 
@@ -191,7 +223,7 @@ class Answer:
     risk_bias: float
 
 
-def _march(path: Path, batch_size: int) -> Iterator[Answer]:
+def _march(path: Path, batch_size: int, samples: FeatureEnergy) -> Iterator[Answer]:
     """The answers at the times asked for; what the noise and the steps add joins at nodes, by the trapezoidal rule."""
     n, d = path.points[0].shape
     steps = np.concatenate([[0.0], np.diff(path.grid), [0.0]])
@@ -199,7 +231,7 @@ def _march(path: Path, batch_size: int) -> Iterator[Answer]:
     for k in range(path.grid.size):
         node = path.node(k)
         before, after = 0.5 * steps[k], 0.5 * steps[k + 1]
-        root, velocity = _root(node), node.velocity
+        root, velocity = _root(node, samples), node.velocity
         if k == 0:
             m = 0.5 * velocity
         here = _joined(z, np.sqrt(before) * root) if before > 0 else z

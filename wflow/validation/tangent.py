@@ -150,7 +150,8 @@ class Path:
     Raises
     ------
     InputError
-        for noise, reaction, an energy without nodes, another mass than 1, or arrays beyond the memory
+        for noise, reaction, an energy without nodes, units with a kink, another mass than 1, or arrays beyond the
+        memory
     ComputationError
         when the flow itself fails
     """
@@ -170,6 +171,11 @@ class Path:
                 f"law is a {type(law).__name__}: give wflow.Particles, a quadrature or a large sample of it"
             )
         self.flow, self.energy = flow, flow.energy.on_nodes()
+        if (kink := self.energy.features.kink) is not None:
+            raise InputError(
+                f"the slope of the units jumps at z = {kink:g}: neurons that pass a sample there are kicked, which a "
+                "tangent flow misses; take smooth units, softplus for relu say"
+            )
         self.problem = ParticleProblem(flow, law, Tolerance(), 0)
         self.weights = np.array(law.weights())
         if abs(law.mass - 1.0) > 1e-8:
@@ -181,8 +187,8 @@ class Path:
                 "slopes: give fewer particles or nodes"
             )
         end = float(np.max(as_floats("t_eval", t_eval), initial=0.0))
-        self.t = check_times(t_eval, (0.0, end))
-        steps = self._grid(law, positive("rtol", rtol))
+        self.t, self.rtol = check_times(t_eval, (0.0, end)), positive("rtol", rtol)
+        steps = self._grid(law, self.rtol)
         if refined > 1:
             # Where the flow rests its steps grow without bound, and what is driven on goes on.
             steps = np.union1d(steps, np.linspace(0.0, self.t[-1], LEAST + 1))

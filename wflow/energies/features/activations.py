@@ -32,6 +32,9 @@ BUILT_IN: dict[str, ActivationMap] = {
     "zero": kernels.zero,
 }
 
+REACH, HALVINGS, JUMP = 8.0, 60, 1e-6
+"""Where jumps of σ' are looked for, how closely, and the least that counts, as a share of the largest slope."""
+
 
 @dataclass(frozen=True, eq=False)
 class Activation(Portable):
@@ -79,6 +82,29 @@ class Activation(Portable):
         derivative = np.empty(flat.size)
         self.map(flat, self.params, value, derivative)
         return value.reshape(z.shape), derivative.reshape(z.shape)
+
+    @property
+    def kink(self) -> float | None:
+        """A z at which σ' jumps, or None: every interval is halved, on the side where σ' changes more.
+
+        >>> get_activation("tanh").kink, get_activation("relu").kink, piecewise_linear([(5, 0), (6, 1)]).kink
+        (None, 0.0, 5.0)
+        """
+        ends = np.union1d(np.linspace(-REACH, REACH, 513), self.params)
+        low, high = ends[:-1], ends[1:]
+        try:
+            with np.errstate(all="ignore"):
+                before, after = (self.value_and_derivative(z)[1] for z in (low, high))
+                for _ in range(HALVINGS):
+                    middle = 0.5 * (low + high)
+                    slope = self.value_and_derivative(middle)[1]
+                    left = np.abs(slope - before) >= np.abs(after - slope)
+                    low, high = np.where(left, low, middle), np.where(left, middle, high)
+                    before, after = np.where(left, before, slope), np.where(left, slope, after)
+                found = np.flatnonzero(np.abs(after - before) > JUMP * np.nanmax(np.abs(before)))
+        except (ArithmeticError, ValueError):  # the user's own pair, where it is not defined
+            return None
+        return round(float(high[found[0]]), 12) + 0.0 if found.size else None
 
 
 def get_activation(spec: Any) -> Activation:

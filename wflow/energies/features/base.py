@@ -42,6 +42,8 @@ class FeatureMap(ParameterSpace):
     outputs: int = 1
     per_sample: int = 1
     """Nodes in a row that are one sample of the data: its outputs, where each is a node."""
+    kink: float | None = None
+    """Where the slope of the units on single nodes jumps; None where they are smooth."""
     profile: Any = None
     """h of features h(r|x|) of a radius, averages over directions (:class:`RadialProfile`); None for others."""
     radii: Any = None

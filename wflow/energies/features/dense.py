@@ -50,6 +50,10 @@ class DenseFeatures(FeatureMap):
         self.dimension = len(self.coordinates)
 
     @property
+    def kink(self) -> float | None:  # type: ignore[override]
+        return self.activation.kink
+
+    @property
     def nodes(self) -> np.ndarray:
         """x_q, shape (Q, d)."""
         view = self.padded[: self.n_nodes, : self.input_dimension]

@@ -25,6 +25,7 @@ class OutputNodes(SameSpace, FeatureMap):
         self.features = features
         self.n_nodes = features.n_nodes * features.outputs
         self.per_sample = features.outputs
+        self.kink = features.kink
 
     def prepare(self, points: np.ndarray) -> PreparedOutputNodes:
         return PreparedOutputNodes(

@@ -45,6 +45,13 @@ class TwoBlockFeatures(SameSpace, FeatureMap):
     def prepare(self, points: np.ndarray) -> PreparedTwoBlocks:
         return PreparedTwoBlocks(self, points)
 
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = np.concatenate([values for _, values in self.prepare(points)._blocks()], axis=1)
+        slopes, a = np.ascontiguousarray(parts.transpose(2, 0, 1)), points[:, 0]
+        values = a[:, None] * slopes[:, 0]
+        slopes[:, 1:] *= a[:, None, None]
+        return values, slopes
+
     def fingerprint(self) -> str:
         return digest("two blocks", self.sizes, self.radii)
 

@@ -18,6 +18,7 @@ class WeightedFeatures(SameSpace, FeatureMap):
         super().__init__(features)
         self.features, self.factors = features, factors
         self.n_nodes = features.n_nodes
+        self.kink = features.kink
 
     def prepare(self, points: np.ndarray) -> PreparedWeighted:
         return PreparedWeighted(self.features.prepare(points), self.factors)
