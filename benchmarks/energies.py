@@ -19,24 +19,21 @@ two matrix products of a network gradient, 4 n Q d, amount to.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peers
+
 THREADS = 2
-SETTINGS = {
-    **{f"{name}_NUM_THREADS": str(THREADS) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
-    "JAX_PLATFORMS": "cpu",
-}
-KEEPS_PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+if __name__ == "__main__":
+    peers.keep_to_cores(THREADS)
+
+import numpy as np  # noqa: E402
+
 POINTS, VARIANCE, SLAB = 10_000, 0.5, 500
 NEURONS, SAMPLES, INPUTS = 10_000, 1024, 32
 AGREE = 1e-7
@@ -44,12 +41,6 @@ AGREE = 1e-7
 
 Call = Callable[[], tuple[Any, ...]]
 """One evaluation; returns arrays that numpy can read."""
-
-if __name__ == "__main__" and "--child" in sys.argv:
-    # Before any library starts its threads: two cores, whatever the machine has.
-    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:THREADS]))
-
-import numpy as np  # noqa: E402
 
 
 def pair_problem() -> tuple[np.ndarray, np.ndarray]:
@@ -268,36 +259,18 @@ TASKS: dict[str, dict[str, Callable[[], Call]]] = {
 }
 
 
-def product_speed() -> float:
-    """Operations a second of numpy's square matrix product, the best of a few."""
-    a = np.random.default_rng(0).standard_normal((1024, 1024))
-    out = np.empty_like(a)
-    best = np.inf
-    for _ in range(8):
-        start = time.perf_counter()
-        np.dot(a, a, out=out)
-        best = min(best, time.perf_counter() - start)
-    return float(2 * 1024**3 / best)
-
-
-def child(task: str, peer: str, repeats: int, result: Path) -> None:
+def child(given: dict[str, Any]) -> dict[str, Any]:
     """Measure one peer; its first call warms it up and gives the answer to compare."""
-    if task == "memory":
-        size = memory()
-        print(json.dumps({"bytes": size}))
-        return
-    peak = product_speed() if peer == "wflow" else 0.0
-    call = TASKS[task][peer]()
-    np.savez(result, *[np.asarray(part) for part in call()])
+    if given["task"] == "memory":
+        return {"bytes": memory()}
+    peak = peers.product_speed() if given["peer"] == "wflow" else 0.0
+    call = TASKS[given["task"]][given["peer"]]()
+    np.savez(given["file"], *[np.asarray(part) for part in call()])
     call()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
+    seconds = peers.seconds_of(call, given["repeats"])
     if peak:
-        peak = max(peak, product_speed())
-    print(json.dumps({"median": np.median(seconds), "least": min(seconds), "peak": peak}))
+        peak = max(peak, peers.product_speed())
+    return {"median": float(np.median(seconds)), "least": seconds[0], "peak": peak}
 
 
 def memory() -> float:
@@ -315,53 +288,30 @@ def memory() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
-def measure(
-    task: str, peer: str, repeats: int, extra: dict[str, str], result: Path
-) -> dict[str, float] | str:
-    """What a child process measured, or in a few words why it did not."""
-    command = [sys.executable, __file__, "--child", peer, "--task", task]
-    command += ["--repeats", str(repeats), "--result", str(result)]
-    root = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, **SETTINGS, "PYTHONPATH": path, **extra}
-    try:
-        done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=300, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "took more than 300 s"
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["no message"])[-1][:90]
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
-
-
-def difference(file: Path, first: list[np.ndarray]) -> float:
-    """The largest difference of an answer from the first one, relative to the largest number in each part."""
-    with np.load(file) as parts:
-        pairs = zip(parts.values(), first, strict=True)
-        return max(float(np.max(np.abs(p - f)) / np.max(np.abs(f))) for p, f in pairs)
-
-
-def table(task: str, peers: list[str], repeats: int, folder: Path) -> None:
+def table(task: str, chosen: list[str], repeats: int, folder: Path) -> None:
     """Measure and print all peers at one task; wflow comes first and is what the others are divided by."""
     file = folder / "answer.npz"
     print(f"\n{task}: milliseconds, median (fastest) of {repeats}")
     print(f"{'':20} {'as it comes':>17} {'pages kept':>17} {'wflow is':>16} {'differs by':>11}")
     base: list[float] = []
     first: list[np.ndarray] = []
-    for peer in (p for p in peers if p in TASKS[task]):
-        runs = [measure(task, peer, repeats, extra, file) for extra in ({}, KEEPS_PAGES)]
+    for peer in chosen:
+        given = {"task": task, "peer": peer, "repeats": repeats, "file": str(file)}
+        runs = [
+            peers.measure(given, peers.settings(THREADS) | extra)
+            for extra in ({}, peers.KEEPS_PAGES)
+        ]
         usable = [r for r in runs if not isinstance(r, str)]
         if len(usable) < 2:
             print(f"{peer:20} left out: {next(r for r in runs if isinstance(r, str))}")
             continue
+        with np.load(file) as parts:
+            answer = list(parts.values())
         if not first:
-            base = [r["median"] for r in usable]
-            with np.load(file) as parts:
-                first = list(parts.values())
-        apart = difference(file, first)
+            base, first = [r["median"] for r in usable], answer
+        apart = peers.difference(answer, first)
         if not apart < AGREE:
-            sys.exit(f"{peer}: the answer differs from that of {peers[0]} by {apart:.1e}")
+            sys.exit(f"{peer}: the answer differs from that of {chosen[0]} by {apart:.1e}")
         cells = [f"{1e3 * r['median']:8.1f} ({1e3 * r['least']:6.1f})" for r in usable]
         ratios = " ".join(f"{r['median'] / b:6.2f}x" for r, b in zip(usable, base, strict=True))
         print(f"{peer:20} {cells[0]:>17} {cells[1]:>17} {ratios:>16} {apart:11.1e}", flush=True)
@@ -377,27 +327,16 @@ def table(task: str, peers: list[str], repeats: int, folder: Path) -> None:
 
 def main() -> None:
     """Read the arguments, print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a quarter of the repeats, no memory")
-    parser.add_argument("--peers", help="words that the names of the peers start with, by commas")
-    for hidden in ("--child", "--task", "--repeats", "--result"):
-        parser.add_argument(hidden, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.child:
-        child(args.task, args.child, int(args.repeats), Path(args.result))
-        return
-    words = ["wflow", *args.peers.lower().split(",")] if args.peers else [""]
+    args = peers.start(__doc__, child).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for task, peers in TASKS.items():
-            chosen = [p for p in peers if any(p.lower().startswith(w) for w in words)]
+        for task, of_task in TASKS.items():
             repeats = 21 if task == "network" else 7
-            table(task, chosen, max(3, repeats // 4) if args.quick else repeats, Path(folder))
-        if not args.quick:
-            got = measure("memory", "wflow", 1, {}, Path(folder))
-            text = got if isinstance(got, str) else f"{got['bytes'] / 2**20:.0f} MiB at most"
-            print(f"\nmemory, 100,000 neurons on 10,000 samples: {text}")
+            repeats = max(3, repeats // 4) if args.quick else repeats
+            table(task, peers.chosen(of_task, args.peers), repeats, Path(folder))
+    if not args.quick:
+        got = peers.measure({"task": "memory"}, peers.settings(THREADS))
+        text = got if isinstance(got, str) else f"{got['bytes'] / 2**20:.0f} MiB at most"
+        print(f"\nmemory, 100,000 neurons on 10,000 samples: {text}")
 
 
 if __name__ == "__main__":

@@ -15,25 +15,20 @@ Columns: microseconds a step (median), steps a second, the share of this core's 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    "JAX_PLATFORMS": "cpu",
-}
-KEEPS_PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+import peers
+
+if __name__ == "__main__":
+    peers.keep_to_cores(1)
+
+import numpy as np
+
 NEURONS = 800
 STEP = 1e-4
 LOW, HIGH, SLOPE, BOTTOM = 0.5, 1.5, 10.0, -2.5
@@ -42,12 +37,6 @@ AGREE = 1e-9
 
 Runner = Callable[[int, int], None]
 """Takes the steps start <= k < stop of the stream."""
-
-if __name__ == "__main__" and "--child" in sys.argv:
-    # Before numpy starts its threads.
-    os.sched_setaffinity(0, {int(sys.argv[sys.argv.index("--core") + 1])})
-
-import numpy as np  # noqa: E402
 
 
 def stream(d: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -217,75 +206,42 @@ PEERS = {
 }
 
 
-def product_speed() -> float:
-    """Operations a second of a square matrix product on this core, the best of a few."""
-    a = np.random.default_rng(0).standard_normal((1024, 1024))
-    out = np.empty_like(a)
-    best = np.inf
-    for _ in range(5):
-        start = time.process_time()
-        np.dot(a, a, out=out)
-        best = min(best, time.process_time() - start)
-    return float(2 * 1024**3 / best)
-
-
-def child(peer: str, d: int, steps: int, repeats: int, result: Path) -> None:
+def child(given: dict[str, Any]) -> dict[str, Any]:
     """Measure one peer; the first pass warms it up and gives the network to compare."""
-    x, y, w = stream(d, steps)
-    speeds = [product_speed()]
-    run, network = PEERS[peer](x, y, w)
+    steps = given["steps"]
+    x, y, w = stream(given["d"], steps)
+    speeds = [peers.product_speed(time.process_time)]
+    run, network = PEERS[given["peer"]](x, y, w)
     run(0, steps)
-    np.save(result, network())
-    seconds = []
-    for _ in range(repeats):
-        start = time.process_time()
-        run(0, steps)
-        seconds.append((time.process_time() - start) / steps)
-    speeds.append(product_speed())
-    print(json.dumps({"seconds": float(np.median(seconds)), "peak": max(speeds)}))
+    np.save(given["file"], network())
+    seconds = peers.seconds_of(lambda: run(0, steps), given["repeats"], time.process_time)
+    speeds.append(peers.product_speed(time.process_time))
+    return {"seconds": float(np.median(seconds)) / steps, "peak": max(speeds)}
 
 
-def measure(
-    peer: str, d: int, steps: int, repeats: int, extra: dict[str, str], result: Path
-) -> dict[str, float] | str:
-    """What a child process measured, or in a few words why it did not."""
-    core = min(os.sched_getaffinity(0))
-    command = [sys.executable, __file__, "--child", peer, "--core", str(core), "--d", str(d)]
-    command += ["--steps", str(steps), "--repeats", str(repeats), "--result", str(result)]
-    root = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, **ONE_THREAD, "PYTHONPATH": path, **extra}
-    try:
-        done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=300, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "took more than 300 s"
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["no message"])[-1][:90]
-    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
-
-
-def table(d: int, peers: list[str], steps: int, repeats: int, folder: Path) -> None:
+def table(d: int, chosen: list[str], steps: int, repeats: int) -> None:
     """Measure and print all peers at one dimension."""
     print(f"\nN = {NEURONS}, d = {d}, one sample a step, {steps} steps, median of {repeats}")
     print(
         f"{'':20} {'us/step':>9} {'steps/s':>10} {'of peak':>8} {'kept pages':>11} {'wflow is':>9}"
     )
     base, first = None, None
-    for peer in peers:
-        file = folder / "network.npy"
-        runs = [measure(peer, d, steps, repeats, extra, file) for extra in ({}, KEEPS_PAGES)]
-        usable = [r for r in runs if not isinstance(r, str)]
-        if not usable:
-            print(f"{peer:20} left out: {runs[0]}")
-            continue
-        network = np.load(file)
-        if first is None:
-            first = network
-        apart = float(np.max(np.abs(network - first)) / np.max(np.abs(first)))
+    for peer in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "network.npy")
+            given = {"peer": peer, "d": d, "steps": steps, "repeats": repeats, "file": file}
+            runs = [
+                peers.measure(given, peers.settings(1) | extra) for extra in ({}, peers.KEEPS_PAGES)
+            ]
+            usable = [r for r in runs if not isinstance(r, str)]
+            if not usable:
+                print(f"{peer:20} left out: {runs[0]}")
+                continue
+            network = np.load(file)
+        first = network if first is None else first
+        apart = peers.difference([network], [first])
         if not apart < AGREE:
-            sys.exit(f"{peer}: the network differs from that of {peers[0]} by {apart:.1e}")
+            sys.exit(f"{peer}: the network differs from that of {chosen[0]} by {apart:.1e}")
         times = [np.nan if isinstance(r, str) else r["seconds"] for r in runs]
         best = float(np.nanmin(times))
         base = best if base is None else base
@@ -300,24 +256,9 @@ def table(d: int, peers: list[str], steps: int, repeats: int, folder: Path) -> N
 
 def main() -> None:
     """Read the arguments, print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a tenth of the steps")
-    parser.add_argument("--peers", help="words that the names of the peers start with, by commas")
-    for hidden in ("--child", "--core", "--d", "--steps", "--repeats", "--result"):
-        parser.add_argument(hidden, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.child:
-        child(args.child, int(args.d), int(args.steps), int(args.repeats), Path(args.result))
-        return
-    chosen = list(PEERS)
-    if args.peers:
-        words = ["wflow", *args.peers.lower().split(",")]
-        chosen = [p for p in PEERS if any(p.lower().startswith(w) for w in words)]
-    with tempfile.TemporaryDirectory() as folder:
-        for d, steps in ((40, 20_000), (320, 4_000)):
-            table(d, chosen, steps // 10 if args.quick else steps, 5, Path(folder))
+    args = peers.start(__doc__, child).parse_args()
+    for d, steps in ((40, 20_000), (320, 4_000)):
+        table(d, peers.chosen(PEERS, args.peers), steps // 10 if args.quick else steps, 5)
 
 
 if __name__ == "__main__":
