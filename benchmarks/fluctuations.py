@@ -20,9 +20,9 @@ import numpy as np
 import wflow
 from wflow.validation import fluctuations
 
-STEPS = 24
+STEPS = 20
 """Steps between one saved time and the next."""
-RADII, TAILS = 1000, 0.2
+RADII, TAILS = 600, 0.2
 """Bins of A3's law, and the share of them that lie even in r, far into its tails."""
 
 

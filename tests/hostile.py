@@ -336,6 +336,11 @@ def calls() -> dict[str, Call]:
             {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6}
             | {"batch_size": 2, "samples": features},
         ),
+        "dean": (
+            validation.dean,
+            {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "step_size": 0.01}
+            | {"batch_size": 2, "paths": 2, "steps": 1, "seed": 0, "samples": features},
+        ),
         "sgd_drift": (
             validation.sgd_drift,
             {"system": system, "t_eval": [0.0, 0.1], "n_neurons": 3, "paths": 2, "batch_size": 2}

@@ -6,7 +6,7 @@ import pytest
 import wflow
 from wflow.energies import FeatureEnergy
 from wflow.energies.features.base import FeatureMap
-from wflow.validation import fluctuations, sgd_drift, sgd_noise
+from wflow.validation import dean, fluctuations, sgd_drift, sgd_noise
 
 T = np.array([0.0, 0.5, 1.0, 2.0])
 
@@ -85,6 +85,60 @@ def test_many_runs_scatter_as_predicted():
         error = risk.std() / np.sqrt(seeds) / step
         measured = (risk.mean() - found.risk[k]) / step
         assert abs(measured - found.risk_bias[k]) < 4 * error + 0.1 * abs(found.risk_bias[k])
+
+
+def test_deans_equation_scatters_as_its_linearisation():
+    flow, start = toy()
+    law = wflow.Particles(start)
+    found = dean(flow, law, T, step_size=1e-4, batch_size=2, paths=400, steps=5)
+    linear = sgd_noise(flow, law, T, rtol=1e-4)
+    scatter = found.output.var(axis=0) @ flow.energy.weights / 5e-5
+    assert found.points.shape == (400, 4, 6, 2)
+    assert scatter == pytest.approx(linear.output_variance, rel=0.2)
+    assert found.risk.mean(axis=0) == pytest.approx(linear.risk, abs=4e-3)
+    # Without noise it is the flow.
+    still = dean(flow, law, T, step_size=0.0, paths=1, steps=20)
+    assert still.risk[0] == pytest.approx(linear.risk, rel=1e-5)
+    steep = wflow.GradientFlow(FeatureEnergy("identity", [1.0], [1.0]), schedule=1e99)
+    with pytest.raises(
+        wflow.ComputationError, match=r"run off by t = 1 in steps of 0\.2: give more"
+    ):
+        dean(steep, wflow.Particles([0.0]), [0.0, 1.0], step_size=0.0, paths=1, steps=5)
+
+
+@pytest.mark.slow
+def test_deans_equation_is_the_law_of_sgd():
+    # 6,000 runs of each tell the variance to 2.6%; explicit steps are off by ε in it.
+    step, seeds = 0.02, 6000
+    flow, start = toy()
+    law, p = wflow.Particles(start), flow.energy.weights
+    found = dean(flow, law, T, step_size=step, paths=seeds, steps=6)
+    lag = step * sgd_noise(flow, law, T, batch_size=10**9).risk_bias
+    for k, theta in enumerate(descents(flow, start, step, seeds)):
+        if k == 0:
+            continue
+        f = (theta[..., :1] * np.tanh(theta[..., 1:] * flow.energy.features.nodes[:, 0])).mean(1)
+        risk, spread = (flow.energy.targets - f) ** 2 @ p, f.var(axis=0) @ p
+        print(spread / (found.output[:, k].var(axis=0) @ p), risk.mean(), found.risk[:, k].mean())
+        assert spread == pytest.approx(found.output[:, k].var(axis=0) @ p, rel=0.07)
+        error = np.hypot(risk.std(), found.risk[:, k].std()) / np.sqrt(seeds)
+        assert abs(risk.mean() - found.risk[:, k].mean() - lag[k]) < 3 * error + 0.1 * abs(lag[k])
+
+
+@pytest.mark.slow
+def test_scatter_does_not_know_the_number_of_neurons():
+    # SGD of 4, 25 and 100 neurons from quadratures of one law: Var f/(ε/P) alike, and as predicted.
+    step, seeds = 0.01, 4000
+    flow, _ = toy()
+    for root in (2, 5, 10):
+        a, b = np.meshgrid(*[(np.arange(root) + 0.5) / root * 2 - 1] * 2)
+        start = 1.5 * np.column_stack([a.ravel(), b.ravel()])
+        found = sgd_noise(flow, wflow.Particles(start), T, rtol=1e-4)
+        theta = list(descents(flow, start, step, seeds))[-1]
+        f = (theta[..., :1] * np.tanh(theta[..., 1:] * flow.energy.features.nodes[:, 0])).mean(1)
+        measured = f.var(axis=0) @ flow.energy.weights / step
+        print(root**2, measured, found.output_variance[-1])
+        assert measured == pytest.approx(found.output_variance[-1], rel=0.05)
 
 
 @pytest.mark.parametrize("outputs", [1, 2])

@@ -1,6 +1,7 @@
 """The mean-field limit held against finite networks trained by SGD, and methods against exact solutions."""
 
 from wflow.validation.band import band
+from wflow.validation.dean import dean
 from wflow.validation.exact import Barenblatt, GaussianWell
 from wflow.validation.fluctuations import fluctuations
 from wflow.validation.orders import Orders, observed_orders
@@ -18,6 +19,7 @@ __all__ = [
     "Report",
     "Verdict",
     "band",
+    "dean",
     "fluctuations",
     "load_report",
     "observed_orders",

@@ -163,10 +163,10 @@ def sgd_noise(
     """
     path = Path(flow, law, t_eval, rtol, refined=REFINED)
     count = check_count("batch_size", batch_size)
-    return SgdNoise(path, count, path.energy if samples is None else _drawn(samples, flow))
+    return SgdNoise(path, count, path.energy if samples is None else drawn(samples, flow))
 
 
-def _drawn(samples: Energy, flow: GradientFlow) -> FeatureEnergy:
+def drawn(samples: Energy, flow: GradientFlow) -> FeatureEnergy:
     """What SGD draws, checked against the flow's state."""
     check_kind("samples", samples, Energy, "give an energy on samples, system.sampled(4096) say")
     energy = samples.on_nodes()
@@ -178,7 +178,7 @@ def _drawn(samples: Energy, flow: GradientFlow) -> FeatureEnergy:
     return energy
 
 
-def _probabilities(samples: FeatureEnergy) -> np.ndarray:
+def probabilities(samples: FeatureEnergy) -> np.ndarray:
     """p_q of the samples, each of which may be several nodes."""
     p = np.asarray(samples.weights[:: samples.features.per_sample])
     if abs(float(p.sum()) - 1.0) > 1e-8:
@@ -191,7 +191,7 @@ def _probabilities(samples: FeatureEnergy) -> np.ndarray:
 
 def _root(at: Moment, samples: FeatureEnergy) -> np.ndarray:
     """√p_q (r_q∇σ*(x_q; θ_i) − ∇Ψ_i) on the coordinates that move, times ξ, a column a sample q; (n, D, samples)."""
-    p, slopes, residual = _probabilities(samples), at.slopes, at.residual
+    p, slopes, residual = probabilities(samples), at.slopes, at.residual
     if samples is not at.path.energy:
         values, slopes = samples.features.jacobian(at.points)
         residual = samples.loss.half_slope(samples.targets, at.path.weights @ values)

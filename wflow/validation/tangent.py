@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from wflow.energies import FeatureEnergy
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
@@ -136,6 +137,38 @@ def combined(row: Sequence[float], rates: list[np.ndarray]) -> np.ndarray | floa
     return total
 
 
+def checked(
+    flow: GradientFlow, law: Measure, paths: int = 1
+) -> tuple[FeatureEnergy, ParticleProblem]:
+    """The energy on its nodes and the problem of a noiseless flow, for so many copies of the law's particles."""
+    check_kind("flow", flow, GradientFlow, "give a wflow.GradientFlow")
+    check_kind("law", law, Measure, "give a wflow.Particles that stands for the initial law")
+    if flow.temperature > 0 or flow.reaction_rate > 0:
+        raise InputError(
+            f"temperature = {flow.temperature:g} and reaction_rate = {flow.reaction_rate:g}: the tangent flow is "
+            "that of particles without noise and birth-death; give a flow with both 0"
+        )
+    if law.kind != "particles":
+        raise InputError(
+            f"law is a {type(law).__name__}: give wflow.Particles, a quadrature or a large sample of it"
+        )
+    energy, problem = flow.energy.on_nodes(), ParticleProblem(flow, law, Tolerance(), 0)
+    if abs(law.mass - 1.0) > 1e-8:
+        raise InputError(f"the law has mass {law.mass:g}: neurons are drawn from mass 1")
+    refuse_large(law, energy, paths)
+    return energy, problem
+
+
+def refuse_large(law: Measure, energy: FeatureEnergy, paths: int = 1) -> None:
+    """Refuse more slopes ∇σ*(x_q; θ_i) at a time than fit."""
+    n, d = law.points().shape
+    if paths * n * d * energy.features.n_nodes > LARGEST:
+        raise InputError(
+            f"{paths * n} particles of {d} coordinates on {energy.features.n_nodes} nodes are more than {LARGEST} "
+            "slopes: give fewer particles or nodes"
+        )
+
+
 class Path:
     """The particles of a noiseless flow on a fixed grid of times, with the stages of every step at hand.
 
@@ -159,33 +192,13 @@ class Path:
     def __init__(
         self, flow: GradientFlow, law: Measure, t_eval: Any, rtol: float, refined: int = 1
     ) -> None:
-        check_kind("flow", flow, GradientFlow, "give a wflow.GradientFlow")
-        check_kind("law", law, Measure, "give a wflow.Particles that stands for the initial law")
-        if flow.temperature > 0 or flow.reaction_rate > 0:
-            raise InputError(
-                f"temperature = {flow.temperature:g} and reaction_rate = {flow.reaction_rate:g}: the tangent flow is "
-                "that of particles without noise and birth-death; give a flow with both 0"
-            )
-        if law.kind != "particles":
-            raise InputError(
-                f"law is a {type(law).__name__}: give wflow.Particles, a quadrature or a large sample of it"
-            )
-        self.flow, self.energy = flow, flow.energy.on_nodes()
+        self.flow, self.energy, self.problem = flow, *checked(flow, law)
         if (kink := self.energy.features.kink) is not None:
             raise InputError(
                 f"the slope of the units jumps at z = {kink:g}: neurons that pass a sample there are kicked, which a "
                 "tangent flow misses; take smooth units, softplus for relu say"
             )
-        self.problem = ParticleProblem(flow, law, Tolerance(), 0)
         self.weights = np.array(law.weights())
-        if abs(law.mass - 1.0) > 1e-8:
-            raise InputError(f"the law has mass {law.mass:g}: neurons are drawn from mass 1")
-        n, d = law.points().shape
-        if n * d * self.energy.features.n_nodes > LARGEST:
-            raise InputError(
-                f"{n} particles of {d} coordinates on {self.energy.features.n_nodes} nodes are more than {LARGEST} "
-                "slopes: give fewer particles or nodes"
-            )
         end = float(np.max(as_floats("t_eval", t_eval), initial=0.0))
         self.t, self.rtol = check_times(t_eval, (0.0, end)), positive("rtol", rtol)
         steps = self._grid(law, self.rtol)
