@@ -49,12 +49,13 @@ from wflow.solvers.particles.parts.population import (
 )
 from wflow.solvers.particles.problem import ParticleProblem
 from wflow.solvers.step_size import Clock, StepSize
-from wflow.tools.arrays import as_floats
+from wflow.tools.arrays import all_finite, as_floats
 from wflow.tools.checks import check_flag, check_word, number, positive
 from wflow.tools.streams import stream
 from wflow.views.particles import ParticleView
 
 RULES = ("rounding", "kill-clone", "kill")
+CROWDED = "clones share a place, where log rho is infinite"
 EVEN = 1e-12
 """Weights that differ by less than so much, relatively, are equal."""
 
@@ -79,7 +80,17 @@ class Population(ParticleProblem):
             )
         self.view = ParticleView(measure.names, followed=False)
         self.centred = method.centred
+        n, d = self.initial["positions"].shape
+        if flow.temperature > 0 < flow.reaction_rate and method.entropy == "kernel" and 1 < n <= d:
+            raise InputError(
+                f"entropy = 'kernel' with {n} particles of {d} coordinates, whose covariance has no inverse: give more "
+                f"than {d}, or entropy = 'nearest-neighbour'"
+            )
         self.law = _base_law(method.reinject, flow)
+        if self.law is not None and flow.reaction_rate == 0:
+            raise InputError(
+                "reinject with reaction_rate = 0: nobody dies, to be born anew; give reaction_rate > 0, or leave it out"
+            )
         if self.law is not None:
             self.born(1, stream(seed, "births"))
 
@@ -108,6 +119,8 @@ class Population(ParticleProblem):
         flow = self.flow
         if flow.temperature == 0 or len(weights) == 1 or self.entropy is None:
             return 0.0
+        if not np.isfinite(positions).all():
+            return np.full(len(weights), math.nan)  # a step that the run will not take
         logs = log_density(positions, weights, self.entropy)
         return np.asarray(flow.temperature * (logs - flow.energy.reference_log_volume(positions)))
 
@@ -221,16 +234,23 @@ class BirthDeath(Method[Particles, Population]):
         rate = flow.reaction_rate * speed
         if self.midpoint:
             middle, v = problem.moved(x, 0.5 * h * velocity, first), w
-            logs = problem.disorder(middle, w) if births else 0.0
             if births:
-                v = problem.reweighted(w, 0.5 * h * (growth - rate * logs))
-                logs = logs + flow.temperature * np.log(v / w)
+                logs = problem.disorder(middle, w)
+                if _crowded(logs):
+                    return Step.refused(y, carry, CROWDED)
+                half = 0.5 * h * (growth - rate * logs)
+                v = problem.reweighted(w, half)
+                logs = logs + flow.temperature * half  # log v/w, up to a constant
             velocity, growth, _ = problem.rates(t + 0.5 * h, middle, v)
         new = problem.moved(x, h * velocity, first + second)
         if births:
             if not self.midpoint:
                 logs = problem.disorder(new, w)
+                if _crowded(logs):
+                    return Step.refused(y, carry, CROWDED)
             gain = h * _held(rate * flow.temperature * h, self.midpoint) * (growth - rate * logs)
+            if not all_finite(gain):
+                return Step(y | {"positions": new}, carry, error=math.nan)
             if flow.temperature > 0:
                 gain = gain - gain.mean()
             rng = stream(problem.seed, "births", k + 1)
@@ -252,6 +272,10 @@ class BirthDeath(Method[Particles, Population]):
         v, g, risk = problem.rates(t, y["positions"], y["weights"])
         counted = np.array(step, dtype=np.int64)
         return {"velocity": v, "growth": g, "risk": np.array(risk), "step": counted}
+
+
+def _crowded(logs: np.ndarray | float) -> bool:
+    return not isinstance(logs, float) and bool(np.isposinf(logs).any())
 
 
 def _held(decay: float, midpoint: bool) -> float:

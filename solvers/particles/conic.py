@@ -86,7 +86,7 @@ class Conic(Method[Particles, Cone]):
             root = 1.0 + 0.5 * gain
             if root.min() < 0:
                 return Step.refused(y, carry, f"r would change its sign, by {root.min():.3g}")
-            w = w * root**2
+            w = problem.held(w, w * root**2)
             if problem.balanced:
                 w = w * (problem.mass / float(w.sum()))
         after = {"positions": problem.project(x + h * carry["velocity"]), "weights": w}

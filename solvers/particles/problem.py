@@ -52,6 +52,7 @@ class ParticleProblem:
         self.view: View = view_of(measure)
         self.initial: Arrays = {"positions": positions, "weights": np.array(measure.weights())}
         self.mass = measure.mass
+        self._weighed = (self.initial["weights"], math.nan, math.nan)
         self.entropy = entropy
 
     def project(self, positions: np.ndarray) -> np.ndarray:
@@ -92,7 +93,9 @@ class ParticleProblem:
     def descent(self, positions: np.ndarray, field: Field) -> np.ndarray:
         """−∇Ψ_λ of the coordinates that move, (n, D)."""
         slope = answered("the energy's gradient", field.gradient(), positions.shape)
-        return np.asarray(-self.flow.mobile * (slope + self.flow.ridge_gradient(positions)))
+        pull: np.ndarray = slope + self.flow.ridge_gradient(positions)
+        pull *= -self.flow.mobile
+        return pull
 
     def potential(self, positions: np.ndarray, field: Field) -> np.ndarray:
         """Ψ_λ, (n,)."""
@@ -116,12 +119,15 @@ class ParticleProblem:
         risk = float(carry["risk"])
         x, w = y["positions"], y["weights"]
         free = 0.5 * risk + float(w @ self.flow.ridge_potential(x))
+        if self._weighed[0] is not w or math.isnan(self._weighed[1]):
+            # Nobody writes into the arrays of a state: the same array has the same sum.
+            self._weighed = w, math.fsum(w), float(w.min())
         return {
             "risk": risk,
             # Particles have no entropy: with noise their free energy is undefined, but for an estimator, at frames.
             "free_energy": math.nan if self.flow.temperature > 0 else free,
-            "mass": math.fsum(w),
-            "minimum": float(w.min()),
+            "mass": self._weighed[1],
+            "minimum": self._weighed[2],
         }
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:

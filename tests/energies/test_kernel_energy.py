@@ -77,9 +77,9 @@ def test_a_grid_over_charges_costs_only_its_y():
     asked = []
 
     class Watched(GaussianKernel):
-        def sums(self, at, points, charges):
+        def evaluate(self, at, points, charges, gradients):
             asked.append((len(at), len(points)))
-            return super().sums(at, points, charges)
+            return super().evaluate(at, points, charges, gradients)
 
     kernel = Watched(0.5)
     energy = KernelEnergy(kernel, KernelSum(GaussianKernel(0.5), [[0.2]], [1.0]))

@@ -179,21 +179,23 @@ def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """
     if rows.shape[0] < 2:
         return rows, None
-    order = np.argsort(rows[:, 0], kind="stable")
-    ordered = rows[order]
-    new = (ordered[1:] != ordered[:-1]).any(axis=1)
-    if (
-        new != (ordered[1:, 0] != ordered[:-1, 0])
-    ).any():  # the first column does not tell all rows apart
-        order = np.lexsort(rows.T[::-1])
-        ordered = rows[order]
-        new = (ordered[1:] != ordered[:-1]).any(axis=1)
-    new = np.concatenate([[True], new])
+    first = np.sort(rows[:, 0])
+    new = np.ones(len(rows), dtype=bool)
+    np.not_equal(first[1:], first[:-1], out=new[1:])
     if new.all():
         return rows, None
+    order = np.argsort(rows[:, 0], kind="stable")
+    again = (~new).nonzero()[0]
+    if (rows[order[again]] != rows[order[again - 1]]).any():
+        # The first column does not tell all rows apart.
+        order = np.lexsort(rows.T[::-1])
+        ordered = rows[order]
+        new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        if new.all():
+            return rows, None
     owner = np.empty(rows.shape[0], dtype=np.intp)
     owner[order] = np.cumsum(new) - 1
-    return np.ascontiguousarray(ordered[new]), owner
+    return rows[order[new]], owner
 
 
 def spread(values: np.ndarray, owner: np.ndarray | None) -> np.ndarray:

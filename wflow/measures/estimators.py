@@ -86,8 +86,9 @@ def _nearest_neighbour(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if k == 0:
         return np.full(n, np.inf)
     apart, who = map(np.asarray, KDTree(points).query(points, k + 1))
-    # The nearest is the particle itself, or another one in its place, which is as good.
-    radius, near = apart[:, -1], weights[who[:, 1:]].mean(axis=1)
+    # The nearest is the particle itself, or another one in its place, which is as good. One whose distance is no float
+    # goes by the number n.
+    radius, near = apart[:, -1], weights[np.minimum(who[:, 1:], n - 1)].mean(axis=1)
     log_ball = 0.5 * d * math.log(math.pi) - float(gammaln(0.5 * d + 1))
     scale = float(psi(k) - psi(n)) + math.log(n) - log_ball
     there = (radius > 0) & (near > 0)

@@ -25,6 +25,7 @@ from wflow.run.times import rounding, told
 from wflow.run.trackers import Fail, Stop, Tracker
 from wflow.solvers.method import AnyMethod, Arrays, Problem, Step
 from wflow.solvers.step_size import StepSize
+from wflow.tools.arrays import all_finite
 
 NOT_A_NUMBER = "the energy is not a number"
 
@@ -307,19 +308,7 @@ class _Path:
 
 def _finite(step: Step) -> bool:
     """Whether a step's arrays are numbers; its carry, too: the energy at its end."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return all(_numbers(v) for v in (*step.y.values(), *step.carry.values()))
-
-
-def _numbers(v: np.ndarray) -> bool:
-    """A finite sum of squares proves it in one pass that writes nothing; squares that overflow need the second look."""
-    if v.size == 1:
-        return math.isfinite(v.item())
-    if v.dtype == np.float64 and v.flags.c_contiguous:
-        flat = v.reshape(-1)
-        if math.isfinite(flat @ flat):
-            return True
-    return bool(np.isfinite(v).all())
+    return all(map(all_finite, step.y.values())) and all(map(all_finite, step.carry.values()))
 
 
 class _Seen(dict[str, Any]):

@@ -6,6 +6,7 @@ units; and an array from an HDF5 or netCDF file is what is stored there, which n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from numbers import Real
@@ -69,6 +70,22 @@ def as_floats(
     if finite:
         check_size(what, array)
     return array
+
+
+def all_finite(v: NDArray[Any]) -> bool:
+    """Whether an array holds numbers only.
+
+    A finite sum of squares proves it in one pass that writes nothing; squares that overflow need the second look.
+
+    >>> all_finite(np.array([1e300, 1.0])), all_finite(np.array([np.nan, 1.0]))
+    (True, False)
+    """
+    if v.size == 1:
+        return math.isfinite(v.item())
+    # A product of BLAS sets no flags that numpy would look at.
+    if v.dtype == np.float64 and v.flags.c_contiguous and math.isfinite(np.vdot(v, v)):
+        return True
+    return bool(np.isfinite(v).all())
 
 
 def check_size(what: str, array: NDArray[np.float64]) -> None:

@@ -14,6 +14,8 @@ from wflow.tools.checks import check_flag, number
 
 LARGEST = 700.0
 """Most that the logarithm of a weight may grow in a step; e^LARGEST is near the end of the floats."""
+LEAST = 1e-150
+"""Where the heaviest weight would fall below it, none falls further: ν goes to 0 and is never without mass."""
 
 
 class Cone(ParticleProblem):
@@ -55,7 +57,14 @@ class Cone(ParticleProblem):
         if self.balanced:
             return super().reweighted(weights, gain)
         with np.errstate(under="ignore"):
-            return np.asarray(weights * np.exp(np.minimum(gain, LARGEST)))
+            return self.held(weights, weights * np.exp(np.minimum(gain, LARGEST)))
+
+    @staticmethod
+    def held(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Weights ``after`` a step, not all of them lost to rounding."""
+        if after.max() >= LEAST:
+            return after
+        return np.asarray(np.maximum(after, np.minimum(before, LEAST)))
 
     def project(self, positions: np.ndarray) -> np.ndarray:
         if not self.sphere:

@@ -65,11 +65,11 @@ def kill_clone(
     """Deaths and clones by a coin for each particle, then back to n."""
     n = gain.size
     hit = rng.random(n) < PROBABILITIES[probability](np.abs(gain))
-    pool = np.flatnonzero(~hit | (gain > 0))
+    pool = (~hit | (gain > 0)).nonzero()[0]
     if pool.size == 0 and not base:
         return np.ones(n, dtype=np.int64), 0  # nobody is left to be cloned
     if clones:
-        pool = np.append(pool, np.flatnonzero(hit & (gain > 0)))
+        pool = np.concatenate([pool, (hit & (gain > 0)).nonzero()[0]])
     short = n - pool.size
     if short < 0:
         pool = rng.choice(pool, n, replace=False)
@@ -81,8 +81,10 @@ def kill_clone(
 def settled(positions: np.ndarray, left: Left, born: np.ndarray) -> np.ndarray:
     """The same positions (n, D), in which clones and the ``born`` have taken the places of the dead."""
     copies, _ = left
-    dead = np.flatnonzero(copies == 0)
-    several = np.flatnonzero(copies > 1)
+    dead = (copies == 0).nonzero()[0]
+    if not dead.size:
+        return positions
+    several = (copies > 1).nonzero()[0]
     parents = np.repeat(several, copies[several] - 1)
     positions[dead[: parents.size]] = positions[parents]
     positions[dead[parents.size :]] = born

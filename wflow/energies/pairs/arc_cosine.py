@@ -52,13 +52,9 @@ class ArcCosineKernel(ProductKernel):
 
         return arc_cosine_one
 
-    def evaluate(
-        self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        total, slope = super().evaluate(at, points, charges, gradients)
-        if gradients:
+    def _at_kinks(self, slope: np.ndarray, at: np.ndarray, numbers: np.ndarray) -> None:
+        if not numbers[0].all():  # |w| is also 0 where |w|² underflows
             slope[~at.any(axis=1)] = 0.0
-        return total, slope
 
     def _numbers(self, w: np.ndarray) -> np.ndarray:
         return norms_and_inverses(w)

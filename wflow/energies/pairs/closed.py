@@ -180,16 +180,17 @@ class PreparedKernel:
         self.c, y = energy.split(points)
         self.y, self.owner = distinct(y)
         self._target: tuple[np.ndarray, np.ndarray] | None = None
-        kernel, n = energy.kernel, len(self.y)
-        self._pairs = KeptPairs(kernel.matrix, self.y, self.y) if n**2 <= KEPT_ENTRIES else None
+        self._pairs: KeptPairs | None = None
         self._seen = False
 
     def sums(self, charges: np.ndarray) -> np.ndarray:
         """Σ_j q_j K(y_i, y_j): by one pass of the kernel's own, from the second time on from values that are kept."""
         seen, self._seen = self._seen, True
-        if seen and self._pairs is not None:
+        if seen and len(self.y) ** 2 <= KEPT_ENTRIES:
+            if self._pairs is None:
+                self._pairs = KeptPairs(self.energy.kernel.matrix, self.y, self.y)
             return self._pairs.sums(charges)
-        return np.asarray(self.energy.kernel.sums(self.y, self.y, charges))
+        return np.asarray(self.energy.kernel.evaluate(self.y, self.y, charges, False)[0])
 
     def target(self) -> tuple[np.ndarray, np.ndarray]:
         """F and ∇F at the distinct y, computed once."""
@@ -218,9 +219,7 @@ class KernelField:
     def _own_gradients(self) -> np.ndarray:
         if self._gradients is None:
             p = self._prepared
-            self._sums, self._gradients = p.energy.kernel.sums_and_gradients(
-                p.y, p.y, self._charges
-            )
+            self._sums, self._gradients = p.energy.kernel.evaluate(p.y, p.y, self._charges, True)
         return np.asarray(self._gradients)
 
     @property
@@ -233,7 +232,7 @@ class KernelField:
         if points is None:
             return np.asarray(p.c * spread(self._own_sums() - p.target()[0], p.owner))
         other = p.energy.prepare(points)
-        sums = p.energy.kernel.sums(other.y, p.y, self._charges)
+        sums = p.energy.kernel.evaluate(other.y, p.y, self._charges, False)[0]
         target = p.energy.target.values(other.y)
         return np.asarray(other.c * spread(sums - target, other.owner))
 
@@ -244,9 +243,11 @@ class KernelField:
             slope = self._own_gradients()
             sums = self._own_sums()
         else:
-            sums, slope = p.energy.kernel.sums_and_gradients(here.y, p.y, self._charges)
+            sums, slope = p.energy.kernel.evaluate(here.y, p.y, self._charges, True)
         value, drift = here.target()
-        in_y: np.ndarray = here.c[:, None] * spread(slope - drift, here.owner)
-        if not p.energy.charges:
-            return in_y
-        return np.column_stack([spread(sums - value, here.owner), in_y])
+        first = int(p.energy.charges)
+        out = np.empty((len(here.c), first + slope.shape[1]))
+        if first:
+            out[:, 0] = spread(sums - value, here.owner)
+        np.multiply(here.c[:, None], spread(slope - drift, here.owner), out=out[:, first:])
+        return out

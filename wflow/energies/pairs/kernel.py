@@ -48,6 +48,16 @@ class Kernel(ParameterSpace):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sums over checked arrays and, if asked for, gradients (otherwise an array to be ignored)."""
 
+    def side(self, points: np.ndarray) -> Any:
+        """What :meth:`between` takes for points (n, D), with what is known of each alone."""
+        return points
+
+    def between(
+        self, left: Any, right: Any, charges: np.ndarray, gradients: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """:meth:`evaluate` at points of which each side is formed."""
+        return self.evaluate(left, right, charges, gradients)
+
     @abstractmethod
     def diagonal(self, at: Any) -> np.ndarray:
         """K(y, y), shape (m,)."""
@@ -112,14 +122,19 @@ class KernelSum(Portable):
         check_size("points", self.points)
         self.charges = as_vector("charges", charges, self.points.shape[0])
         self.dimension = kernel.dimension
+        self._side = kernel.side(self.points)
 
     def values(self, at: Any) -> np.ndarray:
         """F, shape (m,)."""
-        return self.kernel.sums(at, self.points, self.charges)
+        return self._evaluate(at, False)[0]
 
     def values_and_gradients(self, at: Any) -> tuple[np.ndarray, np.ndarray]:
         """F and ∇F, shapes (m,) and (m, D)."""
-        return self.kernel.sums_and_gradients(at, self.points, self.charges)
+        return self._evaluate(at, True)
+
+    def _evaluate(self, at: Any, gradients: bool) -> tuple[np.ndarray, np.ndarray]:
+        left = self.kernel.side(as_points(at, self.dimension))
+        return self.kernel.between(left, self._side, self.charges, gradients)
 
     def square(self) -> float:
         """Σ c_k c_l K(z_k, z_l) = ‖f*‖², the ``constant`` of a KernelEnergy with this target."""

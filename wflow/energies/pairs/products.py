@@ -31,16 +31,28 @@ class ProductKernel(Kernel):
     def _numbers(self, w: np.ndarray) -> np.ndarray:
         """What the map needs of each neuron, shape (p, n)."""
 
+    def side(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return points, self._numbers(points)
+
+    def between(
+        self, left: Any, right: Any, charges: np.ndarray, gradients: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        from wflow.kernels.pairs.products import finish, product_sums
+
+        out, pull = product_sums(self._map(), left, right, charges, gradients)
+        finish(out, pull, left[0], self.factor)
+        if gradients:
+            self._at_kinks(pull, *left)
+        return out[0], pull
+
     def evaluate(
         self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        from wflow.kernels.pairs.products import product_sums
+        left = self.side(at)
+        return self.between(left, left if points is at else self.side(points), charges, gradients)
 
-        left, right = (at, self._numbers(at)), (points, self._numbers(points))
-        out, pull = product_sums(self._map(), left, right, charges, gradients)
-        if gradients:
-            pull += out[1][:, None] * at
-        return self.factor * out[0], self.factor * pull
+    def _at_kinks(self, slope: np.ndarray, at: np.ndarray, numbers: np.ndarray) -> None:
+        """Set the gradients (m, D) of points that have none."""
 
     def matrix(self, at: Any, points: Any) -> np.ndarray:
         from wflow.kernels.pairs.products import product_matrix
@@ -58,10 +70,10 @@ class ProductKernel(Kernel):
 
 def norms_and_inverses(w: np.ndarray) -> np.ndarray:
     """|w| and 1/|w|, the latter 0 for a zero weight; shape (2, n)."""
-    norm = np.sqrt(np.einsum("ij,ij->i", w, w))
-    inverse = np.zeros_like(norm)
-    np.divide(1.0, norm, out=inverse, where=norm > 0)
-    return np.stack([norm, inverse])
+    both = np.zeros((2, len(w)))
+    norm = np.sqrt(np.einsum("ij,ij->i", w, w), out=both[0])
+    np.divide(1.0, norm, out=both[1], where=norm > 0)
+    return both
 
 
 def one_plus_square(w: np.ndarray) -> np.ndarray:

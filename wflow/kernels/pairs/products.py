@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wflow.kernels.jit import jit
 from wflow.kernels.parallel import over_blocks
 
 ROWS = 128
@@ -42,6 +43,12 @@ def product_sums(
     pull = np.zeros((m, d) if gradients else (0, d))
     transposed = np.ascontiguousarray(v.T)
     mode = GRADIENTS if gradients else SUMS
+    if m <= ROWS and n <= COLUMNS:
+        g = w @ transposed
+        kernel(g, rows, columns, charges, out, mode)
+        if gradients:
+            pull += g @ v
+        return out, pull
 
     def work(start: int, stop: int) -> None:
         here = np.ascontiguousarray(w[start:stop])
@@ -58,6 +65,17 @@ def product_sums(
 
     over_blocks(work, m, ROWS, m * n, products=True)
     return out, pull
+
+
+@jit(apart=True)
+def finish(out: np.ndarray, pull: np.ndarray, w: np.ndarray, factor: float) -> None:
+    """Σ_j A_ij w_j' + B_i w_i in place of the first sum, and S, times a factor."""
+    for i in range(pull.shape[0]):
+        own = out[1, i]
+        for k in range(pull.shape[1]):
+            pull[i, k] = factor * (pull[i, k] + own * w[i, k])
+    for i in range(out.shape[1]):
+        out[0, i] *= factor
 
 
 def product_matrix(
