@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -21,6 +23,7 @@ from wflow.results.labelled import FIGURE, Labelled, check_free, write_labelled
 from wflow.tools.checks import check_path
 from wflow.tools.pictures import caption, facts, save_figure
 from wflow.tools.register import Register
+from wflow.tools.workers import cores, executor
 
 T = TypeVar("T")
 
@@ -178,11 +181,19 @@ def mean_and_error(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return runs.mean(axis=0), runs.std(axis=0, ddof=1) / np.sqrt(len(runs))
 
 
-def side_by_side(jobs: Sequence[Callable[[], T]]) -> list[T]:
-    """Run independent jobs in threads, one a core, with one BLAS thread each; their results in order."""
+def side_by_side(jobs: Sequence[Callable[[], T]], *, apart: bool = False) -> list[T]:
+    """Run independent jobs, one a core, with one BLAS thread each; their results in order.
+
+    In threads, or ``apart`` in processes, where there is Dask: steps of small problems hold the interpreter.
+    """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ExitStack() as stack:
+        if apart and cores() > 1 and find_spec("distributed"):
+            pool: Executor = stack.enter_context(executor())
+        else:
+            stack.enter_context(threadpool_limits(1))
+            pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 1))
         futures = [pool.submit(job) for job in jobs]
         try:
             return [f.result() for f in futures]

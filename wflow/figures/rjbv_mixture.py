@@ -18,6 +18,8 @@ from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 CASES = ("descent", "births and deaths", "births from the base law")
 RATES, COLOURS = (0.0, 5.0, 5.0), (BLUE, ORANGE, GREEN)
 """Published: probabilities of 0.05|cU| a step of 1e-2."""
+LONG = 1e3
+"""Steps of a run that are worth a process of its own."""
 UNCUT = 20.0
 """Spreads at which the bad start ends: never."""
 
@@ -85,7 +87,8 @@ class MixtureStarts(Figure):
 
         jobs = [partial(run, s, k, i) for s in ends for k in range(3) for i in range(seeds)]
         jobs += [partial(in_d, d, s) for d in dimensions for s in ends]
-        runs = side_by_side(jobs + [partial(reborn_in_d, d) for d in dimensions])
+        jobs += [partial(reborn_in_d, d) for d in dimensions]
+        runs = side_by_side(jobs, apart=t_bad / step_size > LONG)
         near = runs[: 6 * seeds]
         far, reborn = runs[6 * seeds : -len(dimensions)], runs[-len(dimensions) :]
         by_start = {s: near[k * 3 * seeds : (k + 1) * 3 * seeds] for k, s in enumerate(ends)}

@@ -18,6 +18,8 @@ from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
 CASES = ("descent", "births and deaths", "deaths, births from the base law", "conic")
 RATES = (0.0, 50.0, 0.5, 40.0)
 """α; published are rates of 1 and of 0.01 a step of 0.02 on the whole square. Conic: 4 is descent on all of θ."""
+LONG = 1e4
+"""Steps of a run that are worth a process of its own."""
 PURPLE = "#AA4499"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 RULES: tuple[dict[str, Any], ...] = (
@@ -110,7 +112,8 @@ class TeacherStudent(Figure):
         jobs = [partial(born, case, s) for case in range(3) for s in range(seeds)]
         jobs += [partial(conic, s) for s in range(seeds)]
         jobs += [partial(conic, 0, 4.0)]
-        runs = side_by_side(jobs + [partial(batched, s) for s in range(seeds)])
+        jobs += [partial(batched, s) for s in range(seeds)]
+        runs = side_by_side(jobs, apart=t_end / step_size > LONG)
         main, same, with_batches = runs[: 4 * seeds], runs[4 * seeds], runs[4 * seeds + 1 :]
         risk = np.array([r.risk for r in main]).reshape(4, seeds, -1)
         noisy = np.array([r.risk for r in with_batches])

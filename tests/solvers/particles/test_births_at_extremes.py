@@ -74,7 +74,7 @@ def refused(match, flow, start, **options):
 
 
 def test_what_is_refused():
-    flow, two = GradientFlow(BOWL, reaction_rate=1.0), Particles([[0.0, 1.0], [1.0, 0.0]])
+    two = Particles([[0.0, 1.0], [1.0, 0.0]])
     noisy = GradientFlow(BOWL, temperature=0.1, reaction_rate=1.0)
     refused("2 particles of 2 coordinates, whose covariance", noisy, two, entropy="kernel")
     refused("nobody dies", GradientFlow(BOWL), ROUND, reinject=ROUND)
