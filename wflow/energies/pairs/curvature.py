@@ -6,7 +6,7 @@ r"""The second derivatives of a kernel energy, from those of its kernel in three
    \nabla_1^2 K = 2k_s I + 4k_{ss}\,yy^T + 2k_{sp}(yz^T + zy^T) + k_{pp}\,zz^T, \quad
    \nabla_1\nabla_2 K = k_p I + 4k_{st}\,yz^T + 2k_{sp}\,yy^T + 2k_{tp}\,zz^T + k_{pp}\,zy^T.
 
-The target's are differenced: it is asked at n points only, not at n² pairs.
+Those of a target that does not know them are differenced: it is asked at n points only, not at n² pairs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from wflow.energies.curvature import STEP, Curvature
 if TYPE_CHECKING:
     from wflow.energies.pairs.closed import KernelEnergy
 
-LARGEST = 3000
-"""Up to this many unknowns a matrix is formed (72 MB): beyond it, to factorise it takes longer than to do without."""
+LARGEST = 1200
+"""Up to this many unknowns a matrix is formed: beyond it, to factorise it takes longer than to multiply by it."""
+BLOCK_ENTRIES = 1 << 15
+"""Pairs at a time."""
 
 
 class KernelCurvature(Curvature):
@@ -59,6 +61,9 @@ class KernelCurvature(Curvature):
 
     def _target(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """∇F and ∇²F, shapes (n, D) and (n, D, D)."""
+        if (known := getattr(self.energy.target, "bends", None)) is not None:
+            slope, bend = known(y)
+            return slope, bend
         n, d = y.shape
         h = STEP * max(float(np.sqrt((y**2).mean())), 1e-3)
         moved = y[:, None, :] + h * np.concatenate([np.eye(d), -np.eye(d)])
@@ -66,6 +71,35 @@ class KernelCurvature(Curvature):
         up, down = slope.reshape(n, 2, d, d).transpose(1, 0, 2, 3)
         bend = (up - down) / (2.0 * h)
         return self.energy.target.values_and_gradients(y)[1], 0.5 * (bend + bend.transpose(0, 2, 1))
+
+    @cached_property
+    def _turned(self) -> np.ndarray:
+        """k_t and k_tp, (2, n, n)."""
+        return np.ascontiguousarray(self._parts[2][[1, 4]].transpose(0, 2, 1))
+
+    def times(self, moves: np.ndarray) -> np.ndarray:
+        from wflow.kernels.pairs.curvature import couple_rows
+        from wflow.kernels.parallel import over_blocks
+
+        c, y, partials = self._parts
+        n, head = len(y), int(self.energy.charges)
+        masses = self.weights * moves[:, 0] if head else np.zeros(n)
+        pulls = (self.weights * c)[:, None] * moves[:, head:]
+        along, across = (y * pulls).sum(axis=1), np.ascontiguousarray(pulls.T)
+        values, radial = np.empty(n), np.empty(n)
+        out = (self.blocks @ moves[:, :, None])[:, :, 0]
+
+        def work(start: int, stop: int) -> None:
+            rows = slice(start, stop)
+            dots = y[rows] @ across
+            couple_rows(dots, start, partials, self._turned, masses, along, values, radial)
+            change = radial[rows, None] * y[rows] + partials[2, rows] @ pulls + dots @ y
+            out[rows, head:] += c[rows, None] * change
+
+        over_blocks(work, n, max(1, BLOCK_ENTRIES // n), n * n, products=True)
+        if head:
+            out[:, 0] += values
+        return np.asarray(out)
 
     def coupling(self) -> np.ndarray | None:
         from wflow.kernels.pairs.curvature import couple

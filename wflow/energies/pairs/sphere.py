@@ -71,14 +71,21 @@ class SphereRbfKernel(Kernel):
     def partials(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
         from wflow.kernels.pairs.sphere import bends, debye_table, series
 
-        kappa, d, b = self.kappa, self.dimension, self.dimension / 2
-        squares = np.add.outer((at**2).sum(axis=1), (points**2).sum(axis=1))
-        terms = np.stack([series(b + k)[0] for k in range(3)])
-        # e^{−κ(2d+s+t)/2} g(u) with its first two derivatives in u = κ²d(s + t + 2p), in units of s.
-        g, g1, g2 = bends(squares, at @ points.T, np.array([b, kappa, d]), terms, debye_table())
-        both = 0.25 * kappa**2 * g - kappa * g1 + g2
-        parts = [g, g1 - 0.5 * kappa * g, 2 * g1, both, 2 * g2 - kappa * g1, both, 4 * g2]
-        return np.stack(parts)
+        b = self.dimension / 2
+        (first, lengths), (second, _) = series(b + 1), series(b + 2)
+        out = np.empty((7, at.shape[0], points.shape[0]))
+        bends(
+            at @ np.ascontiguousarray(points.T),
+            (at**2).sum(axis=1),
+            (points**2).sum(axis=1),
+            np.array([b, self.kappa, self.dimension]),
+            first,
+            second,
+            lengths,
+            debye_table(),
+            out,
+        )
+        return out
 
     def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         from scipy.spatial.distance import cdist
@@ -263,6 +270,41 @@ class SphereRbfTarget:
             gradients = radial[:, None] * y + 3 * cubic[:, None] * pull
             gradients += toward[:, None] * form.trace
         return values, gradients
+
+    def bends(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""∇F, shape (n, d), and ∇²F, shape (n, d, d).
+
+        With F = A(s) h + L(s) ⟨t, y⟩, s = |y|²:
+
+        .. math:: \nabla F = A\nabla h + Lt + 2(A'h + L'\langle t,y\rangle)\,y, \qquad \nabla^2 F = A\nabla^2 h
+                  + 2A'(\nabla h\,y^T + y\,\nabla h^T) + 2L'(ty^T + yt^T) + (A'h + L'\langle t,y\rangle)\,2I
+                  + (A''h + L''\langle t,y\rangle)\,4yy^T.
+        """
+        form, d, y, t = self.form, self.form.d, at, self.form.trace
+        square, along, unit = (y**2).sum(axis=1), y @ t, np.eye(d)
+        share, pull = 3 / (d + 2), form.contract(y)
+        slope = 3 * pull - share * (2 * along[:, None] * y + square[:, None] * t)
+        h = (pull * y).sum(axis=1) - share * square * along
+        cubic, linear = self._scales(3, self._cubic, square), self._scales(1, self._linear, square)
+        radial = [a * h + b * along for a, b in zip(cubic, linear, strict=True)]
+        gradient = cubic[0][:, None] * slope + linear[0][:, None] * t + 2 * radial[1][:, None] * y
+        half = (2 * cubic[1])[:, None] * slope + (2 * radial[2])[:, None] * y
+        half += (2 * linear[1] - 2 * share * cubic[0])[:, None] * t
+        bend = half[:, :, None] * y[:, None, :]
+        bend += bend.transpose(0, 2, 1).copy()
+        bend += (2 * radial[1] - 2 * share * cubic[0] * along)[:, None, None] * unit
+        bend += (6 * cubic[0])[:, None, None] * (y @ form.tensor.reshape(d, -1)).reshape(-1, d, d)
+        return gradient, bend
+
+    def _scales(self, k: int, factor: float, square: np.ndarray) -> list[np.ndarray]:
+        """factor e^{−κ(d+s)/2} g_{d/2+k}(κ²ds) and its first two derivatives in s."""
+        d, kappa, b = self.form.d, self.kappa, self.form.d / 2 + k
+        u, below = kappa**2 * d * square, -0.5 * kappa * (d + square)
+        with np.errstate(under="ignore"):
+            g, g1, g2 = (factor * np.exp(below + log_bessel(b + i, u)) for i in range(3))
+            g1 *= kappa**2 * d / (4 * b)
+            g2 *= (kappa**2 * d) ** 2 / (16 * b * (b + 1))
+            return [g, g1 - 0.5 * kappa * g, g2 - kappa * g1 + 0.25 * kappa**2 * g]
 
     def fingerprint(self) -> str:
         return digest("sphere-rbf-cubic", self.kappa, self.form.tensor)

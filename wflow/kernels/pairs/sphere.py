@@ -205,43 +205,74 @@ def horner(
             h[j] = (((h[j] * x + s3) * x + s2) * x + s1) * x + s0
 
 
-@jit(fastmath=REORDERED)
+@jit(fastmath=REORDERED, apart=True)
 def bends(
-    squares: np.ndarray,
     dots: np.ndarray,
+    at_square: np.ndarray,
+    square: np.ndarray,
     constants: np.ndarray,
-    terms: np.ndarray,
+    first_terms: np.ndarray,
+    second_terms: np.ndarray,
+    lengths: np.ndarray,
     table: np.ndarray,
-) -> np.ndarray:
-    r"""K, κ²d e^{−κ(2d+|y|²+|z|²)/2} g'(u) and (κ²d)² e^{…} g''(u) of all pairs, shape (3, m, n).
+    out: np.ndarray,
+) -> None:
+    r"""Fill ``out`` (7, m, n) with K, k_s, k_p, k_ss, k_sp, k_st, k_pp of K = k(|y|², |z|², ⟨y, z⟩) from dots ⟨y, z⟩.
 
-    ``squares`` are |y|² + |z|², ``terms`` those of series(b), series(b + 1), series(b + 2).
+    The first function follows from the two after it, all of them positive,
+
+    .. math:: g_b = g_{b+1} + \frac{u}{4b(b+1)}\,g_{b+2}.
+
+    ``constants`` are (b, κ, d); the terms are those of series(b + 1) and series(b + 2), the lengths of the former.
     """
+    rows, columns = dots.shape
     b, kappa, d = constants[0], constants[1], constants[2]
     scale = kappa * kappa * d
-    out = np.empty((3, *dots.shape))
-    for i in range(dots.shape[0]):
-        for j in range(dots.shape[1]):
-            u = max(scale * (squares[i, j] + 2.0 * dots[i, j]), 0.0)
-            below = -0.5 * kappa * (2.0 * d + squares[i, j])
-            if below + math.sqrt(u) < FAINTEST:  # g(u) <= exp(q)
-                out[0, i, j] = out[1, i, j] = out[2, i, j] = 0.0
-                continue
-            if u <= LONGEST_SERIES:
-                own = exponential(below)
-                g, g1, g2 = 0.0, 0.0, 0.0
-                count = 24 if u < 4.0 * BUCKET else terms.shape[1]
-                for k in range(count - 1, -1, -1):
-                    g = g * u + terms[0, k]
-                    g1 = g1 * u + terms[1, k]
-                    g2 = g2 * u + terms[2, k]
-                g, g1, g2 = own * g, own * g1, own * g2
-            else:
-                g = exponential(below + log_bessel(b, u, terms[0], table))
-                g1 = exponential(below + log_bessel(b + 1.0, u, terms[1], table))
-                g2 = exponential(below + log_bessel(b + 2.0, u, terms[2], table))
-            factor = scale / (4.0 * b)
-            out[0, i, j] = g
-            out[1, i, j] = factor * g1
-            out[2, i, j] = factor * scale / (4.0 * (b + 1.0)) * g2
-    return out
+    first, second = scale / (4.0 * b), scale * scale / (16.0 * b * (b + 1.0))
+    u, g1, g2 = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
+    factor = np.empty(columns)
+    for j in range(columns):
+        factor[j] = exponential(-0.5 * kappa * (d + square[j]))
+    for i in range(rows):
+        own = exponential(-0.5 * kappa * (d + at_square[i]))
+        for start in range(0, columns, CHUNK):
+            stop = min(start + CHUNK, columns)
+            dot, far, weight = dots[i, start:stop], square[start:stop], factor[start:stop]
+            m = stop - start
+            largest = 0.0
+            for j in range(m):
+                s = scale * (at_square[i] + far[j] + 2.0 * dot[j])
+                s = s if s > 0.0 else 0.0
+                u[j] = s if s < LONGEST_SERIES else LONGEST_SERIES
+            for j in range(m):
+                largest = u[j] if u[j] > largest else largest
+            count = lengths[min(int(largest / BUCKET), lengths.size - 1)]
+            horner(first_terms, second_terms, count, u, g1, g2, m)
+            for j in range(m):
+                g1[j] *= own * weight[j] * first
+                g2[j] *= own * weight[j] * second
+            if largest >= LONGEST_SERIES:
+                for j in range(m):
+                    squares = at_square[i] + far[j]
+                    true_u = scale * (squares + 2.0 * dot[j])
+                    if true_u > LONGEST_SERIES:
+                        u[j] = true_u
+                        below = -0.5 * kappa * (2.0 * d + squares)
+                        if below + math.sqrt(true_u) < FAINTEST:  # g(u) <= exp(q)
+                            g1[j] = g2[j] = 0.0
+                            continue
+                        log_1 = log_bessel(b + 1.0, true_u, first_terms, table)
+                        log_2 = log_bessel(b + 2.0, true_u, second_terms, table)
+                        g1[j] = exponential(below + log_1) * first
+                        g2[j] = exponential(below + log_2) * second
+            for j in range(m):
+                # By their factors κ²d/4b and (κ²d)²/16b(b+1).
+                g = (g1[j] + u[j] / (scale * b) * g2[j]) / first
+                both = kappa * (0.25 * kappa * g - g1[j]) + g2[j]
+                out[0, i, start + j] = g
+                out[1, i, start + j] = g1[j] - 0.5 * kappa * g
+                out[2, i, start + j] = 2.0 * g1[j]
+                out[3, i, start + j] = both
+                out[4, i, start + j] = 2.0 * g2[j] - kappa * g1[j]
+                out[5, i, start + j] = both
+                out[6, i, start + j] = 4.0 * g2[j]
