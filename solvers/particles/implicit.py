@@ -49,8 +49,10 @@ UNSEEN = 1e-12
 """A rise of the free energy that counts as rounding, relative to that of the start."""
 FAR = 3.0
 """So it is where the first iteration with it leads this far, in units of the tolerance."""
-SHORTER = 0.4
+SHORTER = 0.6
 """Of a step that was refused."""
+LONGER, LONGEST = 1.25, 5.0
+"""A step is longer than the one before by this factor more than that one was, and by LONGEST at most."""
 
 
 class Lost(Exception):
@@ -85,6 +87,7 @@ class Implicit(Method[Particles, ParticleProblem]):
             "pull": pull,
             "risk": np.array(risk),
             "top": np.array(abs(_free(problem, x, w, risk))),
+            "h": np.array(0.0),
         }
 
     def dissipation(self, problem: ParticleProblem, t: float, y: Arrays, carry: Arrays) -> float:
@@ -97,6 +100,9 @@ class Implicit(Method[Particles, ParticleProblem]):
 
     def step(self, problem: ParticleProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         x, w, v = y["positions"], y["weights"], carry["pull"]
+        # Where no longer step would do, the one before is about the longest: it is not tried each time anew.
+        last, length = float(carry["h"]), np.array(h)
+        limit = h * (min(LONGEST, LONGER * max(1.0, h / last)) if last > 0 else LONGEST)
         h, unsure = own_time(problem.flow, t, h)
         if h == 0.0:
             return Step(y, carry)
@@ -126,8 +132,8 @@ class Implicit(Method[Particles, ParticleProblem]):
         before = _free(problem, x, w, float(carry["risk"]))
         if error <= 1.0 and free > before + UNSEEN * float(carry["top"]):
             return Step.refused(y, carry, "the free energy would rise", 0.5 * h)
-        after = {"pull": v_end, "risk": np.array(risk), "top": carry["top"]}
-        return Step({"positions": new, "weights": w}, after, error=error)
+        after = {"pull": v_end, "risk": np.array(risk), "top": carry["top"], "h": length}
+        return Step({"positions": new, "weights": w}, after, error=error, limit=limit)
 
 
 class Stages:

@@ -84,3 +84,7 @@ class Curvature:
     def outputs(self) -> np.ndarray | None:
         """G, (nD, Q), with GGᵀ the same matrix, where Q is less than nD; None where it is not."""
         return None
+
+    def sketch(self) -> np.ndarray | None:
+        """G, (nD, m), with GGᵀ near the same matrix in the directions that count most; None where none is known."""
+        return None

@@ -3,14 +3,16 @@ r"""Linear systems of implicit particle methods: the identity, and a multiple of
 .. math:: (I + \eta H)\,x = b, \qquad (Hx)_i = B_i x_i + \sum_j w_j C_{ij}\,x_j
 
 H is symmetric in the inner product of the weights, hence in √w x. It is factorised where all of it, or an output
-factor C = GGᵀ of low rank (by Woodbury's formula), is at hand; otherwise conjugate gradients, preconditioned by the
-blocks I + ηB_i, multiply by it. Where I + ηH is not positive there is a direction in which the flow runs away faster
-than a step of 1/η can follow: a longer one would turn round and stay beside the saddle, so that it is an error.
+factor C = GGᵀ of low rank (by Woodbury's formula), is at hand; otherwise conjugate gradients multiply by it,
+preconditioned by the blocks I + ηB_i made positive and, where one is known, a sketch C ≈ GGᵀ, by the same formula.
+Where I + ηH is not positive there is a direction in which the flow runs away faster than a step of 1/η can follow: a
+longer one would turn round and stay beside the saddle, so that it is an error.
 Source: Nocedal & Wright, Numerical Optimization (2006), sections 7.1 and A.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,6 +24,10 @@ LIGHTEST = 1e-60
 """Weights below this share of the whole pull at nobody; they are counted as such, for their root to be there."""
 KRYLOV = 400
 """Products at most in one system."""
+LEAST = 0.1
+"""Eigenvalues of preconditioning blocks are at least this."""
+
+Linear = Callable[[np.ndarray], np.ndarray]
 
 
 class Indefinite(Exception):
@@ -94,16 +100,10 @@ class Shifted:
     def _woodbury(self, outputs: np.ndarray) -> Any:
         # (P + ηAAᵀ)⁻¹ = P⁻¹ − P⁻¹A S⁻¹ AᵀP⁻¹ with S = I/η + AᵀP⁻¹A. By Sylvester's law P + ηAAᵀ has as many negative
         # eigenvalues as P has more than S.
-        n, d = self.moves.shape
-        a = (outputs.reshape(n, d, -1) * (self.root * self.moves)[:, :, None]).reshape(n * d, -1)
+        a = self._scaled(outputs)
         size, vectors = np.linalg.eigh(self.blocks)
         size = np.where(size == 0.0, np.finfo(float).tiny, size)
-
-        def inverse(b: np.ndarray) -> np.ndarray:
-            rows = b.reshape(n, d, -1)
-            inner = vectors.transpose(0, 2, 1) @ rows / size[:, :, None]
-            return np.asarray((vectors @ inner).reshape(b.shape))
-
+        inverse = _inverse(size, vectors)
         pa = inverse(a)
         s = a.T @ pa
         s[np.diag_indices_from(s)] += 1.0 / self.eta
@@ -112,23 +112,56 @@ class Shifted:
             raise Indefinite
 
         def solve(b: np.ndarray) -> np.ndarray:
-            x = inverse(b.ravel())
-            return np.asarray((x - pa @ (basis @ ((basis.T @ (a.T @ x)) / value))).reshape(b.shape))
+            x = inverse(b)
+            inner = basis @ ((basis.T @ (a.T @ x.ravel())) / value)
+            return np.asarray(x - (pa @ inner).reshape(b.shape))
 
         return solve
 
     def _iterated(self) -> Any:
         size, vectors = np.linalg.eigh(self.blocks)
-        inverse = (vectors / np.maximum(np.abs(size), 1e-3)[:, None, :]) @ vectors.transpose(
-            0, 2, 1
-        )
+        near = _inverse(np.maximum(np.abs(size), LEAST), vectors)
+        if (sketch := self.curvature.sketch()) is not None:
+            near = self._corrected(near, self._scaled(sketch))
 
         def times(x: np.ndarray) -> np.ndarray:
             move = self.moves * x / self.root
             change = self.curvature.times(move) + self.ridge * move
             return np.asarray(x + self.eta * self.root * self.moves * change)
 
-        return partial(conjugate_gradients, times, inverse, tolerance=self.tolerance)
+        return partial(conjugate_gradients, times, near, tolerance=self.tolerance)
+
+    def _scaled(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs (nD, m) of the coordinates that move, in √w x."""
+        scale = (self.root * self.moves).ravel()
+        return np.asarray(outputs * scale[:, None])
+
+    def _corrected(self, inverse: Linear, a: np.ndarray) -> Linear:
+        """(P + ηAAᵀ)⁻¹ by Woodbury's formula, P positive."""
+        from scipy.linalg import cho_factor, cho_solve
+
+        pa = inverse(a)
+        s = a.T @ pa
+        s[np.diag_indices_from(s)] += 1.0 / self.eta
+        factor = cho_factor(s, overwrite_a=True, check_finite=False)
+
+        def solve(b: np.ndarray) -> np.ndarray:
+            x = inverse(b)
+            inner = cho_solve(factor, a.T @ x.ravel(), check_finite=False)
+            return np.asarray(x - (pa @ inner).reshape(b.shape))
+
+        return solve
+
+
+def _inverse(size: np.ndarray, vectors: np.ndarray) -> Linear:
+    """The inverse of blocks with these eigenvalues (n, D) and vectors (n, D, D), for (n, D) or (nD, m)."""
+    n, d = size.shape
+
+    def solve(b: np.ndarray) -> np.ndarray:
+        inner = vectors.transpose(0, 2, 1) @ b.reshape(n, d, -1) / size[:, :, None]
+        return np.asarray((vectors @ inner).reshape(b.shape))
+
+    return solve
 
 
 def _shifted(blocks: np.ndarray, ridge: np.ndarray, moves: np.ndarray, eta: float) -> np.ndarray:
@@ -139,9 +172,9 @@ def _shifted(blocks: np.ndarray, ridge: np.ndarray, moves: np.ndarray, eta: floa
 
 
 def conjugate_gradients(
-    times: Any, inverse: np.ndarray, b: np.ndarray, *, tolerance: float
+    times: Linear, near: Linear, b: np.ndarray, *, tolerance: float
 ) -> np.ndarray:
-    """x with |times(x) − b| ≤ tolerance |b| in the norm of the blocks ``inverse`` (n, D, D); x and b are (n, D).
+    """x with |times(x) − b| ≤ tolerance |b| in the norm of ``near``, an inverse that is about right; all are (n, D).
 
     Raises
     ------
@@ -149,13 +182,12 @@ def conjugate_gradients(
         on a direction of curvature that is not positive
 
     >>> double = lambda x: 2.0 * x
-    >>> conjugate_gradients(double, np.ones((1, 1, 1)), np.array([[3.0]]), tolerance=1e-3)
+    >>> conjugate_gradients(double, lambda x: x, np.array([[3.0]]), tolerance=1e-3)
     array([[1.5]])
     """
     x, left = np.zeros_like(b), b
-    near = (inverse @ left[:, :, None])[:, :, 0]
-    rho = first = float((left * near).sum())
-    direction = near
+    direction = near(left)
+    rho = first = float((left * direction).sum())
     for _ in range(KRYLOV):
         if rho <= tolerance**2 * first:
             break
@@ -165,7 +197,7 @@ def conjugate_gradients(
             raise Indefinite
         x = x + (rho / bend) * direction
         left = left - (rho / bend) * image
-        near = (inverse @ left[:, :, None])[:, :, 0]
-        rho, before = float((left * near).sum()), rho
-        direction = near + (rho / before) * direction
+        way = near(left)
+        rho, before = float((left * way).sum()), rho
+        direction = way + (rho / before) * direction
     return x

@@ -11,6 +11,7 @@ Those of a target that does not know them are differenced: it is asked at n poin
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 LARGEST = 1200
 """Up to this many unknowns a matrix is formed: beyond it, to factorise it takes longer than to multiply by it."""
+SKETCHED = 10.0
+"""Columns that its sketch is made from, beside √n: to multiply by them takes about as long as by the matrix."""
+ROUNDING = 1e-11
+"""What keeps their own square positive, relative to its trace."""
 BLOCK_ENTRIES = 1 << 15
 """Pairs at a time."""
 
@@ -102,12 +107,27 @@ class KernelCurvature(Curvature):
         return np.asarray(out)
 
     def coupling(self) -> np.ndarray | None:
+        n, width = self.points.shape
+        return None if n * width > LARGEST else self._columns(n)
+
+    def sketch(self) -> np.ndarray:
+        from scipy.linalg import cholesky, solve_triangular
+
+        n, width = self.points.shape
+        # Units are drawn alike: the first ones stand for all.
+        columns = self._columns(math.ceil(SKETCHED * math.sqrt(n) / width))
+        m = columns.shape[1]
+        own = np.tril(columns[:m])
+        columns[:m] = own + np.tril(own, -1).T
+        own = columns[:m] + ROUNDING * float(np.trace(own)) * np.eye(m)
+        return np.asarray(solve_triangular(cholesky(own, lower=True), columns.T, lower=True).T)
+
+    def _columns(self, m: int) -> np.ndarray:
+        """Of the matrix ∇₁∇₂U those of the first m units, of which the lower half counts."""
         from wflow.kernels.pairs.curvature import couple
 
         n, width = self.points.shape
-        if n * width > LARGEST:
-            return None
         c, y, partials = self._parts
-        out = np.zeros((n * width, n * width))
+        out = np.zeros((n * width, min(m, n) * width))
         couple(partials, np.ascontiguousarray(y), np.ascontiguousarray(c), self.energy.charges, out)
         return out

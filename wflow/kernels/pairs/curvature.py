@@ -1,4 +1,4 @@
-r"""The matrix ∇₁∇₂U of all pairs, or its products, of units c φ(x; y), U = cc'K, from the partial derivatives of K = k(s, t, p).
+r"""The matrix ∇₁∇₂U of pairs of units c φ(x; y), U = cc'K, or its products, from the partial derivatives of K(s, t, p).
 
 .. math:: \partial_c\partial_{c'}U = K, \quad \partial_c\nabla_2 U = c'(2k_t z + k_p y), \quad
           \nabla_1\nabla_2 U = cc'(k_p I + 4k_{st}\,yz^T + 2k_{sp}\,yy^T + 2k_{tp}\,zz^T + k_{pp}\,zy^T)
@@ -15,7 +15,7 @@ from wflow.kernels.jit import FUSED, REORDERED, jit
 def couple(
     partials: np.ndarray, y: np.ndarray, c: np.ndarray, charges: bool, out: np.ndarray
 ) -> None:
-    """Fill the lower half of ``out`` (nD, nD), D = d + 1 with charges.
+    """Fill the lower half of ``out`` (nD, mD), D = d + 1 with charges: the columns of the first m ≤ n units.
 
     ``partials`` (7, n, n) are K, k_s, k_p, k_ss, k_sp, k_st, k_pp.
     """
@@ -23,7 +23,7 @@ def couple(
     head = int(charges)
     width = d + head
     for i in range(n):
-        for j in range(i + 1):
+        for j in range(min(i + 1, out.shape[1] // width)):
             own, other, both = partials[1, i, j], partials[1, j, i], c[i] * c[j]
             p, sp, tp = partials[2, i, j], partials[4, i, j], partials[4, j, i]
             st, pp = partials[5, i, j], partials[6, i, j]
