@@ -72,6 +72,17 @@ def test_without_charges():
     assert whole == pytest.approx(columns, abs=1e-6 * np.abs(whole).max())
 
 
+@pytest.mark.parametrize("name", ["sphere", "gaussian in 5", "arc-cosine"])
+def test_a_sketch_of_all_units_is_the_whole(name):
+    energy, charge = ENERGIES[name]
+    x = RNG.standard_normal((4, energy.dimension))
+    x[:, 0] *= charge
+    known = energy.curvature(x, np.full(4, 0.25))
+    lower, sketch = np.tril(known.coupling()), known.sketch()
+    whole = lower + np.tril(lower, -1).T
+    assert sketch @ sketch.T == pytest.approx(whole, abs=1e-6 * np.abs(whole).max())
+
+
 def test_what_would_be_too_large_is_not_formed():
     many = RNG.standard_normal((1600, 2))
     assert system("gaussian-mixture").curvature(many, np.full(1600, 1 / 1600)).coupling() is None

@@ -77,7 +77,7 @@ class ThreeSpin(Figure):
         system = SphericalThreeSpin(d=slice_d)
 
         def learn(n: int) -> tuple[np.ndarray, float]:
-            network = flowed(system, n, 0, (*times, horizon), 1e-2).measures[-1]
+            network = flowed(system, n, 0, (*times, horizon), 0.1).measures[-1]
             whole = error(system, network) / system.form().square_norm()
             return system.energy().predict(network, x), whole
 

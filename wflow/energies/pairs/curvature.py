@@ -26,8 +26,8 @@ LARGEST = 1200
 """Up to this many unknowns a matrix is formed: beyond it, to factorise it takes longer than to multiply by it."""
 SKETCHED = 10.0
 """Columns that its sketch is made from, beside √n: to multiply by them takes about as long as by the matrix."""
-ROUNDING = 1e-11
-"""What keeps their own square positive, relative to its trace."""
+ROUNDING = 1e-8
+"""Eigenvalues of their own square below this share of the largest are left out."""
 BLOCK_ENTRIES = 1 << 15
 """Pairs at a time."""
 
@@ -111,16 +111,15 @@ class KernelCurvature(Curvature):
         return None if n * width > LARGEST else self._columns(n)
 
     def sketch(self) -> np.ndarray:
-        from scipy.linalg import cholesky, solve_triangular
-
         n, width = self.points.shape
         # Units are drawn alike: the first ones stand for all.
         columns = self._columns(math.ceil(SKETCHED * math.sqrt(n) / width))
         m = columns.shape[1]
-        own = np.tril(columns[:m])
-        columns[:m] = own + np.tril(own, -1).T
-        own = columns[:m] + ROUNDING * float(np.trace(own)) * np.eye(m)
-        return np.asarray(solve_triangular(cholesky(own, lower=True), columns.T, lower=True).T)
+        size, vectors = np.linalg.eigh(columns[:m], UPLO="L")
+        lower = np.tril(columns[:m], -1)
+        columns[:m] = np.tril(columns[:m]) + lower.T
+        kept = size > ROUNDING * size[-1]
+        return np.asarray(columns @ (vectors[:, kept] / np.sqrt(size[kept])))
 
     def _columns(self, m: int) -> np.ndarray:
         """Of the matrix ∇₁∇₂U those of the first m units, of which the lower half counts."""
