@@ -83,6 +83,12 @@ def test_a_sketch_of_all_units_is_the_whole(name):
     assert sketch @ sketch.T == pytest.approx(whole, abs=1e-6 * np.abs(whole).max())
 
 
+def test_where_no_unit_is_felt_there_is_no_sketch():
+    energy = system("spherical-3-spin", d=5)
+    far = 1e6 * RNG.standard_normal((300, 6))
+    assert energy.curvature(far, np.full(300, 1 / 300)).sketch() is None
+
+
 def test_what_would_be_too_large_is_not_formed():
     many = RNG.standard_normal((1600, 2))
     assert system("gaussian-mixture").curvature(many, np.full(1600, 1 / 1600)).coupling() is None

@@ -110,7 +110,7 @@ class KernelCurvature(Curvature):
         n, width = self.points.shape
         return None if n * width > LARGEST else self._columns(n)
 
-    def sketch(self) -> np.ndarray:
+    def sketch(self) -> np.ndarray | None:
         n, width = self.points.shape
         # Units are drawn alike: the first ones stand for all.
         columns = self._columns(math.ceil(SKETCHED * math.sqrt(n) / width))
@@ -119,6 +119,8 @@ class KernelCurvature(Curvature):
         lower = np.tril(columns[:m], -1)
         columns[:m] = np.tril(columns[:m]) + lower.T
         kept = size > ROUNDING * size[-1]
+        if not kept.any():
+            return None  # far from all inputs, as Newton's method may guess, nothing is felt
         return np.asarray(columns @ (vectors[:, kept] / np.sqrt(size[kept])))
 
     def _columns(self, m: int) -> np.ndarray:
