@@ -80,11 +80,12 @@ def _emit(
     length: Any,
     base: Any,
     columns: int = PANEL,
+    terms: Any = None,
 ) -> None:
     """The loop over l with accumulators for rows times columns, as LLVM instructions.
 
     They start from C itself, from zero (base "zero"), or all rows from the one that the pointer base names. The last
-    vector is half as wide as the others where the columns end in it.
+    vector is half as wide as the others where the columns end in it. The pointer ``terms`` names the l to be taken.
     """
     c, a, b = pointers
     c_row, a_row, a_inner, b_inner = strides
@@ -125,9 +126,10 @@ def _emit(
     builder.cbranch(builder.icmp_signed("<", counter, length), body, done)
 
     builder.position_at_end(body)
-    b_here = at(b, builder.mul(counter, b_inner))
+    term = counter if terms is None else builder.load(at(terms, counter))
+    b_here = at(b, builder.mul(term, b_inner))
     b_vectors = [builder.load(vector_at(b_here, v), align=8) for v in range(len(widths))]
-    a_here = at(a, builder.mul(counter, a_inner))
+    a_here = at(a, builder.mul(term, a_inner))
     for r in range(rows):
         scalar = builder.load(at(a_here, a_offsets[r]), align=8)
         spreads = {lanes: _spread(builder, scalar, lanes) for lanes in kinds}
@@ -221,6 +223,54 @@ def multiply_above(
         base = _pointer(context, builder, offsets, at)
         _emit(builder, ROWS, pointers, (panel, a_row, one, panel), length, base)
         return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _chosen(
+    c: np.ndarray, c_start: int, a: np.ndarray, a_start: int, a_inner: int,
+    b: np.ndarray, b_start: int, b_inner: int, terms: np.ndarray, length: int,
+) -> None:  # fmt: skip
+    for t in terms[:length].tolist():
+        column, row = a[a_start + t * a_inner :][:ROWS], b[b_start + t * b_inner :][:PANEL]
+        _view(c, c_start, ROWS, PANEL)[...] += np.multiply.outer(column, row)
+
+
+@instructions(_chosen)
+def multiply_add_chosen(
+    _context: Any, c: Any, c_start: Any, a: Any, a_start: Any, a_inner: Any,
+    b: Any, b_start: Any, b_inner: Any, terms: Any, length: Any,
+) -> Any:  # fmt: skip
+    """C[start + r PANEL + v] += sum_k A[start + r + l inner] B[start + l inner + v] over the l = terms[k], one tile."""
+    signature = types.void(_FLAT, _N, _FLAT, _N, _N, _FLAT, _N, _N, types.Array(_N, 1, "C"), _N)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        c, c_start, a, a_start, a_inner, b, b_start, b_inner, terms, length = args
+        one, panel = ir.Constant(length.type, 1), ir.Constant(length.type, PANEL)
+        starts = ((c, c_start), (a, a_start), (b, b_start))
+        pointers = tuple(_pointer(context, builder, *p) for p in starts)
+        chosen = context.make_array(sig.args[8])(context, builder, terms).data
+        _emit(builder, ROWS, pointers, (panel, one, a_inner, b_inner), length, None, terms=chosen)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@instructions(lambda array, start: bool(array[start : start + PANEL].any()))
+def any_in_panel(_context: Any, array: Any, start: Any) -> Any:
+    """Whether one of array[start : start + PANEL] is not 0."""
+    signature = types.boolean(_FLAT, _N)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        here = _pointer(context, builder, *args)
+        zero = ir.Constant(ir.VectorType(ir.DoubleType(), _LANES), [0.0] * _LANES)
+        lanes = [
+            builder.load(_vector_at(builder, here, ir.Constant(args[1].type, v * _LANES)), align=8)
+            for v in range(_VECTORS)
+        ]
+        differ = [builder.fcmp_unordered("!=", x, zero) for x in lanes]
+        some = builder.bitcast(builder.or_(*differ), ir.IntType(_LANES))
+        return builder.icmp_unsigned("!=", some, ir.Constant(some.type, 0))
 
     return signature, codegen
 

@@ -34,7 +34,14 @@ from wflow.kernels.sgd.network import (
     residual,
 )
 from wflow.kernels.sgd.plain import sgd_plain
-from wflow.kernels.tile import PANEL, ROWS, multiply, multiply_add
+from wflow.kernels.tile import (
+    PANEL,
+    ROWS,
+    any_in_panel,
+    multiply,
+    multiply_add,
+    multiply_add_chosen,
+)
 from wflow.kernels.vectors import dot
 
 __all__ = ["block_size", "sgd", "sgd_plain"]
@@ -113,6 +120,7 @@ def sgd(
         before=np.ones(k),
         after=np.ones(k),
         ones=np.ones(k),
+        moving=np.zeros(k, dtype=np.intp),
     )
     predictions = np.empty(m)
     samples = Samples(kernel_floats(x), kernel_floats(y), kernel_floats(steps))
@@ -135,6 +143,7 @@ class _Workspace(NamedTuple):
     before: np.ndarray  # decays (K,)
     after: np.ndarray  # decays (K,)
     ones: np.ndarray  # (K,)
+    moving: np.ndarray  # steps of the last block that move a panel, as integers (K,)
 
 
 def _aligned(size: int) -> np.ndarray:
@@ -185,11 +194,16 @@ def _run(
                 if keep_last != 1.0:
                     for i in range(p * size, (p + 1) * size):
                         packed[i] *= keep_last
+                # Steps at which no neuron of the panel has a slope add nothing: half of them where a ramp sorts.
+                moving = 0
+                for k in range(last):
+                    work.moving[moving] = k
+                    moving += any_in_panel(c, k * row + p * PANEL)
                 for j in range(0, width, ROWS):
-                    multiply_add(
-                        packed, p * size + j * PANEL, PANEL,
-                        right, j, 1, width,
-                        c, p * PANEL, row, last,
+                    multiply_add_chosen(
+                        packed, p * size + j * PANEL,
+                        right, j, width,
+                        c, p * PANEL, row, work.moving, moving,
                     )  # fmt: skip
             for k in range(0, count, ROWS):
                 multiply(
