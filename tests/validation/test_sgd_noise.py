@@ -160,6 +160,42 @@ def test_both_predictions_of_the_drift_agree(tmp_path, outputs):
     assert np.all(paths.risk_bias_error <= 0.3 * np.abs(whole.risk_bias))
 
 
+def test_both_predictions_of_the_scatter_agree(tmp_path):
+    # A data set by the Lyapunov equation, and by adjoints: 8 neurons, samples drawn with replacement.
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(12, 2))
+    np.savez(tmp_path / "data.npz", x=x, y=np.sin(x[:, 0]))
+    system = wflow.systems.get("dataset", path=str(tmp_path / "data.npz"), activation="tanh")
+    found = sgd_drift(system, [0.0, 0.5, 1.0], n_neurons=8, paths=2, steps=6, seed=1)
+    start = wflow.Particles(system.network().start(8, 1))
+    whole = sgd_noise(system.flow(), start, [0.0, 0.5, 1.0], rtol=1e-4)
+    mean = [whole.parameter_covariance(k).mean(axis=(0, 2)).diagonal() for k in range(3)]
+    print(found.state_variance / np.maximum(mean, 1e-30), found.risk_variance, whole.risk_variance)
+    assert found.state_variance == pytest.approx(np.array(mean), rel=0.08, abs=1e-12)
+    assert found.risk_variance == pytest.approx(whole.risk_variance, rel=0.08, abs=1e-12)
+    assert np.all(found.risk_variance_error[1:] < 0.05 * found.risk_variance[1:])
+
+
+@pytest.mark.slow
+def test_networks_in_full_space_scatter_as_predicted():
+    # A3 in 8 dimensions, 2,000 runs of SGD of 10 neurons from one start: |w| and the risk.
+    system, step, seeds, end = wflow.systems.get("isotropic-gaussians", d=8), 5e-4, 2000, 0.2
+    found = sgd_drift(system, [0.0, end], n_neurons=10, paths=2, steps=8, seed=2)
+    model = system.network()
+    w = np.repeat(model.start(10, 2)[None], seeds, axis=0)
+    for k in range(round(end / step)):
+        x, y = model.samples(7, k * seeds, seeds)
+        unit, slope = model.activation.value_and_derivative(np.einsum("snd,sd->sn", w, x))
+        r = unit.mean(axis=1) - y
+        w -= 2 * step * (r[:, None] * slope)[:, :, None] * x[:, None]
+    radius = np.linalg.norm(w, axis=2).mean(axis=1)
+    energy, even = model.risk_energy(), np.full(10, 0.1)
+    risk = np.array([energy.prepare(one).field(even).risk for one in w])
+    print(radius.var() / step / found.state_variance[1], risk.var() / step / found.risk_variance[1])
+    assert radius.var() / step == pytest.approx(found.state_variance[1, 0], rel=0.08)
+    assert risk.var() / step == pytest.approx(found.risk_variance[1], rel=0.15)
+
+
 @pytest.mark.slow
 def test_two_radii_grow_with_the_step_as_predicted():
     # Mean r₂ of SGD at t = 0.25 lies above the flow's by .0106 at ε = 2.5e-5 and .0207 at twice that (measured).

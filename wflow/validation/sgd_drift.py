@@ -24,29 +24,22 @@ Source: Li, Tai & E, ICML 2017, theorem 1, for the orders; Mei, Montanari & Nguy
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from wflow.energies import DenseFeatures
-from wflow.energies.features.base import FeatureMap
-from wflow.energies.features.dense_outputs import DenseOutputs
-from wflow.energies.features.output_nodes import OutputNodes
-from wflow.energies.network import NetworkModel
-from wflow.errors import InputError
 from wflow.run.times import check_times
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed
+from wflow.validation.sgd_cloud import PUSH, Cloud, clock, runge_kutta, units
+from wflow.validation.sgd_scatter import scatter
 
-PUSH = 1e-3
-"""κ: terms of its square are left out, those below rounding/κ² not seen."""
 SAMPLES = 16
 """Samples a push."""
-FINE = 400
-"""Parts of an interval by which ∫ξ dt and ∫ξ² dt are formed."""
-
-Slope = Callable[[np.ndarray], np.ndarray]
+FRESH = 1000
+"""Samples a step that the variances are formed with."""
 
 
 class SgdDrift:
@@ -62,14 +55,44 @@ class SgdDrift:
     """
 
     def __init__(
-        self, t: np.ndarray, names: tuple[str, ...], flow: np.ndarray, shifts: np.ndarray
+        self,
+        t: np.ndarray,
+        names: tuple[str, ...],
+        flow: np.ndarray,
+        shifts: np.ndarray,
+        scattered: Callable[[], tuple[np.ndarray, np.ndarray]],
     ) -> None:
+        self._scattered = scattered
         # shifts (paths, T, k + 1): the coordinates, then the risk.
         error = shifts.std(axis=0, ddof=1) / np.sqrt(shifts.shape[0])
         mean = shifts.mean(axis=0)
         self.t, self.names, self.flow = t, names, flow[:, :-1]
         self.state, self.state_error = mean[:, :-1], error[:, :-1]
         self.risk_bias, self.risk_bias_error = mean[:, -1], error[:, -1]
+
+    @cached_property
+    def _scatter(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._scattered()
+
+    @property
+    def state_variance(self) -> np.ndarray:
+        """lim (ε/P)⁻¹ Var ∫h dρ_N of each coordinate, (T, k), for neurons that start alike; formed when asked for."""
+        return self._scatter[0][:, :-1]
+
+    @property
+    def risk_variance(self) -> np.ndarray:
+        """lim (ε/P)⁻¹ Var R_N, (T,)."""
+        return self._scatter[0][:, -1]
+
+    @property
+    def state_variance_error(self) -> np.ndarray:
+        """Its standard error over the samples that it is formed with, (T, k)."""
+        return self._scatter[1][:, :-1]
+
+    @property
+    def risk_variance_error(self) -> np.ndarray:
+        """Its standard error over the samples that it is formed with, (T,)."""
+        return self._scatter[1][:, -1]
 
 
 def sgd_drift(
@@ -112,15 +135,18 @@ def sgd_drift(
     check_count("steps", steps)
     theta = model.start(check_count("n_neurons", n_neurons), check_seed(seed))
     cloud = Cloud(system, model, theta)
-    draws = Draws(cloud, seed, paths)
+    draws, scattered = (
+        Draws(cloud, seed, paths),
+        partial(scatter, cloud, flow.schedule, theta, t, steps, seed, FRESH),
+    )
     pairs = np.repeat(theta[None], 2 * paths, axis=0)
     # m = n − ½θ̇ with dn/dτ = ∇v m, which asks for no derivative of ξ.
     lag = 0.5 * flow.schedule(0.0) * cloud.velocity(theta)
     seen, shifts, last = [], [], 0.0
     for time in t:
-        for tau, variance, speed in _clock(flow.schedule, last, float(time), steps):
+        for tau, variance, speed in clock(flow.schedule, last, float(time), steps):
             for half, push in ((0.5 * tau, variance), (0.5 * tau, 0.0)):
-                pairs = np.stack([_runge_kutta(cloud.velocity, one, half) for one in pairs])
+                pairs = np.stack([runge_kutta(cloud.velocity, one, half) for one in pairs])
                 theta, lag = _with_lag(cloud, theta, lag, half, speed)
                 if push > 0:
                     kicks = PUSH * np.sqrt(push) * draws.next(theta)
@@ -134,27 +160,9 @@ def sgd_drift(
         curved = (each[::2] + each[1::2] - 2 * here) / (2 * PUSH**2)
         seen.append(here)
         shifts.append(curved / check_count("batch_size", batch_size) + stepping)
-    return SgdDrift(t, tuple(flow.energy.coordinates), np.stack(seen), np.stack(shifts, axis=1))
-
-
-class Cloud:
-    """The neurons of a model under its population risk."""
-
-    def __init__(self, system: System, model: NetworkModel, theta: np.ndarray) -> None:
-        self.model, self.energy = model, model.risk_energy()
-        self.weights = np.full(theta.shape[0], 1.0 / theta.shape[0])
-        frozen = system.frozen()
-        self.mobile = np.array([float(c not in frozen) for c in self.energy.coordinates])
-
-    def velocity(self, theta: np.ndarray) -> np.ndarray:
-        """−∇Ψ of the coordinates that move."""
-        slope = self.energy.prepare(theta).field(self.weights).gradient()
-        return np.asarray(-self.mobile * slope)
-
-    def observe(self, theta: np.ndarray) -> np.ndarray:
-        """The means of the state's coordinates, and the risk."""
-        risk = self.energy.prepare(theta).field(self.weights).risk
-        return np.append(self.model.reduce(theta).mean(axis=0), risk)
+    return SgdDrift(
+        t, tuple(flow.energy.coordinates), np.stack(seen), np.stack(shifts, axis=1), scattered
+    )
 
 
 class Draws:
@@ -171,7 +179,7 @@ class Draws:
         for _ in range(self.paths):
             x, y = model.samples(self.seed, self.first, SAMPLES)
             self.first += SAMPLES
-            features = _units(model, x)
+            features = units(model, x)
             values, slopes = features.jacobian(theta)
             residual = self.cloud.weights @ values - y.ravel()
             signs = self.signs.choice([-1.0, 1.0], SAMPLES) / np.sqrt(SAMPLES)
@@ -179,42 +187,6 @@ class Draws:
             drawn = self.cloud.mobile * (slopes @ each)
             out.append(drawn + signs.sum() * mean)
         return np.stack(out)
-
-
-def _units(model: NetworkModel, x: np.ndarray) -> FeatureMap:
-    if model.loss != "square":
-        raise InputError(f"loss '{model.loss}': the drift of SGD is predicted for the square loss")
-    if hasattr(model, "features"):
-        return model.features(x)
-    if (outputs := getattr(model, "outputs", 1)) > 1:
-        return OutputNodes(DenseOutputs(model.activation, x, outputs, offset=model.offset))
-    return DenseFeatures(model.activation, x, charges=model.charges, offset=model.offset)
-
-
-def _clock(
-    schedule: Callable[[float], float], start: float, end: float, steps: int
-) -> list[tuple[float, float, float]]:
-    """Steps even in τ = ∫ξ dt from one time to another: their length, ∫ξ² dt, and the mean of ξ over τ."""
-    if end <= start:
-        return []
-    # Finer towards the start, where a clock may be steep.
-    at = start + (end - start) * np.linspace(0.0, 1.0, FINE * steps + 1) ** 2
-    middle = 0.5 * (at[1:] + at[:-1])
-    xi = np.array([schedule(float(s)) for s in middle])
-    tau, square = (np.append(0.0, np.cumsum(f * np.diff(at))) for f in (xi, xi**2))
-    ends = np.linspace(0.0, tau[-1], steps + 1)
-    variances = np.diff(np.interp(ends, tau, square))
-    return [
-        (float(h), float(v), float(v / h)) for h, v in zip(np.diff(ends), variances, strict=True)
-    ]
-
-
-def _runge_kutta(velocity: Slope, x: np.ndarray, h: float) -> np.ndarray:
-    k1 = velocity(x)
-    k2 = velocity(x + 0.5 * h * k1)
-    k3 = velocity(x + 0.5 * h * k2)
-    k4 = velocity(x + h * k3)
-    return np.asarray(x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
 
 
 def _with_lag(
@@ -228,5 +200,5 @@ def _with_lag(
         move = PUSH * (n - 0.5 * speed * v)
         return np.stack([v, (cloud.velocity(x + move) - cloud.velocity(x - move)) / (2 * PUSH)])
 
-    theta, lag = _runge_kutta(both, np.stack([theta, lag]), h)
+    theta, lag = runge_kutta(both, np.stack([theta, lag]), h)
     return theta, lag
