@@ -38,7 +38,7 @@ from wflow.validation.sgd_scatter import scatter
 
 SAMPLES = 16
 """Samples a push."""
-FRESH = 1000
+FRESH = 4000
 """Samples a step that the variances are formed with."""
 
 
