@@ -80,13 +80,16 @@ class DenseFeatures(FeatureMap):
         return self.activation.value_and_derivative(z)
 
     def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a, b, _ = self.split(points)
+        a, i = self.split(points)[0], int(self.charges)
         value, slope = self.activations(points)
-        parts = [value[:, None]] if a is not None else []
+        slopes = np.empty((*points.shape, self.n_nodes))
         if a is not None:
+            slopes[:, 0] = value
             value, slope = a[:, None] * value, a[:, None] * slope
-        parts += [slope[:, None]] if b is not None else []
-        return value, np.concatenate([*parts, slope[:, None] * self.nodes.T], axis=1)
+        if self.offset:
+            slopes[:, i] = slope
+        np.multiply(slope[:, None], self.nodes.T, out=slopes[:, i + int(self.offset) :])
+        return value, slopes
 
     def at(self, x: Any) -> DenseFeatures:
         x = as_inputs(x, self.input_dimension, "x")

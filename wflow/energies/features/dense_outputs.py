@@ -46,12 +46,17 @@ class DenseOutputs(DenseFeatures):
         return PreparedOutputs(self, points)
 
     def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a = self.split(points)[0]
-        value, slope = (part[..., None] for part in self.activations(points))
-        pull = (slope * a[:, None])[:, None]  # a_k σ', (n, 1, Q, K)
-        on_charges = np.eye(self.outputs)[:, None] * value[:, None]
-        rest = [pull] * self.offset + [pull * self.nodes.T[:, :, None]]
-        return value * a[:, None], np.concatenate([on_charges, *rest], axis=1)
+        a, k = self.split(points)[0][:, None], self.outputs
+        value, slope = self.activations(points)
+        slopes = np.zeros((*points.shape, self.n_nodes, k))
+        for o in range(k):
+            slopes[:, o, :, o] = value
+        pull = slope[..., None] * a  # a_k σ', (n, Q, K)
+        if self.offset:
+            slopes[:, k] = pull
+        on_weights = slopes[:, k + int(self.offset) :]
+        np.multiply(pull[:, None], self.nodes.T[..., None], out=on_weights)
+        return value[..., None] * a, slopes
 
     def at(self, x: Any) -> DenseOutputs:
         x = as_inputs(x, self.input_dimension, "x")
