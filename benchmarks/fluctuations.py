@@ -96,13 +96,13 @@ def shown(values: np.ndarray) -> str:
     return "  ".join(f"{v:9.4g}" for v in np.atleast_1d(values))
 
 
-def compare(name: str, networks: int, neurons: int) -> None:
+def compare(name: str, networks: int, neurons: int, seed: int) -> None:
     flow, law, times = CASES[name]()
     found = fluctuations(flow, law, times)
     p, points, weights = flow.energy.weights, law.points(), law.weights()
     limit, risk = outputs(flow, points, weights, times)
     on_risk = found.risk_influence(points)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     drawn = rng.multinomial(neurons, weights, size=networks) / neurons
     linear = found.output_response(points, drawn)
     squares, gaps = [], []
@@ -147,9 +147,10 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--networks", type=int, default=320)
     parser.add_argument("--neurons", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     for name in asked.cases:
-        compare(name, asked.networks, asked.neurons)
+        compare(name, asked.networks, asked.neurons, asked.seed)
 
 
 if __name__ == "__main__":

@@ -258,6 +258,11 @@ def test_samples_of_another_state_are_refused():
         wflow.InputError, match=r"samples of neurons \(a, b, w\): the flow's are \(a, w\)"
     ):
         sgd_noise(flow, wflow.Particles(start), [1.0], samples=other)
+    labels = FeatureEnergy("tanh", [0.0, 1.0], [1.0, -1.0], loss="logistic", charges=True)
+    with pytest.raises(
+        wflow.InputError, match="samples under loss 'logistic': the flow's is 'square'"
+    ):
+        sgd_noise(flow, wflow.Particles(start), [1.0], samples=labels)
     mixture = wflow.systems.get("gaussian-mixture").flow()
     line = r"the weights of the nodes sum to 22\.25: SGD draws .* samples=system\.sampled\(4096\)"
     with pytest.raises(wflow.InputError, match=line):

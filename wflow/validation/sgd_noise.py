@@ -175,6 +175,10 @@ def drawn(samples: Energy, flow: GradientFlow) -> FeatureEnergy:
             f"samples of neurons ({', '.join(energy.coordinates)}): the flow's are "
             f"({', '.join(flow.energy.coordinates)}); give an energy of the same units"
         )
+    if energy.loss.name != (loss := flow.energy.on_nodes().loss.name):
+        raise InputError(
+            f"samples under loss '{energy.loss.name}': the flow's is '{loss}'; give samples of the same risk"
+        )
     return energy
 
 

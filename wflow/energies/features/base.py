@@ -42,12 +42,15 @@ class FeatureMap(ParameterSpace):
     outputs: int = 1
     per_sample: int = 1
     """Nodes in a row that are one sample of the data: its outputs, where each is a node."""
-    kink: float | None = None
-    """Where the slope of the units on single nodes jumps; None where they are smooth."""
     profile: Any = None
     """h of features h(r|x|) of a radius, averages over directions (:class:`RadialProfile`); None for others."""
     radii: Any = None
     """|x| of the nodes, where there is a profile."""
+
+    @property
+    def kink(self) -> float | None:
+        """Where the slope of the units on single nodes jumps; None where they are smooth."""
+        return None
 
     @abstractmethod
     def prepare(self, points: np.ndarray) -> PreparedFeatures:

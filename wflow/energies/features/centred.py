@@ -27,7 +27,10 @@ class CentredFeatures(SameSpace, FeatureMap):
         super().__init__(dense)
         self.radial, self.dense = radial, dense
         self.n_nodes = radial.n_nodes + dense.n_nodes
-        self.kink = dense.kink
+
+    @property
+    def kink(self) -> float | None:
+        return self.dense.kink
 
     def prepare(self, points: np.ndarray) -> PreparedCentred:
         return PreparedCentred(self, points)

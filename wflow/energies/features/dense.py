@@ -50,7 +50,7 @@ class DenseFeatures(FeatureMap):
         self.dimension = len(self.coordinates)
 
     @property
-    def kink(self) -> float | None:  # type: ignore[override]
+    def kink(self) -> float | None:
         return self.activation.kink
 
     @property

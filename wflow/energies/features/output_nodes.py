@@ -25,7 +25,10 @@ class OutputNodes(SameSpace, FeatureMap):
         self.features = features
         self.n_nodes = features.n_nodes * features.outputs
         self.per_sample = features.outputs
-        self.kink = features.kink
+
+    @property
+    def kink(self) -> float | None:
+        return self.features.kink
 
     def prepare(self, points: np.ndarray) -> PreparedOutputNodes:
         return PreparedOutputNodes(

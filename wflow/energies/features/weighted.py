@@ -18,7 +18,10 @@ class WeightedFeatures(SameSpace, FeatureMap):
         super().__init__(features)
         self.features, self.factors = features, factors
         self.n_nodes = features.n_nodes
-        self.kink = features.kink
+
+    @property
+    def kink(self) -> float | None:
+        return self.features.kink
 
     def prepare(self, points: np.ndarray) -> PreparedWeighted:
         return PreparedWeighted(self.features.prepare(points), self.factors)
