@@ -1,6 +1,7 @@
 """How many files lead from ``wflow.solve`` to a kernel: as many as a reader of a step opens before it."""
 
 import sys
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -12,27 +13,37 @@ import wflow
 from wflow import Particles
 
 HOME = Path(wflow.__file__).resolve().parents[1]
+KERNELS = str(Path(wflow.__file__).parent / "kernels")
+
+
+@cache
+def place(name):
+    """A file's path below the checkout, links resolved."""
+    return str(Path(name).resolve().relative_to(HOME))
 
 
 def paths_of(run):
-    """Every way, as files in their order, from ``solve`` through a step to a frame at or below the kernels."""
+    """Every way, as files in their order, from ``solve`` through a step to a frame of the kernels."""
     found: set[tuple[str, ...]] = set()
 
     def look(frame: FrameType, event: str, _: object) -> None:
+        # Who calls a kernel is the same for all that is below it: only its own frame is asked.
+        if event != "call" or not frame.f_code.co_filename.startswith(KERNELS):
+            return
+        if frame.f_code.co_name == "__wrapper_address__":
+            return  # beyond the kernel: numba asks where a function is
         files: list[str] = []
         names: list[str] = []
         here: FrameType | None = frame
-        if frame.f_code.co_name == "__wrapper_address__":
-            return  # beyond the kernel: numba asks where a function is
-        while event == "call" and here is not None:
+        while here is not None:
             name = here.f_code.co_filename
             if name.startswith(str(HOME)):
-                files.append(str(Path(name).resolve().relative_to(HOME)))
+                files.append(place(name))
                 names.append(here.f_code.co_name)
             if here.f_code.co_name == "solve" and files[-1:] == ["wflow/run/solve.py"]:
                 way = list(dict.fromkeys(reversed(files)))
                 kernels = [i for i, file in enumerate(way) if "/kernels/" in file]
-                if "step" in names and kernels:
+                if "step" in names:
                     found.add(tuple(way[: kernels[0]]))
                 return
             here = here.f_back

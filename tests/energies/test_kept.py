@@ -1,5 +1,7 @@
 """What depends on the points alone is formed once: the user's functions are counted."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -216,17 +218,53 @@ def test_other_energies_ask_once_too():
     assert field.gradient() == pytest.approx(field.gradient(neurons), rel=1e-14)
 
 
-def test_more_pairs_than_anyone_would_wait_for_are_refused_with_the_time(monkeypatch):
-    """10^12 pairs of a user's U: hours an evaluation, of which a run takes thousands."""
-    energy = PairEnergy(lambda x: 0.5 * x[..., 0] ** 2, lambda x, y: np.cos(x - y)[..., 0])
-    flow = GradientFlow(energy)
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass by what is computed, not by how long this machine takes for it."""
+    now = SimpleNamespace(seconds=0.0, perf_counter=lambda: now.seconds)
+    monkeypatch.setattr(kept, "time", now)
+    return now
+
+
+def test_more_pairs_than_anyone_would_wait_for_are_refused_with_the_time(clock):
+    """10^12 pairs of a user's U, 10 ns a pair and two for a difference: hours, of which a run takes thousands."""
+
+    def slow(x, y):
+        found = np.cos(x - y)[..., 0]
+        clock.seconds += 1e-8 * found.size
+        return found
+
+    flow = GradientFlow(PairEnergy(lambda x: 0.5 * x[..., 0] ** 2, slow))
     with pytest.raises(
-        InputError, match=r"the values of 1e\+12 pairs of points take about .*hours"
+        InputError, match=r"the values of 1e\+12 pairs of points take about 5\.56 hours each time"
     ):
         solve(flow, Particles(np.linspace(-1, 1, 10**6)), (0, 1))
-    monkeypatch.setattr(kept, "LONGEST", 1e-9)
-    small = kept.KeptPairs(lambda x, y: x @ y.T, np.ones((30, 1)), np.ones((30, 1)), block=90)
-    with pytest.raises(InputError, match="the values of 900 pairs"):
-        small.sums(np.ones(30))
-    one_block = kept.KeptPairs(lambda x, y: x @ y.T, np.ones((30, 1)), np.ones((30, 1)))
-    assert one_block.sums(np.ones(30)).tolist() == [30.0] * 30
+
+
+@pytest.mark.parametrize("seconds, refused", [(0.66, False), (0.67, True)])
+def test_one_block_tells_how_long_all_take(clock, seconds, refused):
+    """Ten blocks of 90 pairs, 594 s or 603 s; the first one takes a day, to compile what it calls."""
+    points = np.ones((30, 1))
+    asked = []
+
+    def slow(x, y):
+        asked.append(x.size)
+        clock.seconds += seconds * x.size * y.size if asked[1:] else 86400.0
+        return x @ y.T
+
+    pairs = kept.KeptPairs(slow, points, points, block=90)
+    if refused:
+        with pytest.raises(InputError, match="the values of 900 pairs of points take about 603 s"):
+            pairs.sums(np.ones(30))
+    else:
+        assert pairs.sums(np.ones(30)).tolist() == [30.0] * 30
+    assert asked == [3] * (2 if refused else 10)
+
+
+def test_one_block_alone_is_never_refused(clock):
+    def slow(x, y):
+        clock.seconds += 86400.0
+        return x @ y.T
+
+    pairs = kept.KeptPairs(slow, np.ones((30, 1)), np.ones((30, 1)))
+    assert pairs.sums(np.ones(30)).tolist() == [30.0] * 30
