@@ -216,9 +216,9 @@ def test_equal_risks_without_scatter_are_no_gap():
 def test_the_error_of_the_limit_is_told_by_half_the_mesh(report, system):
     """No less than what the limits are off by, and not twenty times as much where it is largest."""
     found, _ = report
-    times = found.t
+    # 500 particles are 9e-6 from 4,000 and more; the limits are off by 6e-5 (50 particles) and 4e-3 (64 cells).
     best = wflow.solve(
-        system.flow(), system.initial("particles", 4000), (0, 1.0), t_eval=times, rtol=1e-8
+        system.flow(), system.initial("particles", 500), (0, 1.0), t_eval=found.t, rtol=1e-7
     ).risk
     for kind, limit in found.limits.items():
         off, told = np.abs(limit.risk - best), found.limit_errors[kind]
@@ -279,8 +279,8 @@ def test_noise_is_the_same_for_limit_and_networks():
     system = wflow.systems.get("isotropic-gaussians", d=10)
     options = {
         "neurons": [200],
-        "step_sizes": [5e-4],
-        "seeds": 6,
+        "step_sizes": [1e-3],
+        "seeds": 4,
         "t_end": 1.0,
         "t_eval": [0.0, 1.0],
         "n_grid": 128,

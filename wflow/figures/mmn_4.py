@@ -39,7 +39,7 @@ class PredictedFailure(Figure):
         "step_size": 1e-5,
         "times": tuple(np.geomspace(1e-3, 0.3, 12).tolist()),
         "particles": 100,
-        "seeds": 3,
+        "seeds": 2,
     }
 
     def compute(
