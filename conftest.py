@@ -9,6 +9,9 @@ from collections.abc import Iterator
 # Before anything imports matplotlib: no window, on any machine.
 os.environ["MPLBACKEND"] = "Agg"
 
+# Processes that tests start read the bytecode of the one before: without it each compiles 300 modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import numpy as np
 import pytest
 from hypothesis import settings

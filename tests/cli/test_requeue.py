@@ -20,7 +20,7 @@ import pytest
 import wflow
 from wflow.cli.main import main
 
-LINE = ["run", "isotropic-gaussians", "-p", "n=400", "--t-end", "1", "--t-eval", "0,0.01,1"]
+LINE = ["run", "isotropic-gaussians", "-p", "n=100", "--t-end", "1", "--t-eval", "0,0.01,1"]
 LINE += ["-o", "a.h5", "--requeue"]
 
 
@@ -46,12 +46,12 @@ def run(*line: str) -> tuple[int, str, str]:
 
 def long_line() -> list[str]:
     """A run of some seconds."""
-    return [word.replace("n=400", "n=6000") for word in LINE]
+    return [word.replace("n=100", "n=6000") for word in LINE]
 
 
 def whole() -> wflow.Solution:
     system = wflow.systems.get("isotropic-gaussians")
-    return wflow.solve(system.flow(), system.initial("grid", 400), (0, 1), t_eval=[0, 0.01, 1])
+    return wflow.solve(system.flow(), system.initial("grid", 100), (0, 1), t_eval=[0, 0.01, 1])
 
 
 def assert_whole(path: str) -> None:
@@ -143,8 +143,8 @@ def test_who_waits_takes_over_from_one_that_is_killed() -> None:
 @pytest.mark.parametrize(
     "change, named",
     [
-        ("n=400 n=300", "-p n=300: a.h5 was started with n = 400"),
-        ("n=400 d=30", "-p d=30: a.h5 was started with d = 40"),
+        ("n=100 n=80", "-p n=80: a.h5 was started with n = 100"),
+        ("n=100 d=30", "-p d=30: a.h5 was started with d = 40"),
         ("--requeue --requeue --seed 5", "--seed 5"),
         ("--requeue --requeue --rtol 1e-3", "--rtol 0.001: a.h5 was started with rtol = 1e-06"),
         ("--requeue --requeue --method upwind", "--method upwind"),
@@ -159,8 +159,8 @@ def test_another_run_is_refused_by_name(change: str, named: str) -> None:
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert named in err
-    if "n=400" not in new and "n=300" not in new and "d=30" in new:
-        assert "n = 400" not in err
+    if "n=100" not in new and "n=80" not in new and "d=30" in new:
+        assert "n = 100" not in err
 
 
 def test_what_is_left_at_its_default_counts_too() -> None:
@@ -195,10 +195,10 @@ def test_a_finished_file_from_before_starts_were_kept_is_known() -> None:
         del file["start"]
     assert run(*LINE, "--quiet") == (0, "", "")
     other = [*LINE, "--quiet"]
-    other[other.index("n=400")] = "n=300"
+    other[other.index("n=100")] = "n=80"
     status, _, err = run(*other)
     assert status == 2
-    assert "-p n=300: a.h5 was started with n = 400" in err
+    assert "-p n=80: a.h5 was started with n = 100" in err
 
 
 @pytest.mark.parametrize("other", ["--resume", "--overwrite"])
@@ -220,7 +220,7 @@ def dry(*words: str) -> str:
 
 
 def test_a_dry_run_knows_a_short_run_to_the_step() -> None:
-    out = dry("isotropic-gaussians", "-p", "n=400", "--t-end", "1")
+    out = dry("isotropic-gaussians", "-p", "n=100", "--t-end", "1")
     steps = re.search(r"^steps +(\d+)$", out, re.MULTILINE)
     assert steps is not None, out
     assert int(steps[1]) == whole().stats["steps"]
