@@ -1,12 +1,14 @@
 """The scalar functions against numpy and long doubles, to the last places and at the ends of the number range."""
 
+import math
+
 import numpy as np
 import pytest
 
 from wflow.kernels.jit import FUSED, jit
 from wflow.kernels.scalars import (
     arc_cosine,
-    decaying_exponential,
+    error_function,
     exponential,
     exponential_parts,
     logarithm,
@@ -41,15 +43,6 @@ def test_exponential_at_the_ends() -> None:
     # Subnormal results keep the absolute spacing of their kind.
     x = np.linspace(-745.0, -708.5, 101)
     assert np.max(np.abs(_exp(x) - np.exp(x))) <= 1e-323
-
-
-def test_decaying_exponential_is_right_to_the_last_places():
-    x = np.concatenate([np.linspace(-708.0, 0.0, 100_001), -np.geomspace(1e-300, 1.0, 1001)])
-    exact = np.exp(x.astype(np.longdouble))
-    got = np.array([decaying_exponential(t) for t in x])
-    assert np.max(np.abs(got - exact) / exact) < 4e-16
-    ends = [decaying_exponential(t) for t in (-np.inf, -1e300, -708.5, -0.0, np.nan)]
-    np.testing.assert_array_equal(ends, [0.0, 0.0, 0.0, 1.0, np.nan])
 
 
 def test_power_of_half_to_two_units_in_the_last_place():
@@ -88,3 +81,13 @@ def test_parts_of_an_exponential():
     assert np.max(np.abs(s * (q + p) / (q - p) - exact) / exact) < 3e-16
     assert [exponential_parts(t)[0] for t in (-np.inf, -1e300, -709.2)] == [0.0, 0.0, 0.0]
     assert np.isnan(exponential_parts(np.nan)[1:]).all()
+
+
+def test_error_function():
+    x = np.concatenate([np.linspace(0.0, 7.0, 20_001), np.geomspace(1e-300, 1.0, 1001)])
+    value, bell = np.array([error_function(t) for t in x]).T
+    exact = np.array([math.erf(t) for t in x])
+    assert np.max(np.abs(value - exact) / np.spacing(exact)) <= 3.0
+    np.testing.assert_allclose(bell, np.exp(-x * x), rtol=1e-14)
+    assert error_function(30.0) == (1.0, 0.0)
+    assert np.isnan(error_function(np.nan)).all()

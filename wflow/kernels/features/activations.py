@@ -9,7 +9,6 @@ for all activations, and stays in the cache on disk, also when the activation is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ from numba import types
 
 from wflow.kernels.jit import FUSED, jit, widest
 from wflow.kernels.scalars import (
-    decaying_exponential,
+    error_function,
     exponential,
     exponential_parts,
     log_one_plus,
@@ -206,10 +205,11 @@ def gaussian_rbf(
 @activation_map
 def erf(z: np.ndarray, params: np.ndarray, value: np.ndarray, derivative: np.ndarray) -> None:
     """σ(z) = erf z = 2π^{−1/2} ∫₀^z e^{−t²} dt."""
+    widest()
     for i in range(z.size):
-        value[i] = math.erf(z[i])
-    for i in range(z.size):
-        derivative[i] = 1.1283791670955126 * decaying_exponential(-z[i] * z[i])
+        x, e = error_function(abs(z[i]))
+        value[i] = -x if z[i] < 0.0 else x
+        derivative[i] = 1.1283791670955126 * e
 
 
 @activation_map
