@@ -69,7 +69,7 @@ def test_the_table_says_what_was_found(report):
     text = found.table()
     lines = text.splitlines()
     assert "3 seeds" in lines[0]
-    for head in ("R grid", "R particles", "R SGD N=32", "± s.e.", "predicted", "W2"):
+    for head in ("R grid", "R particles", "R SGD N=32", "± s.e.", "expected", "W2"):
         assert head in lines[1]
     assert len([line for line in lines if line.endswith(tuple("0123456789"))]) >= 3
     # The rows are those of the largest network at the smallest step size.

@@ -11,6 +11,7 @@ from wflow.errors import StorageError
 from wflow.validation import Report, load_report
 from wflow.validation.rates import Rates
 from wflow.validation.reference import output_scatter
+from wflow.validation.steps import StepEffect
 from wflow.validation.study import default_horizon, times_up_to
 from wflow.validation.verdicts import verdict, verdict_table
 
@@ -66,7 +67,7 @@ def report(rates, **more):
         laws=np.empty(0),
         limit_errors={"particles": np.zeros(2)},
         rates=rates,
-        **more,
+        **{"step": StepEffect(np.zeros((1, 2)), np.zeros((1, 2)))} | more,
     )
 
 
@@ -149,9 +150,55 @@ def test_predictions_stand_beside_what_is_measured():
             assert found[name].passed is passed, found[name]
         middle = np.mean(found["N = 800: mean R_N - R at t = 1"].bound)
         assert middle == pytest.approx(factor * C / 800)
-    # What the step size adds is counted too.
-    shifted = report(None, predicted={"bias": np.zeros(2), "noise_bias": np.full(2, 10.0)})
-    np.testing.assert_allclose(shifted.predicted_shift(), 10.0 * 1e-4)
+    # What the step size adds is counted too, and without a measure of it nothing is said.
+    longer = StepEffect(np.full((1, 2), 10.0), np.zeros((1, 2)))
+    value, unsure = report(None, predicted={"bias": np.zeros(2)}, step=longer).expected()
+    np.testing.assert_allclose(value, 10.0 * 1e-4)
+    np.testing.assert_allclose(unsure, 0.25 * 10.0 * 1e-4)
+    assert not report(None, predicted={"bias": np.full(2, C)}, step=None).verdicts
+
+
+def test_where_c_is_not_predicted_smaller_networks_tell_it():
+    found = report(study())
+    value, unsure = found.expected()
+    np.testing.assert_allclose(value, [[np.nan, C / 800]], atol=1e-5)
+    assert 0 < unsure[0, 1] < 0.3 * C / 800
+    assert by_name(found)["N = 800: mean R_N - R at t = 1"].passed
+    other = report(study(c=2 * C))
+    assert not by_name(other)["N = 800: mean R_N - R at t = 1"].passed
+
+
+def test_a_sample_of_the_limit_is_held_against_the_flows_of_the_networks_own_starts():
+    own = np.array([1.0, 0.5]) + 0.1 * np.arange(8)[None, :, None] * np.ones(2)
+    for step, passed in ((0.0, True), (0.3, False)):
+        found = report(None, own=own)
+        found.risk = own[:, None] + step + 1e-4 * np.arange(-4, 4)[None, None, :, None]
+        (line,) = found.verdicts
+        assert line.name == "N = 800: mean R_N - R of its own flow at t = 1"
+        assert line.passed is passed
+        assert line.value == pytest.approx(step - 5e-5)
+
+
+def test_the_scatter_over_seeds_is_held_against_the_predicted_one():
+    """σ² = V/N + W/N², of which 8 seeds with σ = 2.45e-4 tell a factor of 2.5 at most."""
+    rates = study()
+    rates.noise_risk = np.repeat(rates.limit + np.zeros((2, 3, 1, T)), 20, axis=2)
+    for v, passed in ((4.8e-5, True), (4.8e-3, False)):
+        both = {f"{of}_variance": np.full(2, v) for of in ("risk", "square")}
+        zero = {f"{name}_error": np.zeros(2) for name in both}
+        line = by_name(report(rates, predicted=both | zero))["N = 800: s.d. of R_N at t = 1"]
+        assert line.value == pytest.approx(1e-4 * np.sqrt(6.0))
+        assert line.passed is passed
+        assert np.mean(line.bound) == pytest.approx(np.sqrt(v / 800 + v / 800**2), rel=1e-3)
+
+
+def test_a_slope_of_gaps_is_as_open_as_the_limit_is():
+    """Gaps of 3/N, of which the limit's error takes or leaves a tenth at N = 400."""
+    rates = study()
+    rates.limit_error = np.full(T, 0.1 * C / 400)
+    _, unsure = rates.bias_exponent()
+    up = np.polyfit(np.log(WIDTHS), np.log(C / WIDTHS - 0.1 * C / 400), 1)[0] + 1.0
+    assert unsure == pytest.approx(abs(up), rel=0.02)
 
 
 def test_scatter_of_outputs_is_half_the_squared_distance_in_pairs():

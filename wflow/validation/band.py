@@ -64,7 +64,8 @@ def band(
               \sigma^2 = \frac VN + \frac W{N^2} + \frac\varepsilon P V_\varepsilon
 
     V is the variance of the start's first-order effect, W that of :math:`\lVert f_N - f\rVert^2`; without a step size
-    the band is that of the gradient flow of N neurons. What SGD adds is known where it draws the nodes of the energy.
+    the band is that of the gradient flow of N neurons. What SGD adds is known for
+    flows of whole neurons.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def band(
         variance = variance + epsilon / batch * series["step_risk_variance"]
     elif epsilon:
         notes.append(
-            "what the step size adds is left out: it is predicted where SGD draws the nodes, as of data sets"
+            "what the step size adds is left out: it is predicted for flows of whole neurons, not of their radii"
         )
     label = f"N = {n}" + (f", ε = {epsilon:g}, P = {batch}" if epsilon else "")
     deviation = np.sqrt(np.maximum(variance, 0.0))

@@ -84,11 +84,22 @@ def _risk(axis: Any, report: Report) -> None:
             color=shades[i],
             label=f"SGD, N = {n}, mean ± 3 s.e.",
         )
-    if (shift := report.predicted_shift()) is not None:
+    expected, unsure = report.expected()
+    if np.isfinite(expected).any():
         for i, n in enumerate(report.neurons):
-            label = f"predicted mean, N = {n}"
-            expected = report.limit_risk + shift[i, j]
-            axis.plot(report.t, expected, "_", ms=14, mew=1.2, color="black", label=label)
+            # Of its own start's flow, where that is what it is held against.
+            at = report.own[i].mean(axis=0) if report.own.size else report.limit_risk
+            label = f"expected mean, N = {n}"
+            axis.errorbar(
+                report.t,
+                at + expected[i],
+                unsure[i],
+                fmt="_",
+                ms=12,
+                lw=1.2,
+                color="black",
+                label=label,
+            )
     value_axis(axis)
     time_axis(axis, report.t)
     axis.set(xlabel="time t = steps × step size", ylabel="risk R [loss]")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wflow.validation.rates import Estimate, Rates
-from wflow.validation.verdicts import Verdict, student, verdict
+from wflow.validation.verdicts import Verdict, deviation_band, student, verdict
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -38,29 +38,61 @@ def judge(report: Report) -> tuple[Verdict, ...]:
 
 def _published(report: Report) -> Iterator[Verdict]:
     """The mean gap at every saved time, at the smallest step size: each size's, or what is left as they grow."""
-    j, reach = report.finest, student(report.risk.shape[2] - 1)
-    mesh = report.limit_errors[report.reference]
-    unsure = report.predicted.get("bias_error", np.zeros(report.t.size))
-    shift = report.predicted_shift()
-    if shift is not None:
-        off = report.controlled()[:, j]
-        value = off.mean(axis=1)
-        error = off.std(axis=1, ddof=1) / np.sqrt(off.shape[1])
-        for i, n in enumerate(report.neurons):
-            for k, t in enumerate(report.t):
-                yield verdict(
-                    f"N = {n}: mean R_N - R at t = {t:g}",
-                    value[i, k],
-                    reach * error[i, k],
-                    shift[i, j, k] - mesh[k] - unsure[k] / n,
-                    shift[i, j, k] + mesh[k] + unsure[k] / n,
-                )
-    elif report.neurons.size >= FEWEST_SIZES:
-        left, error = report.at_infinity()
-        for k, t in enumerate(report.t):
+    off, reach = report.off(), student(report.risk.shape[2] - 1)
+    error = off.std(axis=1, ddof=1) / np.sqrt(off.shape[1])
+    mean, (expected, unsure) = off.mean(axis=1), report.expected()
+    beside = "R of its own flow" if report.own.size else "R"
+    for i, n in enumerate(report.neurons):
+        # At the start a network is its own flow.
+        for k in np.flatnonzero(
+            np.isfinite(expected[i]) & ((report.t > 0) | (not report.own.size))
+        ):
             yield verdict(
-                f"as N grows: R_N - R at t = {t:g}", left[k], reach * error[k], -mesh[k], mesh[k]
+                f"N = {n}: mean R_N - {beside} at t = {report.t[k]:g}",
+                mean[i, k],
+                reach * error[i, k],
+                expected[i, k] - unsure[i, k],
+                expected[i, k] + unsure[i, k],
             )
+    if report.neurons.size >= FEWEST_SIZES and not report.own.size:
+        left, error = report.at_infinity()
+        mesh, step = report.limit_errors[report.reference], np.zeros(report.t.size)
+        if report.step is not None:
+            # It is added whatever the width.
+            step = np.add(
+                *map(np.abs, report.step.of(float(report.step_sizes[report.finest])))
+            ).max(axis=0)
+        for k in np.flatnonzero(~np.isfinite(expected).all(axis=0)):
+            bound = mesh[k] + step[k]
+            name = f"as N grows: R_N - R at t = {report.t[k]:g}"
+            yield verdict(name, left[k], reach * error[k], -bound, bound)
+    yield from _scatter(report)
+
+
+def _scatter(report: Report) -> Iterator[Verdict]:
+    """The standard deviation over seeds of the largest network, at the last time of the study."""
+    rates, known = report.rates, report.predicted
+    if rates is None or "square_variance" not in known or rates.t[-1] not in report.t:
+        return
+    k, n = int(np.searchsorted(report.t, rates.t[-1])), float(report.neurons[-1])
+    parts = [
+        (known[f"{of}_variance"][k], known[f"{of}_variance_error"][k]) for of in ("risk", "square")
+    ]
+    if not np.isfinite(parts).all():
+        return
+    (v, v_error), (w, w_error) = parts
+    expected, unsure = v / n + w / n**2, v_error / n + w_error / n**2 + SHARE * (v / n + w / n**2)
+    # What samples add goes with the step size; it is measured, on the largest networks of the study.
+    share = float(report.step_sizes[report.finest] / rates.steps[0])
+    samples = 2.0 * share * float(rates.noise("risk")[-1, 0, -1])
+    values = report.risk[-1, report.finest, :, k]
+    low, high = deviation_band(values)
+    yield Verdict.between(
+        f"N = {int(n)}: s.d. of R_N at t = {report.t[k]:g}",
+        float(values.std(ddof=1)),
+        (low, high),
+        (max(expected - unsure, 0.0) ** 0.5, (expected + unsure + samples) ** 0.5),
+    )
 
 
 def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
@@ -71,8 +103,9 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
     if rates.first_order("risk") and (fit := rates.fluctuation("risk")) is not None:
         yield _exponent("R_N over seeds: exponent of N", fit, reach, -0.5, EXPONENT)
     yield from _coefficients(rates, last)
-    if (fit := rates.bias_exponent()) is not None:
-        yield _exponent("mean R_N - R: exponent of N", fit, reach, -1.0, LOOSER)
+    if (found := rates.bias_exponent()) is not None:
+        fit, unsure = found
+        yield _exponent("mean R_N - R: exponent of N", fit, reach, -1.0, LOOSER + unsure)
     if rates.seen[-1]:
         left, error = rates.left()
         mesh = rates.limit_error[-1]
@@ -95,6 +128,15 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
             again * fit.error,
             0.5 - EXPONENT,
             np.inf,
+        )
+    if (expected := rates.predicted.get("sample_output_variance")) is not None:
+        value, error = rates.over_samples()
+        yield verdict(
+            f"P/eps Var f over samples {last}, N = {rates.widths[0]}",
+            value[-1],
+            student(rates.noise_output.shape[2] - 1) * error[-1],
+            (1 - LOOSER) * expected[-1],
+            (1 + LOOSER) * expected[-1],
         )
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from wflow.energies.base import Energy
 from wflow.energies.network import NetworkModel
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
@@ -39,6 +40,8 @@ RTOL = 1e-4
 """Of the runs that choose the steps."""
 UNSURE, UNSURE_DRAWN, NEGLIGIBLE = 0.25, 0.5, 0.05
 """A prediction is none where its error is more of it (by halves, by Student's t), and more of what it is at first."""
+SAMPLES = 2048
+"""Samples of an integral that tell SGD's noise."""
 FINER = 8
 """Times as many particles tell the mean of an influence under the law."""
 
@@ -91,14 +94,12 @@ def predict(
 ) -> Prediction:
     """Predict what networks of a system add to the limit of its flow, solved in so many steps.
 
-    With a batch size SGD's steps count too, where the network draws the nodes of the energy.
+    With a batch size SGD's steps count too, where the flow is one of whole neurons.
 
     Where it cannot be known, the notes say why: noise, an energy without nodes, or a law too large for the budget.
     """
     nothing = Prediction(times)
-    start = model.start(2, 0)
-    whole = model.reduce(start)
-    reduced = whole.shape != start.shape or not np.array_equal(whole, start)
+    whole, reduced = model.reduce(model.start(2, 0)), is_reduced(model)
     sampled = system.random_particles and "grid" not in system.measures
     try:
         energy = flow.energy.on_nodes()
@@ -126,8 +127,9 @@ def predict(
             found.series, found.notes = _series(answers, reduced, sampled)
             if not sampled:
                 found.influence = _centred(answers[0], law(system, model, FINER * n, APART))
-            if batch_size is not None and hasattr(model, "n_samples"):
-                found.series |= _steps(flow, stand_ins[0], times, batch_size)
+            if batch_size is not None and not reduced:
+                drawn = samples_of(system, model)
+                found.series |= _steps(flow, stand_ins[0], times, batch_size, drawn)
         found.notes += _lost(times, found.series)
     except (InputError, ComputationError) as e:
         nothing.notes = (f"scatter and bias are not predicted: {e}",)
@@ -145,6 +147,18 @@ def of_law(
     if batch_size is not None:
         series |= _steps(flow, start, times, batch_size)
     return Prediction(times, series, answer.risk)
+
+
+def is_reduced(model: NetworkModel) -> bool:
+    """Whether the flow is one of less than whole neurons."""
+    start = model.start(2, 0)
+    whole = model.reduce(start)
+    return whole.shape != start.shape or not np.array_equal(whole, start)
+
+
+def samples_of(system: System, model: NetworkModel) -> Energy | None:
+    """What SGD draws: the nodes of the energy (None), or samples of an integral."""
+    return None if hasattr(model, "n_samples") else system.sampled(SAMPLES)
 
 
 def law(system: System, model: NetworkModel, n: int, seed: int) -> Particles:
@@ -231,10 +245,14 @@ def with_errors(found: dict[str, list[np.ndarray]], sampled: bool) -> dict[str, 
 
 
 def _steps(
-    flow: GradientFlow, law: Measure, times: np.ndarray, batch_size: int
+    flow: GradientFlow,
+    law: Measure,
+    times: np.ndarray,
+    batch_size: int,
+    samples: Energy | None = None,
 ) -> dict[str, np.ndarray]:
-    """What SGD's steps add where it draws the nodes: to the mean per ε, to the risk's variance per ε/P."""
-    answer = sgd_noise(flow, law, times, batch_size=batch_size, rtol=RTOL)
+    """What SGD's steps add: to the mean per ε, to the risk's variance per ε/P."""
+    answer = sgd_noise(flow, law, times, batch_size=batch_size, rtol=RTOL, samples=samples)
     return {"step_bias": answer.risk_bias, "step_risk_variance": answer.risk_variance}
 
 

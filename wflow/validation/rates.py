@@ -155,34 +155,51 @@ class Rates:
 
         Less what each start makes of it to first order, and what the step size adds.
         """
-        rng = np.random.default_rng(2)
-        drawn = [self.shift(self._draw(rng)[1]) for _ in range(RESAMPLES)]
         off = self.risk - self.control - self.limit
         error = off.std(axis=1, ddof=1) / np.sqrt(self.seeds)
-        own = np.std(drawn, axis=0, ddof=1)
-        return off.mean(axis=1) - self.shift(), np.hypot(error, own)
+        return off.mean(axis=1) - self.shift(), np.hypot(error, self._shift_error)
+
+    @cached_property
+    def _shift_error(self) -> np.ndarray:
+        rng = np.random.default_rng(2)
+        drawn = np.array([self.shift(self._draw(rng)[1]) for _ in range(RESAMPLES)])
+        return np.asarray(drawn.std(axis=0, ddof=1))
 
     def bias(self) -> tuple[np.ndarray, np.ndarray]:
         """c of R_N = R + c/N + c₂/N², by least squares on the gaps, and its standard error, (T,) each."""
+        return self._bias
+
+    @cached_property
+    def _bias(self) -> tuple[np.ndarray, np.ndarray]:
         return self._regressed(lambda n: np.stack([1 / n, 1 / n**2], axis=1), 0)
 
     def left(self) -> tuple[np.ndarray, np.ndarray]:
         """What is left of the gap as N grows, by a constant beside c/N + c₂/N², and its standard error, (T,) each."""
         return self._regressed(lambda n: np.stack([n**0, 1 / n, 1 / n**2], axis=1), 0)
 
-    def bias_exponent(self) -> Estimate | None:
-        """The exponent of N in the mean gap; None unless every width's gap is seen."""
+    def bias_exponent(self) -> tuple[Estimate, float] | None:
+        """The exponent of N in the mean gap, and what the error of the limit leaves open in it.
+
+        None unless every width's gap is seen.
+        """
         value, error = self.gap()
         seen = (np.abs(value) > self.reach() * error + self.limit_error).all(axis=0) & self.seen
         if not seen.any():
             return None
 
-        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
+        def fit(pick: np.ndarray | None, again: np.ndarray | None, wrong: float = 0.0) -> float:
             off = _picked(self.risk - self.control - self.limit, pick).mean(axis=1)
-            value = off - self.shift(again)
+            value = off - self.shift(again) + wrong * self.limit_error
             return slope(self.widths, np.maximum(np.abs(value)[:, seen], 1e-300))
 
-        return self._resampled(fit)
+        found = self._resampled(fit)
+        return found, max(abs(fit(None, None, e) - found.value) for e in (-1.0, 1.0))
+
+    def over_samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """P/ε times the variance of the output over samples, of the first width at its shortest step, and its error."""
+        j = int(np.argmin(self.steps))
+        each = self.noise_output[0, j] * (self.batch_size / self.steps[j])
+        return each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))
 
     def chaos(self) -> Estimate | None:
         r"""What is left of the correlation of two neurons' features as N grows, at the last time.

@@ -9,7 +9,13 @@ import numpy as np
 
 from wflow.energies.base import Energy, Field
 from wflow.energies.network import NetworkModel
-from wflow.measures import Particles, bounded_lipschitz, sliced_wasserstein_2, wasserstein_2
+from wflow.measures import (
+    Measure,
+    Particles,
+    bounded_lipschitz,
+    sliced_wasserstein_2,
+    wasserstein_2,
+)
 from wflow.results.solution import Solution
 
 PROJECTIONS = 32
@@ -36,7 +42,7 @@ class Reference:
     ) -> None:
         frames = range(solution.t.size) if frames is None else frames
         self.risk = np.array([solution.risk[k] for k in frames])
-        self.laws = [solution.measures[k] for k in frames]
+        self.laws: list[Measure] = [solution.measures[k] for k in frames]
         self.dimension = int(self.laws[0].dimension)
         self.energy, self.model = energy, model
 
@@ -93,6 +99,16 @@ class Reference:
         return (
             bounded_lipschitz(Particles(neurons), self.laws[k]) if self.dimension == 1 else np.nan
         )
+
+
+class Pooled(Reference):
+    """All networks of one width together, from their reduced neurons (S, T, N, D): what stands for a sampled limit."""
+
+    def __init__(self, networks: np.ndarray, like: Reference) -> None:
+        self.energy, self.model, self.dimension = like.energy, like.model, like.dimension
+        self.laws = [Particles(np.concatenate(one)) for one in networks.swapaxes(0, 1)]
+        fields = (self.energy.prepare(law.points()).field(law.weights()) for law in self.laws)
+        self.risk = np.array([field.risk for field in fields])
 
 
 def output_scatter(energy: Energy, networks: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.results.solution import Solution
 from wflow.tools.checks import check_count, check_word
-from wflow.validation.judgement import FEWEST_SIZES, judge
+from wflow.validation.judgement import FEWEST_SIZES, SHARE, judge
 from wflow.validation.rates import Rates
+from wflow.validation.steps import StepEffect
 from wflow.validation.verdicts import Verdict, plain, verdict_table
 
 
@@ -33,7 +34,9 @@ class Report:
     batch_size : samples a step of SGD
     rates : the study of rates, or None
     predicted : series over t by name: ``bias``, lim N·E(R_N − R); ``risk_variance``, lim N·Var R_N;
-        ``output_variance``, lim N·E|f_N − f|²; and the same of SGD's own noise per ε/P and ε
+        ``output_variance``, lim N·E|f_N − f|²; ``square_variance``, lim N²·Var|f_N − f|²; each with its ``_error``
+    step : what the step size adds to the mean per ε, or None where it was not measured
+    own : where the limit is a sample, the risks of the flows of the networks' own starts, (neurons, seed, t)
     notes : what could not be predicted, and why
     """
 
@@ -53,6 +56,8 @@ class Report:
     control: np.ndarray = field(default_factory=lambda: np.empty(0))
     rates: Rates | None = None
     predicted: dict[str, np.ndarray] = field(default_factory=dict)
+    step: StepEffect | None = None
+    own: np.ndarray = field(default_factory=lambda: np.empty(0))
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -102,13 +107,41 @@ class Report:
             self.risk - self.limit_risk - (self.control if self.control.size else 0.0)
         )
 
-    def predicted_shift(self) -> np.ndarray | None:
-        """Predicted mean of R_N − R, c/N and what the step size adds, (neurons, step_size, t); None if not known."""
-        if "bias" not in self.predicted:
-            return None
-        per_step = self.predicted.get("noise_bias", np.zeros(self.t.size))
-        n, e = self.neurons[:, None, None], self.step_sizes[None, :, None]
-        return np.asarray(self.predicted["bias"] / n + per_step * e)
+    def off(self) -> np.ndarray:
+        """What the verdicts ask of: R_N less the risk of its own start's flow, or :meth:`controlled`, finest steps."""
+        if self.own.size:
+            return np.asarray(self.risk[:, self.finest] - self.own)
+        return self.controlled()[:, self.finest]
+
+    def expected(self) -> tuple[np.ndarray, np.ndarray]:
+        """Expected mean of :meth:`off`, and how far that is open, (neurons, t) each; NaN where it is not known.
+
+        c/N, predicted or else from the study's smaller networks, and what the step size adds.
+        """
+        n = self.neurons[:, None]
+        if self.step is None:
+            nothing = np.full((n.size, self.t.size), np.nan)
+            return nothing, nothing
+        value, error = self.step.of(float(self.step_sizes[self.finest]))
+        if self.own.size:
+            return value, error
+        c, unsure = self.coefficient()
+        return value + c / n, error + unsure / n + self.limit_errors[self.reference]
+
+    def coefficient(self) -> tuple[np.ndarray, np.ndarray]:
+        """c of c/N and how far it is open, (t,) each; NaN where it is not known."""
+        nothing = np.full(self.t.size, np.nan)
+        c = self.predicted.get("bias", nothing)
+        unsure = self.predicted.get("bias_error", np.zeros(self.t.size)) + SHARE * np.abs(c)
+        if self.rates is not None:
+            at = np.isin(self.rates.t, self.t)
+            where = np.searchsorted(self.t, self.rates.t[at])
+            value, error = (part[at] for part in self.rates.bias())
+            known = np.isfinite(c[where])
+            c, unsure = c.copy(), unsure.copy()
+            c[where] = np.where(known, c[where], value)
+            unsure[where] = np.where(known, unsure[where], self.rates.reach() * error)
+        return c, unsure
 
     def tolerance(self) -> np.ndarray:
         """The error bars of the gap, (neurons, step_size, t): 3 standard errors and the error of the limit itself."""
@@ -181,27 +214,29 @@ class Report:
         """Limit and SGD at every saved time, measured gap beside the predicted one, and the verdicts."""
         lines = [f"{self.system}: limit against SGD, {self.risk.shape[2]} seeds a size"]
         i, j = self.neurons.size - 1, self.finest
-        shift = self.predicted_shift()
+        value, unsure = self.expected()
         heads = "".join(f"{f'R {k}':>14}{'± mesh':>10}" for k in self.limits)
         law = "W2" if self.laws.shape[-1:] == (1,) or not self.laws.size else "sliced W2"
         lines.append(
-            f"{'t':>8}{heads}{f'R SGD N={self.neurons[i]}':>18}{'± s.e.':>11}{'gap':>11}{'predicted':>11}{law:>11}"
+            f"{'t':>8}{heads}{f'R SGD N={self.neurons[i]}':>18}{'± s.e.':>11}{'gap':>11}{'expected':>11}{'±':>9}"
+            f"{law:>11}"
         )
         mean, error = self.mean()[i, j], self.standard_error()[i, j]
-        gap = self.gap()[i, j]
+        gap = self.off()[i].mean(axis=0)
         far = self.distance[i, j].mean(axis=0)
         for k, t in enumerate(self.t):
             limits = "".join(
                 f"{s.risk[k]:14.6f}{self.limit_errors[kind][k]:10.1e}"
                 for kind, s in self.limits.items()
             )
-            expected = f"{'-':>11}" if shift is None else f"{shift[i, j, k]:+11.2e}"
+            known = np.isfinite(value[i, k])
+            expected = f"{value[i, k]:+11.2e}{unsure[i, k]:9.1e}" if known else f"{'-':>11}{'':9}"
             lines.append(
                 f"{t:8.3g}{limits}{mean[k]:18.6f}{error[k]:11.2e}{gap[k]:+11.2e}{expected}{far[k]:11.4f}"
             )
         lines.append(
-            f"gap: SGD - {self.reference}, predicted: c/N and what the step size {self.step_sizes[j]:g} adds; "
-            f"mesh: the error of the limit by half its {'particles' if self.reference == 'particles' else 'cells'}"
+            f"gap: mean of SGD less {self._beside}; expected: {'' if self.own.size else 'c/N and '}what the step size "
+            f"{self.step_sizes[j]:g} adds; mesh: the error of the limit"
         )
         for a, n in enumerate(self.neurons):
             for b, e in enumerate(self.step_sizes):
@@ -218,6 +253,13 @@ class Report:
                 f"limit {self.seconds['limit']:.1f} s, everything {self.seconds['total']:.1f} s"
             )
         return "\n".join(lines)
+
+    @property
+    def _beside(self) -> str:
+        if self.own.size:
+            return "the flow of each network's own start"
+        controlled = self.control.size and self.control.any()
+        return f"the limit ({self.reference})" + (" and its start's luck" if controlled else "")
 
     def as_json(self) -> dict[str, Any]:
         """The report's numbers as JSON has them; None for what is not finite."""
@@ -240,6 +282,11 @@ class Report:
             **mean,
             **laws,
             "predicted": self.predicted,
+            "expected": dict(zip(("gap", "error"), self.expected(), strict=True)),
+            "step": None
+            if self.step is None
+            else {"bias": self.step.value, "error": self.step.error},
+            "measured_gap": self.off().mean(axis=1),
             "rates": None if self.rates is None else self.rates.summary(),
             "notes": list(self.notes),
             "verdicts": [v.as_json() for v in self.verdicts],

@@ -15,6 +15,7 @@ from wflow.results.labelled import REPORT, Labelled, read_labelled, write_labell
 from wflow.results.solution import Solution
 from wflow.validation.rates import Rates
 from wflow.validation.report import Report
+from wflow.validation.steps import StepEffect
 from wflow.views import VIEWS, view_of
 
 AXES = ("neurons", "step_size", "seed", "t")
@@ -61,6 +62,13 @@ def save_report(report: Report, path: str | os.PathLike[str], *, overwrite: bool
     ):
         if (values := getattr(report, name)).size:
             arrays[name] = Labelled(values, AXES, unit, meaning)
+    if report.own.size:
+        meaning = "risk of the flow of each network's own start"
+        arrays["own"] = Labelled(report.own, ("neurons", "seed", "t"), "loss", meaning)
+    if report.step is not None:
+        for name, values in (("bias", report.step.value), ("error", report.step.error)):
+            meaning = f"what a unit of step size adds to the mean risk: {name}"
+            arrays[f"step_{name}"] = Labelled(values, ("neurons", "t"), "loss/time", meaning)
     if report.laws.size:
         arrays["laws"] = Labelled(
             report.laws,
@@ -174,6 +182,10 @@ def _rebuilt(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Repo
         control=arrays.get("control", np.empty(0)),
         rates=rates,
         predicted=predicted,
+        step=StepEffect(arrays["step_bias"], arrays["step_error"])
+        if "step_bias" in arrays
+        else None,
+        own=arrays.get("own", np.empty(0)),
         notes=tuple(json.loads(about.get("notes", "[]"))),
     )
 

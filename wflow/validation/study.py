@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import ComputationError, InputError
+from wflow.measures import Particles
 from wflow.systems.catalogue import System
-from wflow.validation.prediction import Prediction
+from wflow.validation.prediction import RTOL, Prediction, is_reduced, samples_of
 from wflow.validation.rates import Rates
-from wflow.validation.reference import Reference, output_scatter
+from wflow.validation.reference import Pooled, Reference, output_scatter
+from wflow.validation.sgd_noise import sgd_noise
 from wflow.validation.training import Job, trained
 
 FEWEST = 4
@@ -28,6 +30,10 @@ EARLY = 0.1
 """The horizon as a share of the run."""
 TIMES = 4
 """Times that are looked at, at most."""
+ALONE = 100
+"""Neurons, at most, that tell the variance of a single one."""
+SLOPES = 10**8
+"""Products of matrices whose noise is followed, in operations."""
 APART = 10_000
 """Seeds of one width lie so far from those of the next."""
 
@@ -51,7 +57,7 @@ class Plan:
     @property
     def noise_seeds(self) -> int:
         """An even number, for pairs."""
-        return 2 * max(3, min(self.seeds // 4, 6))
+        return 2 * max(5, min(self.seeds // 4, 6))
 
     def jobs(self) -> list[Job]:
         """All networks of the study; their place is ("width", i, seed) or ("step", 0 or 1, j, seed)."""
@@ -135,20 +141,23 @@ def study(
     limit_error: np.ndarray,
     prediction: Prediction,
     *,
+    sampled: bool = False,
     executor: Executor | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> Rates:
-    """Train the networks of a plan and measure them against the limit at the plan's times."""
+    """Train the networks of a plan and measure them against the limit at the plan's times.
+
+    Where the limit itself is a ``sampled`` one, the outputs and laws of networks are held against what all networks of
+    their width make together: a sample of the limit is off as a network of its size is.
+    """
     w, seeds, e, again = len(plan.widths), plan.seeds, len(plan.steps), plan.noise_seeds
-    times = len(plan.times)
-    measured: dict[str, np.ndarray] = {
-        name: np.full((w, seeds, times), np.nan)
-        for name in ("risk", "output", "transport", "lipschitz")
-    }
-    noise_risk = np.full((2, e, again, times), np.nan)
+    times, model = len(plan.times), reference.model
+    risk, noise_risk = np.full((w, seeds, times), np.nan), np.full((2, e, again, times), np.nan)
+    measured = {name: risk.copy() for name in ("output", "transport", "lipschitz")}
     laws: dict[tuple[int, int], np.ndarray] = {}
-    excess = [np.nan] * times
+    reduced: dict[int, np.ndarray] = {}
+    whole, excess = np.empty((0, 0, 0)), [np.nan] * times
     with contextlib.closing(trained(plan.jobs(), executor, workers, progress)) as networks:
         for network in networks:
             kind, i, *rest = network.job.place
@@ -160,19 +169,25 @@ def study(
                 continue
             (seed,) = rest
             if (i, seed) == (w - 1, 0):
-                excess = [reference.excess(k, full) for k, full in enumerate(network.neurons)]
-            measured["risk"][i, seed] = network.risk
-            for k, full in enumerate(network.neurons):
-                neurons = reference.model.reduce(full)
-                measured["output"][i, seed, k] = reference.output(k, neurons, network.risk[k])
-                measured["transport"][i, seed, k] = reference.transport(k, neurons)
-                measured["lipschitz"][i, seed, k] = reference.lipschitz(k, neurons)
-    model = reference.model
+                whole = network.neurons[:, :ALONE]
+            risk[i, seed] = network.risk
+            neurons = np.array([model.reduce(full) for full in network.neurons])
+            reduced.setdefault(i, np.empty((seeds, *neurons.shape)))[seed] = neurons
+    for i, held in reduced.items():
+        against = Pooled(held, reference) if sampled else reference
+        for seed, k in np.ndindex(seeds, times):
+            neurons = held[seed, k]
+            measured["output"][i, seed, k] = against.output(k, neurons, risk[i, seed, k])
+            measured["transport"][i, seed, k] = against.transport(k, neurons)
+            measured["lipschitz"][i, seed, k] = against.lipschitz(k, neurons)
+        if i == w - 1:
+            excess = [against.excess(k, full) for k, full in enumerate(whole)]
+    if sampled:
+        measured["output"] *= seeds / (seeds - 1)
     at = np.array(plan.times)
     starts = [
         model.start(n, seed_of(i, s)) for i, n in enumerate(plan.widths) for s in range(seeds)
     ]
-    control = prediction.control(model, starts, at).reshape(w, seeds, times)
     noise_output = np.empty((2, e, again // 2, times))
     for (i, j), held in laws.items():
         for k in range(times):
@@ -181,16 +196,33 @@ def study(
         t=at,
         widths=np.array(plan.widths),
         steps=np.array(plan.steps),
-        control=control,
+        control=prediction.control(model, starts, at).reshape(w, seeds, times),
         limit=reference.risk,
         limit_error=limit_error,
         excess=np.array(excess),
         noise_risk=noise_risk,
         noise_output=noise_output,
         batch_size=plan.batch_size,
-        predicted=prediction.at(at),
-        risk=measured["risk"],
-        output=measured["output"],
-        transport=measured["transport"],
-        lipschitz=measured["lipschitz"],
+        predicted=prediction.at(at) | of_samples(plan),
+        risk=risk,
+        **measured,
     )
+
+
+def of_samples(plan: Plan) -> dict[str, np.ndarray]:
+    """What SGD's noise is predicted to do to the very networks of one start, if their flow is one of whole neurons."""
+    system, n = plan.system, plan.widths[0]
+    model, flow = system.network(), system.flow(**plan.flow)
+    start = model.start(n, 0)
+    try:
+        samples = samples_of(system, model)
+        nodes = (samples or flow.energy).on_nodes().features.n_nodes
+        if is_reduced(model) or nodes * start.size * min(nodes, start.size) > SLOPES:
+            return {}
+        law = Particles(start, names=flow.energy.coordinates)
+        found = sgd_noise(
+            flow, law, plan.times, batch_size=plan.batch_size, rtol=RTOL, samples=samples
+        )
+    except (InputError, ComputationError):
+        return {}
+    return {"sample_output_variance": found.output_variance}

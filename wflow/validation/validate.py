@@ -25,6 +25,8 @@ from wflow.tools.workers import executor as processes
 from wflow.validation.prediction import Prediction, predict
 from wflow.validation.reference import Reference
 from wflow.validation.report import Report
+from wflow.validation.samples import sampled_limit
+from wflow.validation.steps import step_effect
 from wflow.validation.study import (
     Plan,
     check_widths,
@@ -133,12 +135,18 @@ def validate(
     sampled = temperature > 0 or system.random_particles
     kinds = [k for k in ("grid", "particles") if k in system.measures]
     if sampled and len(kinds) == 2:
-        kinds = ["grid"]
+        kinds, sampled = ["grid"], False
     counts = {"grid": n_grid, "particles": n_particles}
     limits: dict[str, Solution] = {}
     errors: dict[str, np.ndarray] = {}
+    own = np.empty(0)
     for kind in kinds:
-        limits[kind], errors[kind] = _limit(flow, system, kind, counts[kind], times, end)
+        if sampled:
+            limits[kind], errors[kind], own = sampled_limit(
+                flow, system, sizes, seeds, n_particles, times
+            )
+        else:
+            limits[kind], errors[kind] = _limit(flow, system, kind, counts[kind], times, end)
     reference = Reference(limits[kinds[-1]], flow.energy, model)
     pde_seconds = time.perf_counter() - began
     jobs = [
@@ -184,18 +192,37 @@ def validate(
             prediction = predict(system, flow, model, every, began_with)
         starts = [model.start(n, s) for n in sizes for s in range(seeds)]
         control = prediction.control(model, starts, times).reshape(len(sizes), 1, seeds, times.size)
-        found = None
+        found = step = None
+        notes = prediction.notes
         if plan is not None:
+            step, why = step_effect(
+                system,
+                sizes,
+                min(epsilons),
+                times,
+                batch,
+                constants,
+                executor=executor,
+                workers=workers,
+                progress=progress,
+            )
+            if why:
+                notes += (f"what the step size adds is not known: {why}",)
             near, error = limits[kinds[-1]], errors[kinds[-1]]
             at = np.array(plan.times)
             if not np.isin(at, near.t).all():
-                near, error = _limit(flow, system, kinds[-1], counts[kinds[-1]], at, plan.times[-1])
+                if sampled:
+                    near, error, _ = sampled_limit(flow, system, sizes, seeds, n_particles, at)
+                else:
+                    kind = kinds[-1]
+                    near, error = _limit(flow, system, kind, counts[kind], at, plan.times[-1])
             frames = np.searchsorted(near.t, at).tolist()
             found = study(
                 plan,
                 Reference(near, flow.energy, model, frames),
                 error[frames],
                 prediction,
+                sampled=sampled,
                 executor=executor,
                 workers=workers,
                 progress=progress,
@@ -217,7 +244,9 @@ def validate(
         control=np.broadcast_to(control, shape).copy(),
         rates=found,
         predicted=prediction.at(times),
-        notes=prediction.notes,
+        step=step,
+        own=own,
+        notes=notes,
     )
     if output is not None:
         report.save(output, overwrite=overwrite)

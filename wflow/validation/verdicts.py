@@ -32,6 +32,14 @@ class Verdict:
     bound: tuple[float, float]
     passed: bool
 
+    @classmethod
+    def between(
+        cls, name: str, value: float, band: tuple[float, float], bound: tuple[float, float]
+    ) -> Verdict:
+        """The verdict on a band that is not even about its value."""
+        passed = band[1] >= bound[0] and band[0] <= bound[1]
+        return cls(name, value, band, bound, bool(passed))
+
     def as_json(self) -> dict[str, Any]:
         """The same with None for what JSON has no number for."""
         return {
@@ -70,6 +78,16 @@ def student(degrees: float) -> float:
     from scipy.stats import t
 
     return float(t.ppf(1 - LEVEL / 2, degrees))
+
+
+def deviation_band(values: np.ndarray) -> tuple[float, float]:
+    """What chance leaves open for the standard deviation of normal numbers, by the chi-square law at LEVEL."""
+    from scipy.stats import chi2
+
+    degrees = values.size - 1
+    ends = np.sqrt(degrees / chi2.ppf([1 - LEVEL / 2, LEVEL / 2], degrees))
+    low, high = float(values.std(ddof=1)) * ends
+    return float(low), float(high)
 
 
 def plain(value: Any) -> Any:
