@@ -11,9 +11,9 @@ after warm-up, with the fastest call beside.
             the activations computed again for the gradient and once with all of them kept (.8 GB), as wflow keeps one
             number a pair. All answers are compared. Every peer runs in a process of its own with an allocator that
             keeps its pages.
-            "bound" is what no code of this form can beat here: the operations of the two products with the samples and
-            those with the charges, 4 n Q (d + 1 + K), at the speed of numpy's square product, and one sigmoid a pair
-            from the first-level cache.
+            "bound" is about the least that a step takes here: the operations of the two products with the samples
+            and those with the charges, 4 n Q (d + 1 + K), at the speed of numpy's square product, and one sigmoid
+            a pair from the first-level cache.
   births    a step of birth-death of ReLU neurons with births beside the same step without (reaction_rate = 0), for
             both rules, without and with a base law: rates, rounding, copies. The calls take turns in one process.
 
