@@ -59,6 +59,11 @@ def test_slope_band_and_envelope_of_known_errors():
     assert known.findings() == [
         "rbf, d = 5, free: 1.27e-01 |f|^2 at n = 8, error ~ n^-2.00 (95% -14.71 … 10.71)"
     ]
+    # Where errors are 8 times as large, the widest is half a target away.
+    far = ErrorAgainstN(
+        5, "rbf", 3.0, 50.0, n, np.empty(0), np.empty((0, 3, 2)), {"free": 8 * errors["free"]}
+    )
+    assert far.findings()[0].endswith("; no width is near the target at t = 50 yet")
     assert known.envelope("free") == pytest.approx(1.25)  # at n = 2
     assert known.envelope("free") == pytest.approx(2 * known.mean("free")[0])
 

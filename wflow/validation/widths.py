@@ -46,6 +46,8 @@ CUTOFF = 1e-13
 """Eigenvalues of K below this share of the largest are rounding and are left out of the baseline."""
 FRESH = 1 << 14
 """Points of the sphere that networks are compared at, none of them seen in training."""
+FAR = 0.5
+"""Above this share of |f|² a flow's error is the limit's, and its slope says nothing about 1/n."""
 QUENCH = 0.8
 """The share of SGD's time after which its batches have n² samples."""
 
@@ -101,7 +103,10 @@ class ErrorAgainstN:
         return float(fits.mean()), float(fits.mean() - reach), float(fits.mean() + reach)
 
     def findings(self) -> list[str]:
-        """The error of the widest network of each kind, with the slope where there are three widths to fit."""
+        """The error of the widest network of each kind, with the slope where there are three widths to fit.
+
+        Of flows it is said where even the widest is far from the target at the horizon.
+        """
         found = []
         for kind, each in self.errors.items():
             widths = self.neurons[np.isfinite(each).all(axis=1)]
@@ -112,6 +117,8 @@ class ErrorAgainstN:
             if widths.size > 2:
                 fit, low, high = self.slope(kind)
                 line += f", error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f})"
+            if kind == "free" and last > FAR:
+                line += f"; no width is near the target at t = {self.horizon:g} yet"
             found.append(line)
         return found
 
