@@ -360,7 +360,7 @@ def test_a_disk_that_fills_under_way_is_status_1(
     whole = tmp_path / "whole.h5"
     assert main([*run, str(whole)]) == 0
     statuses = []
-    for room in (100_000, 500_000, 600_000, 700_000, 2_000_000):
+    for room in (100_000, 600_000, 2_000_000):
         path = tmp_path / f"{room}.h5"
         capfd.readouterr()
         status = in_a_child_with_a_full_disk(room, lambda c=[*run, str(path)]: main(c))

@@ -99,7 +99,7 @@ CASES = {
     ),
     "quantiles": Case(gaussians(0.5, "quantiles", {"cells": 60})),
     "sgd": Case(networks(60)),
-    "sgd of features": Case(networks(3, "gaussian-mixture")),
+    "sgd of features": Case(networks(2, "gaussian-mixture")),
 }
 
 

@@ -96,8 +96,21 @@ def requests(draw, name):
 
 @pytest.mark.parametrize("name", METHODS)
 @given(data=st.data())
-@settings(max_examples=3)
+@settings(max_examples=2)
 def test_cut_and_resumed_it_is_the_whole_run(name, data):
+    cut_and_resumed(name, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+@given(data=st.data())
+@settings(max_examples=5)
+def test_cut_and_resumed_more_often(name, data):
+    cut_and_resumed(name, data)
+
+
+def cut_and_resumed(name, data):
+    """A run cut anywhere and resumed is the whole run, bit by bit."""
     flow, start, asked = data.draw(requests(name))
     trackers = asked.pop("trackers", list)
     whole = wflow.solve(flow, start, (0, 0.3), trackers=trackers(), **asked)

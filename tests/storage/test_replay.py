@@ -82,7 +82,7 @@ def check(sample, path, frames, sequence):
     assert found.n_frames == i + 1 <= run.n_frames
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_every_prefix(tmp_path, sample, recorded, every):
     before, events = recorded
     path = tmp_path / "cut.h5"
@@ -114,7 +114,7 @@ def test_every_prefix(tmp_path, sample, recorded, every):
     assert writes > 80
 
 
-@pytest.mark.parametrize("cuts", [40, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cuts", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_power_cuts(tmp_path, sample, recorded, cuts):
     """Between two syncs a disk may bring writes home in any order, or not at all."""
     before, events = recorded

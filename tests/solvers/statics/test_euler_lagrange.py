@@ -88,18 +88,20 @@ def test_corner_filters_noise(mixture):
     noise = 1e-3 * np.random.default_rng(1).standard_normal(241)
     noisy = lambda at: mixture.target(at) + noise  # noqa: E731
 
+    k = mixture.kernel(GRID.points[:, None], GRID.points[None])
+    clean = mixture.target(GRID.points)
+
     def error(found):
         """The true risk of charges found from noisy data."""
-        k = mixture.kernel(GRID.points[:, None], GRID.points[None])
-        clean = mixture.target(GRID.points)
         g = found.charges
         return mixture.constant - 2 * g @ clean + g @ k @ g
 
     corner = solve_euler_lagrange(mixture.kernel, noisy, GRID)
     errors = [
         error(solve_euler_lagrange(mixture.kernel, noisy, GRID, ridge=r))
-        for r in np.geomspace(1e-12, 1, 49)
+        for r in np.geomspace(1e-12, 1, 13)
     ]
+    # Seen: 1.2e-4 at the corner, 2.5e-5 at the best decade, 1.4e4 without a ridge.
     print("at the corner", error(corner), "least", min(errors), "without ridge", errors[0])
     assert error(corner) < 10 * min(errors)
     assert errors[0] > 100 * error(corner)

@@ -69,7 +69,7 @@ def test_two_gaussians_both_ways_agree(gaussians, delta):
     check_optimality(sparse)
 
 
-@pytest.mark.parametrize("c_max", [1.0, 4 / 3, 2.0])
+@pytest.mark.parametrize("c_max", [1.0, 4 / 3, pytest.param(2.0, marks=pytest.mark.slow)])
 def test_gaussian_mixture_both_ways_agree(mixture, c_max):
     energy = mixture.energy()
     fine = minimise_on_grid(energy, mixture.points(c_max, 1201))
