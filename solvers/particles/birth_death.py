@@ -38,6 +38,7 @@ import numpy as np
 from wflow.errors import InputError, shown
 from wflow.flow import BaseLaw, GradientFlow
 from wflow.measures import Measure, Particles
+from wflow.measures.base import refuse_another_order
 from wflow.measures.estimators import ESTIMATORS, log_density
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, dissipation, register
 from wflow.solvers.particles.parts.population import (
@@ -299,6 +300,7 @@ def _base_law(given: Any, flow: GradientFlow) -> BaseLaw | None:
                 f"reinject has {given.dimension} coordinates and the energy {flow.energy.dimension}: give a law of "
                 f"{', '.join(flow.energy.coordinates)}"
             )
+        refuse_another_order("reinject", given.names, flow.energy.coordinates)
         return lambda n, rng: given.sample(n, int(rng.integers(2**63)))
     if not callable(given):
         raise InputError(

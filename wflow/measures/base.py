@@ -176,3 +176,15 @@ def check_names(names: Sequence[str] | None, dimension: int) -> tuple[str, ...]:
             f"names are {', '.join(map(repr, given))}: they must be different and not empty"
         )
     return given
+
+
+def refuse_another_order(what: str, names: tuple[str, ...], coordinates: tuple[str, ...]) -> None:
+    """Refuse columns that say of themselves that they are other ones of an energy's coordinates."""
+    if names == check_names(None, len(names)):
+        return  # nobody has named them
+    for i, name in enumerate(names):
+        if name in coordinates and coordinates.index(name) != i:
+            raise InputError(
+                f"{what} has the coordinates {', '.join(names)} and the energy {', '.join(coordinates)}: bring those "
+                f"of {what} into the energy's order"
+            )

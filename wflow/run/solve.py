@@ -10,7 +10,7 @@ from typing import Any
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
-from wflow.measures.base import check_names
+from wflow.measures.base import refuse_another_order
 from wflow.results.kinds import Task
 from wflow.results.solution import Solution
 from wflow.run.events import as_events
@@ -156,7 +156,7 @@ def flow_run(
     kept = 0 if settings.output is not None else check_times(t_eval, span).size
     view.refuse_too_large(sum(v.nbytes for v in view.store(rho0).values()), kept)
     tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
-    _refuse_another_order(rho0, flow.energy.coordinates)
+    refuse_another_order("rho0", rho0.names, flow.energy.coordinates)
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
     for energy in (flow.energy, *flow.observations.values()):
         energy.check(rho0)
@@ -187,16 +187,3 @@ def flow_run(
         further=attributes,
         settings=settings,
     )
-
-
-def _refuse_another_order(measure: Measure, coordinates: tuple[str, ...]) -> None:
-    """Refuse columns that say of themselves that they are other coordinates."""
-    names = measure.names
-    if names == check_names(None, len(names)):
-        return  # nobody has named them
-    for i, name in enumerate(names):
-        if name in coordinates and coordinates.index(name) != i:
-            raise InputError(
-                f"rho0 has the coordinates {', '.join(names)} and the energy {', '.join(coordinates)}: bring those of "
-                "rho0 into the energy's order"
-            )

@@ -77,6 +77,13 @@ def test_what_is_refused():
     two = Particles([[0.0, 1.0], [1.0, 0.0]])
     noisy = GradientFlow(BOWL, temperature=0.1, reaction_rate=1.0)
     refused("2 particles of 2 coordinates, whose covariance", noisy, two, entropy="kernel")
+    swapped = Particles([[0.0, 1.0]], names=("y", "x"))
+    refused(
+        "reinject has the coordinates y, x",
+        GradientFlow(BOWL, reaction_rate=1.0),
+        ROUND,
+        reinject=swapped,
+    )
     refused("nobody dies", GradientFlow(BOWL), ROUND, reinject=ROUND)
 
 
