@@ -20,21 +20,21 @@ import numpy as np
 import wflow
 from wflow.validation import fluctuations
 
-STEPS = 20
-"""Steps between one saved time and the next."""
+Case = tuple[wflow.GradientFlow, wflow.Particles, list[float], int]
+"""The flow, the law, the times, and the steps between one time and the next."""
 RADII, TAILS = 600, 0.2
 """Bins of A3's law, and the share of them that lie even in r, far into its tails."""
 
 
-def toy() -> tuple[wflow.GradientFlow, wflow.Particles, list[float]]:
+def toy() -> Case:
     """Tanh neurons with charges on a wave."""
     x, rng = np.linspace(-2.0, 2.0, 20), np.random.default_rng(3)
     energy = wflow.energies.FeatureEnergy("tanh", x, np.sin(2 * x), charges=True)
     law = wflow.Particles(rng.normal(size=(100, 2)), rng.dirichlet(np.full(100, 5.0)))
-    return wflow.GradientFlow(energy), law, [0.0, 0.5, 1.0, 2.0, 3.0, 4.0]
+    return wflow.GradientFlow(energy), law, [0.0, 0.5, 1.0, 2.0, 3.0, 4.0], 20
 
 
-def isotropic_gaussians() -> tuple[wflow.GradientFlow, wflow.Particles, list[float]]:
+def isotropic_gaussians() -> Case:
     """A3 at its published parameters, reduced to |w|, in bins whose ends are close in the tails as well.
 
     From t = 3 on the smallest neurons fall back to 0, one in ten by t = 10. Whoever starts at the parting matters most,
@@ -51,24 +51,28 @@ def isotropic_gaussians() -> tuple[wflow.GradientFlow, wflow.Particles, list[flo
     # E[χ_d; u < χ_d < v] = E χ_d · P(u < χ_{d+1} < v).
     means = scale * chi.mean(system.d) * np.diff(chi.cdf(ends, system.d + 1)) / masses
     law = wflow.Particles(means[:, None], masses / masses.sum(), names=("r",))
-    return system.flow(), law, [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    return system.flow(), law, [0.0, 2.0, 4.0, 6.0, 8.0, 10.0], 40
 
 
-def gaussian_mixture() -> tuple[wflow.GradientFlow, wflow.Particles, list[float]]:
+def gaussian_mixture() -> Case:
     """A6 from its good start: c ~ N(0, 1), y uniform on (-2, 2)."""
     system = wflow.systems.get("gaussian-mixture", evaluator="features")
     z, w = np.polynomial.hermite_e.hermegauss(16)
     u, v = np.polynomial.legendre.leggauss(28)
     at = np.stack(np.meshgrid(z, 2 * u, indexing="ij"), axis=-1).reshape(-1, 2)
     masses = np.outer(w, v).ravel()
-    return system.flow(), wflow.Particles(at, masses / masses.sum()), [0.0, 1, 2, 4, 8, 16]
+    return system.flow(), wflow.Particles(at, masses / masses.sum()), [0.0, 1, 2, 4, 8, 16], 20
 
 
 CASES = {"toy": toy, "isotropic-gaussians": isotropic_gaussians, "gaussian-mixture": gaussian_mixture}  # fmt: skip
 
 
 def outputs(
-    flow: wflow.GradientFlow, points: np.ndarray, masses: np.ndarray, times: list[float]
+    flow: wflow.GradientFlow,
+    points: np.ndarray,
+    masses: np.ndarray,
+    times: list[float],
+    steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """f_N (T, Q) and R_N (T,) of one network."""
     f, risk = [], []
@@ -78,8 +82,8 @@ def outputs(
 
     x = points.copy()
     for start, end in zip([0.0, *times[:-1]], times, strict=True):
-        h = (end - start) / STEPS
-        for k in range(STEPS if h > 0 else 0):
+        h = (end - start) / steps
+        for k in range(steps if h > 0 else 0):
             t = start + k * h
             k1 = velocity(t, x)
             k2 = velocity(t + 0.5 * h, x + 0.5 * h * k1)
@@ -97,17 +101,17 @@ def shown(values: np.ndarray) -> str:
 
 
 def compare(name: str, networks: int, neurons: int, seed: int) -> None:
-    flow, law, times = CASES[name]()
+    flow, law, times, steps = CASES[name]()
     found = fluctuations(flow, law, times)
     p, points, weights = flow.energy.weights, law.points(), law.weights()
-    limit, risk = outputs(flow, points, weights, times)
+    limit, risk = outputs(flow, points, weights, times, steps)
     on_risk = found.risk_influence(points)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(neurons, weights, size=networks) / neurons
     linear = found.output_response(points, drawn)
     squares, gaps = [], []
     for masses in drawn:
-        f, r = outputs(flow, points, masses, times)
+        f, r = outputs(flow, points, masses, times, steps)
         squares.append(neurons * (f - limit) ** 2 @ p)
         gaps.append(r - risk)
     v, gap, luck, line = (
