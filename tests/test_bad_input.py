@@ -254,6 +254,7 @@ def test_report_is_no_run(tmp_path: Path) -> None:
     """A validation report is ours, but not a run; the message says so."""
     path = tmp_path / "report.h5"
     small = {"neurons": [4], "seeds": 2, "step_sizes": [1e-2], "t_end": 0.05, "rates": False}
+    small |= {"n_grid": 32, "n_particles": 20}
     wflow.validate(gaussians(d=4), **small, output=path)
     with pytest.raises(StorageError, match="no run of wflow: it holds the numbers of a picture"):
         wflow.load(path)

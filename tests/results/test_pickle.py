@@ -51,7 +51,7 @@ def test_a_solution_in_a_file_is_read_where_it_lies(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sol = solve(kind, 100, output="run.h5", t_eval=np.linspace(0, 1, 201))
+    sol = solve(kind, 50, output="run.h5", t_eval=np.linspace(0, 1, 201))
     data = pickle.dumps(sol)
     frames = 201 * sum(v.nbytes for v in sol.view.store(sol.measures[0]).values())
     assert len(data) < frames  # the frames stay in the file

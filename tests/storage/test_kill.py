@@ -25,7 +25,7 @@ def wait_for(lines: int, notes: Path) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("kills", [15, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [8, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("at_risk", [0.0, 0.01])
 def test_killed_writers(tmp_path, sample, at_risk, kills):
     moments = random.Random(20240613)

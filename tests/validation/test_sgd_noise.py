@@ -141,7 +141,7 @@ def test_scatter_does_not_know_the_number_of_neurons():
         assert measured == pytest.approx(found.output_variance[-1], rel=0.05)
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("outputs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_both_predictions_of_the_drift_agree(tmp_path, outputs):
     # The same data set by the Lyapunov equation, and by pairs of noise paths of its network.
     rng = np.random.default_rng(5)

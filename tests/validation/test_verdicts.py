@@ -293,6 +293,7 @@ def test_an_older_file_loads_and_draws(tmp_path):
     """Of limits it holds the risk and the density alone, and no study."""
     path = tmp_path / "old.h5"
     small = {"neurons": [4], "seeds": 2, "step_sizes": [1e-2], "t_end": 0.1, "rates": False}
+    small |= {"n_grid": 32, "n_particles": 20}
     now = wflow.validate(wflow.systems.get("isotropic-gaussians", d=4), **small, output=path)
     import h5py
 

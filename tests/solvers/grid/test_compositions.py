@@ -65,7 +65,7 @@ def test_parts_of_fixed_step_meet_the_tolerance_too(transport):
     assert off[1] < 0.2 * off[0]
 
 
-@pytest.mark.parametrize("t_end", [1.0, 2.0])
+@pytest.mark.parametrize("t_end", [pytest.param(1.0, marks=pytest.mark.slow), 2.0])
 def test_reaction_on_a_clock_that_speeds_up(t_end):
     """V alone, ξ = 20t⁴: exact at τ' = ∫ξ dt = 4t⁵, up to 128, to the tolerance."""
     energy = PairEnergy(lambda x: np.sin(3 * x[..., 0]))
