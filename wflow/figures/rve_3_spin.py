@@ -33,7 +33,7 @@ class ThreeSpin(Figure):
         "slice_units": (16, 32, 64),
         "dimensions": (5, 10, 25),
         "neurons": (16, 32, 64, 128),
-        "unknowns": 1408,
+        "unknowns": 840,
         "nodes": 3072,
         "seeds": 5,
         "horizon": 1e6,
@@ -46,7 +46,7 @@ class ThreeSpin(Figure):
         "slice_units": (8, 16),
         "dimensions": (5,),
         "neurons": (8, 12, 16),
-        "unknowns": 320,
+        "unknowns": 200,
         "nodes": 512,
         "seeds": 2,
         "horizon": 1e4,
@@ -104,7 +104,7 @@ class ThreeSpin(Figure):
         # A node costs a sigmoid what a pair costs a bump, and there are many.
         for unit, head, share, several in (
             ("rbf", 1, 1.0, dimensions),
-            ("sigmoid", 2, 0.35, dimensions[:1]),
+            ("sigmoid", 2, 0.6, dimensions[:1]),
         ):
             for i, d in enumerate(several):
                 sizes = [n for n in neurons if n * (d + head) <= share * unknowns]
