@@ -90,15 +90,15 @@ def test_many_runs_scatter_as_predicted():
 def test_deans_equation_scatters_as_its_linearisation():
     flow, start = toy()
     law = wflow.Particles(start)
-    found = dean(flow, law, T, step_size=1e-4, batch_size=2, paths=400, steps=5)
-    linear = sgd_noise(flow, law, T, rtol=1e-4)
+    found = dean(flow, law, T, step_size=1e-4, batch_size=2, paths=200, steps=4)
+    linear = sgd_noise(flow, law, T, rtol=1e-3)
     scatter = found.output.var(axis=0) @ flow.energy.weights / 5e-5
-    assert found.points.shape == (400, 4, 6, 2)
-    assert scatter == pytest.approx(linear.output_variance, rel=0.2)
+    assert found.points.shape == (200, 4, 6, 2)
+    assert scatter == pytest.approx(linear.output_variance, rel=0.3)
     assert found.risk.mean(axis=0) == pytest.approx(linear.risk, abs=4e-3)
     # Without noise it is the flow.
     still = dean(flow, law, T, step_size=0.0, paths=1, steps=20)
-    assert still.risk[0] == pytest.approx(linear.risk, rel=1e-5)
+    assert still.risk[0] == pytest.approx(linear.risk, rel=1e-4)
     steep = wflow.GradientFlow(FeatureEnergy("identity", [1.0], [1.0]), schedule=1e99)
     with pytest.raises(
         wflow.ComputationError, match=r"run off by t = 1 in steps of 0\.2: give more"
@@ -207,13 +207,13 @@ def test_two_radii_grow_with_the_step_as_predicted():
 
 
 def test_samples_stand_for_a_quadrature():
-    # Radii |x| by Gauss's rule, and drawn: of 4,000 draws the covariance is known to some 3%.
+    # Radii |x| by Gauss's rule, and drawn: of 1,500 draws the covariance is known to some 5%.
     system = wflow.systems.get("isotropic-gaussians", d=6)
     law, t = system.initial("particles", n=2), [0.0, 0.05]
     exact = sgd_noise(system.flow(), law, t, rtol=1e-3)
-    drawn = sgd_noise(system.flow(), law, t, rtol=1e-3, samples=system.sampled(4000, seed=1))
+    drawn = sgd_noise(system.flow(), law, t, rtol=1e-3, samples=system.sampled(1500, seed=1))
     print(drawn.output_variance[1] / exact.output_variance[1])
-    assert drawn.output_variance[1] == pytest.approx(exact.output_variance[1], rel=0.08)
+    assert drawn.output_variance[1] == pytest.approx(exact.output_variance[1], rel=0.15)
 
 
 def test_features_at_inputs_have_slopes():
@@ -266,7 +266,7 @@ def test_samples_of_another_state_are_refused():
     mixture = wflow.systems.get("gaussian-mixture").flow()
     line = r"the weights of the nodes sum to 22\.25: SGD draws .* samples=system\.sampled\(4096\)"
     with pytest.raises(wflow.InputError, match=line):
-        sgd_noise(mixture, wflow.Particles(start), [1.0])
+        sgd_noise(mixture, wflow.Particles(start), [0.0])
 
 
 def test_one_sample_moves_all_outputs():
