@@ -23,6 +23,14 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file that `wflow run` has written, for those that only read or refuse it."""
+    path = tmp_path_factory.mktemp("finished") / "a.h5"
+    assert main(["run", *SMALL, "--quiet", "-o", str(path)]) == 0
+    return path.read_bytes()
+
+
 Refused = Callable[..., str]
 
 
@@ -224,9 +232,9 @@ def test_resume_extends_a_run() -> None:
     ],
 )
 def test_resume_refuses_what_it_would_ignore(
-    options: list[str], named: str, refused: Refused
+    options: list[str], named: str, refused: Refused, finished: bytes
 ) -> None:
-    assert main(["run", *SMALL, "--quiet", "-o", "a.h5"]) == 0
+    Path("a.h5").write_bytes(finished)
     assert named in refused("run", "isotropic-gaussians", "--resume", "-o", "a.h5", *options)
 
 

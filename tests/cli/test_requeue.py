@@ -29,6 +29,15 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file that the line leaves in the end."""
+    path = tmp_path_factory.mktemp("finished") / "a.h5"
+    at = LINE.index("a.h5")
+    assert run(*LINE[:at], str(path), *LINE[at + 1 :], "--quiet")[0] == 0
+    return path.read_bytes()
+
+
 def begin(*line: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "wflow", *line]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -151,8 +160,8 @@ def test_who_waits_takes_over_from_one_that_is_killed() -> None:
         ("0,0.01,1 0,0.02,1", "--t-eval"),
     ],
 )
-def test_another_run_is_refused_by_name(change: str, named: str) -> None:
-    assert run(*LINE, "--quiet")[0] == 0
+def test_another_run_is_refused_by_name(change: str, named: str, finished: bytes) -> None:
+    Path("a.h5").write_bytes(finished)
     old, *new = change.split()
     at = LINE.index(old)
     status, out, err = run(*LINE[:at], *new, *LINE[at + 1 :])
