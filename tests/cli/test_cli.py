@@ -296,7 +296,7 @@ def test_validate_at_tiny_size(refused: Refused, capsys: pytest.CaptureFixture[s
     assert main(["plot", "v.h5"]) == 0
     assert capsys.readouterr().out == "written: v-1.png\n"
     assert Path("v-1.png").read_bytes() == Path("v.png").read_bytes()
-    assert "no frames to play" in refused("plot", "v.h5", "--movie", "v.gif")
+    assert "is a report, not a run: leave it out" in refused("plot", "v.h5", "--movie", "v.gif")
     assert main([*tiny, "--overwrite", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
