@@ -65,8 +65,8 @@ def test_a_band_is_refused_where_it_cannot_be_known(gaussians, tmp_path, monkeyp
 def test_the_command_draws_a_band(gaussians, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("wflow.validation.prediction.LARGE", 12)
-    start, times = gaussians.initial("particles", 50), [0.0, 0.01]
-    sol = wflow.solve(gaussians.flow(), start, (0, 0.01), t_eval=times, output="r.h5")
+    start, times = gaussians.initial("particles", 50), [0.0, 1e-4]
+    sol = wflow.solve(gaussians.flow(), start, (0, 1e-4), t_eval=times, output="r.h5")
     assert main(["plot", "r.h5", "--neurons", "100", "--step-size", "1e-4"]) == 0
     out = capsys.readouterr().out
     assert "note: what the step size adds is left out" in out
@@ -78,8 +78,8 @@ def test_the_command_draws_a_band(gaussians, tmp_path, monkeypatch, capsys):
     assert 100 * (found.mean - sol.risk)[0] == pytest.approx(excess, rel=0.1)
     axes = sol.plot(band=found).axes[0]
     shown = {line.get_label(): line for line in axes.lines}["predicted, N = 100, ± 2 s.d."]
-    at = np.searchsorted(shown.get_xdata(), 0.01)
+    at = np.searchsorted(shown.get_xdata(), 1e-4)
     assert shown.get_ydata()[at] == pytest.approx(found.mean[-1])
-    elsewhere = wflow.solve(gaussians.flow(), wflow.Particles([[2.0]], names=("r",)), (0, 0.01))
+    elsewhere = wflow.solve(gaussians.flow(), wflow.Particles([[2.0]], names=("r",)), (0, 1e-4))
     with pytest.raises(InputError, match="did not start from the law of its system"):
         band(elsewhere, n_neurons=10)

@@ -37,7 +37,7 @@ def test_a_sample_of_the_limit_is_no_gap(samples, tmp_path):
     assert "P/eps Var f over samples at t = 0.5, N = 4" in names
     # The error that a sample is told to have is no less than that of this one.
     flow = samples.flow()
-    many = wflow.solve(flow, samples.initial("particles", 4000), (0, 1), t_eval=found.t).risk
+    many = wflow.solve(flow, samples.initial("particles", 1000), (0, 1), t_eval=found.t).risk
     assert (np.abs(found.limit_risk - many) < found.limit_errors["particles"]).all()
     kept = load_report(tmp_path / "v.h5")
     assert kept.verdicts == found.verdicts
@@ -54,7 +54,7 @@ def large(flow):
     return wflow.GradientFlow(energy)
 
 
-@pytest.mark.parametrize("wrong", [fast, large])
+@pytest.mark.parametrize("wrong", [fast, pytest.param(large, marks=pytest.mark.slow)])
 def test_another_clock_or_loss_fails(samples, monkeypatch, wrong):
     """A limit twice as fast, and one whose labels are 1.2 times as large."""
     monkeypatch.setattr(
