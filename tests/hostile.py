@@ -6,6 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
     "what the package makes": "ChargeDensity Continuation Fail GibbsState Loss Minimiser Orders Report Results Step "
-    "Stop Tolerance Verdict",
+    "Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -331,6 +332,46 @@ def calls() -> dict[str, Call]:
             {"solution": sol, "n_neurons": 3, "flow": GradientFlow(features), "batch_size": 1},
         ),
         "load_report": (validation.load_report, {"path": "report.h5"}),
+        "load_trend": (validation.load_trend, {"path": "trend.h5"}),
+        # What is left open is a run of minutes, none of them wrong.
+        "dimension_study": (
+            partial(validation.dimension_study, n_limit=4),
+            {
+                "system": system,
+                "dimensions": (2, 3, 4),
+                "neurons": 2,
+                "neurons_per_dimension": 1.0,
+                "steps_per_dimension": 50.0,
+                "seeds": 2,
+                "horizon": 0.1,
+                "workers": 1,
+            },
+        ),
+        "horizon_study": (
+            partial(validation.horizon_study, n_limit=4, predictions=False),
+            {
+                "system": system,
+                "times": (0.1, 0.2, 0.3),
+                "neurons": 2,
+                "seeds": 2,
+                "step_size": 0.01,
+                "workers": 1,
+            },
+        ),
+        "relaxation_study": (
+            partial(validation.relaxation_study, values=(2, 3, 4), temperature=0.1, n_grid=16),
+            {
+                "system": system,
+                "over": "N",
+                "neurons": 2,
+                "delta": 0.2,
+                "steps_per_dimension": 20.0,
+                "batch_size": 1,
+                "horizon": 3.0,
+                "pool": 4,
+                "workers": 1,
+            },
+        ),
         "sgd_noise": (
             validation.sgd_noise,
             {"flow": GradientFlow(features), "law": cloud, "t_eval": [0.0, 0.1], "rtol": 1e-6}

@@ -57,6 +57,14 @@ def validate_system(arguments: Any) -> int:
     own, flow_values, _ = sort_parameters(cls, options.pairs(arguments.parameters))
     if flow_values["reaction_rate"]:
         raise InputError("reaction_rate: plain SGD has no birth-death; leave it 0 to validate")
+    if arguments.study is not None:
+        from wflow.cli.studies import study as carried_out
+
+        trend = carried_out(arguments, cls(**own), flow_values)
+        trend.save(output, overwrite=arguments.overwrite)
+        return _told(trend, arguments, output, picture)
+    if arguments.over is not None:
+        raise InputError("--over is the axis of a study: give --study NAME too")
     study = (arguments.widths, arguments.horizon, arguments.rate_seeds)
     if arguments.no_rates and study != (None, None, None):
         raise InputError(
@@ -68,7 +76,7 @@ def validate_system(arguments: Any) -> int:
         step_sizes=options.numbers("step_sizes", arguments.step_sizes)
         if arguments.step_sizes
         else None,
-        seeds=arguments.seeds,
+        seeds=8 if arguments.seeds is None else arguments.seeds,
         t_end=arguments.t_end,
         temperature=flow_values["temperature"],
         ridge=flow_values["ridge"],
@@ -82,6 +90,11 @@ def validate_system(arguments: Any) -> int:
         scheduler=arguments.scheduler,
         progress=not (arguments.quiet or arguments.json),
     )
+    return _told(report, arguments, output, picture)
+
+
+def _told(report: Any, arguments: Any, output: Path, picture: Path) -> int:
+    """Draw and print what was found; refused when a verdict fails."""
     report.plot(picture)
     if arguments.json:
         print(json.dumps(report.as_json(), allow_nan=False))
@@ -170,8 +183,8 @@ def _verified(path: str) -> tuple[str, str]:
 
 
 def plot(arguments: Any) -> int:
-    """``wflow plot FILE``: a run, or the report of a validation."""
-    from wflow.results.labelled import REPORT, kind_of_file
+    """``wflow plot FILE``: a run, the report of a validation, or a study."""
+    from wflow.results.labelled import REPORT, STUDY, kind_of_file
     from wflow.results.load import load
 
     movie, picture = (Path(p) if p else None for p in (arguments.movie, arguments.output))
@@ -182,15 +195,15 @@ def plot(arguments: Any) -> int:
         option = about_network[0].replace("_", "-")
         raise InputError(f"{option} says how a network is trained: give --neurons too")
     shown: Any
-    if kind_of_file(arguments.file) == REPORT:
-        from wflow.validation import load_report
+    if (kind := kind_of_file(arguments.file)) in (REPORT, STUDY):
+        from wflow.validation import load_report, load_trend
 
         for option in ("movie", "neurons"):
             if getattr(arguments, option) is not None:
                 raise InputError(
                     f"--{option}: {arguments.file} is a report, not a run: leave it out"
                 )
-        shown = load_report(arguments.file)
+        shown = (load_report if kind == REPORT else load_trend)(arguments.file)
     else:
         shown = load(arguments.file)
     if movie is not None and movie == picture:

@@ -162,7 +162,7 @@ def parser() -> OneLineParser:
     _common(add)
     add.add_argument("--neurons", help="sizes separated by commas; default: the published one")
     add.add_argument("--step-sizes", help="SGD steps separated by commas")
-    add.add_argument("--seeds", type=options.whole, default=8, help="networks a size; default: 8")
+    add.add_argument("--seeds", type=options.whole, help="networks a size; default: 8")
     add.add_argument("--t-end", type=options.number)
     add.add_argument("--no-rates", action="store_true", help="leave out the study of rates in N")
     add.add_argument("--widths", help="four or more sizes of that study, separated by commas")
@@ -170,6 +170,10 @@ def parser() -> OneLineParser:
         "--horizon", type=options.number, help="where it ends; default: about a tenth of t_end"
     )
     add.add_argument("--rate-seeds", type=options.whole, help="its networks a width; default: 32")
+    add.add_argument(
+        "--study", metavar="NAME", help="vary one quantity instead: d, T, relaxation, relaxation-d"
+    )
+    add.add_argument("--over", metavar="VALUES", help="its values, separated by commas")
     add.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that trains them")
     add.add_argument("--json", action="store_true", help="print the numbers and nothing else")
     add.set_defaults(command=commands.validate_system)

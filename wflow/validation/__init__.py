@@ -2,13 +2,17 @@
 
 from wflow.validation.band import band
 from wflow.validation.dean import dean
+from wflow.validation.dimensions import dimension_study
 from wflow.validation.exact import Barenblatt, GaussianWell
 from wflow.validation.fluctuations import fluctuations
+from wflow.validation.horizons import horizon_study
 from wflow.validation.orders import Orders, observed_orders
+from wflow.validation.relaxation import relaxation_study
 from wflow.validation.report import Report
 from wflow.validation.report_file import load_report
 from wflow.validation.sgd_drift import sgd_drift
 from wflow.validation.sgd_noise import sgd_noise
+from wflow.validation.trend import Trend, load_trend
 from wflow.validation.validate import validate
 from wflow.validation.verdicts import Verdict
 
@@ -17,12 +21,17 @@ __all__ = [
     "GaussianWell",
     "Orders",
     "Report",
+    "Trend",
     "Verdict",
     "band",
     "dean",
+    "dimension_study",
     "fluctuations",
+    "horizon_study",
     "load_report",
+    "load_trend",
     "observed_orders",
+    "relaxation_study",
     "sgd_drift",
     "sgd_noise",
     "validate",
