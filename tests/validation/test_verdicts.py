@@ -185,8 +185,12 @@ def test_the_scatter_over_seeds_is_held_against_the_predicted_one():
     rates.noise_risk = np.repeat(rates.limit + np.zeros((2, 3, 1, T)), 20, axis=2)
     for v, passed in ((4.8e-5, True), (4.8e-3, False)):
         both = {f"{of}_variance": np.full(2, v) for of in ("risk", "square")}
-        zero = {f"{name}_error": np.zeros(2) for name in both}
+        zero = {f"{name}_error": np.zeros(2) for name in both} | {"bias": np.full(2, 0.1)}
         line = by_name(report(rates, predicted=both | zero))["N = 800: s.d. of R_N at t = 1"]
+        # Beside a bias of c/N > √(V/N) the second order scatters too, and nothing is said.
+        zero["bias"] = np.full(2, 10.0)
+        found = by_name(report(rates, predicted=both | zero))
+        assert "N = 800: s.d. of R_N at t = 1" not in found
         assert line.value == pytest.approx(1e-4 * np.sqrt(6.0))
         assert line.passed is passed
         assert np.mean(line.bound) == pytest.approx(np.sqrt(v / 800 + v / 800**2), rel=1e-3)

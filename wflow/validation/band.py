@@ -130,6 +130,12 @@ def band(
         notes.append(
             "what the step size adds is left out: it is predicted for flows of whole neurons, not of their radii"
         )
+    second = series["risk_variance"] * n < series.get("bias", nothing) ** 2
+    if second.any():
+        notes.append(
+            f"at t = {times[second.argmax()]:g} and {int(second.sum()) - 1} later frames the chance of the start is of "
+            "second order, of which the scatter has |f_N - f|^2 alone: the band is too narrow there"
+        )
     label = f"N = {n}" + (f", ε = {epsilon:g}, P = {batch}" if epsilon else "")
     deviation = np.sqrt(np.maximum(variance, 0.0))
     return Band(times, mean, deviation, f"predicted, {label}", tuple(notes))

@@ -70,17 +70,24 @@ def _published(report: Report) -> Iterator[Verdict]:
 
 
 def _scatter(report: Report) -> Iterator[Verdict]:
-    """The standard deviation over seeds of the largest network, at the last time of the study."""
+    """The standard deviation over seeds of the largest network, at the last time of the study.
+
+    Where the first order does not lead, √(V/N) > |c|/N, the second one scatters too, by more than |f_N − f|² alone.
+    """
     rates, known = report.rates, report.predicted
-    if rates is None or "square_variance" not in known or rates.t[-1] not in report.t:
+    if (
+        rates is None
+        or not {"square_variance", "bias"} <= known.keys()
+        or rates.t[-1] not in report.t
+    ):
         return
     k, n = int(np.searchsorted(report.t, rates.t[-1])), float(report.neurons[-1])
     parts = [
         (known[f"{of}_variance"][k], known[f"{of}_variance_error"][k]) for of in ("risk", "square")
     ]
-    if not np.isfinite(parts).all():
-        return
     (v, v_error), (w, w_error) = parts
+    if not (np.isfinite(parts).all() and v * n > known["bias"][k] ** 2):
+        return
     expected, unsure = v / n + w / n**2, v_error / n + w_error / n**2 + SHARE * (v / n + w / n**2)
     # What samples add goes with the step size; it is measured, on the largest networks of the study.
     share = float(report.step_sizes[report.finest] / rates.steps[0])
