@@ -28,6 +28,9 @@ def draw_rates(axes: Sequence[Any], rates: Rates) -> None:
     for name, mark in (("bias", "_"), ("output_variance", "_"), ("risk_variance", "_")):
         if (expected := rates.predicted.get(name)) is not None:
             value = abs(expected[-1]) / n if name == "bias" else np.sqrt(expected[-1] / n)
+            if name == "risk_variance":  # of first order, where that leads
+                second = np.abs(rates.predicted.get("bias", np.zeros(1))[-1]) / n
+                value = np.where(value > second, value, np.nan)
             risk.plot(n, value, mark, ms=14, color="black", label=None)
     if rates.predicted:
         risk.plot([], [], "_", ms=14, color="black", label="predicted")
