@@ -359,7 +359,9 @@ def calls() -> dict[str, Call]:
             },
         ),
         "relaxation_study": (
-            partial(validation.relaxation_study, values=(2, 3, 4), temperature=0.1, n_grid=16),
+            partial(
+                validation.relaxation_study, values=(2, 3, 4), temperature=0.1, ridge=0.2, n_grid=16
+            ),
             {
                 "system": system,
                 "over": "N",
@@ -424,7 +426,9 @@ def attacks(table: dict[str, Call]) -> Iterator[tuple[str, str, str]]:
     """Callable, argument and value, by their names."""
     for name, (call, valid) in table.items():
         known = inspect.signature(call).parameters.values()
-        own = [p.name for p in known if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        fixed = getattr(call, "keywords", {})  # of a partial
+        open_ = [p for p in known if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        own = [p.name for p in open_ if p.name not in fixed]
         for argument in dict.fromkeys([*own, *valid]):
             for value in VALUES:
                 yield name, argument, value

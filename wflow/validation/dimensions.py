@@ -32,6 +32,7 @@ from wflow.validation.trend import (
     Trend,
     check_axis,
     check_steps,
+    check_training,
     described,
     exponent,
     exponent_verdict,
@@ -106,6 +107,7 @@ def dimension_study(
     'N = c d log d, ε = 1/(C d): exponent of d in sup|R_N - R|'
     """
     began = time.perf_counter()
+    check_training(executor, progress)
     make = _maker(system)
     d = check_axis(
         "dimensions",

@@ -28,6 +28,7 @@ from wflow.validation.trend import (
     Trend,
     check_axis,
     check_steps,
+    check_training,
     limit_of,
     mean_curve,
     resampled,
@@ -92,6 +93,7 @@ def horizon_study(
     array([0.1, 0.2, 0.4])
     """
     began = time.perf_counter()
+    check_training(executor, progress)
     one = as_system(system)
     model, flow = one.network(), one.flow()
     early = EARLY * one.t_end * 2.0 ** (np.arange(1 - TIMES, 1) / 2)

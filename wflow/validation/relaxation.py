@@ -32,7 +32,7 @@ from wflow.solvers.statics import GibbsState, solve_gibbs
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_list, check_word, positive
 from wflow.validation.training import Job, trained
-from wflow.validation.trend import Curve, Trend, check_axis, check_steps, described
+from wflow.validation.trend import Curve, Trend, check_axis, check_steps, check_training, described
 from wflow.validation.verdicts import Verdict, student, verdict
 
 OVER = {"N": (32, 64, 128, 256), "d": (5, 10, 20, 40)}
@@ -123,6 +123,7 @@ def relaxation_study(
     ('N', 3)
     """
     began = time.perf_counter()
+    check_training(executor, progress)
     check_word("over", over, OVER)
     tried = check_list("values", OVER[over] if values is None else values, "whole numbers")
     x = check_axis("values", tried, lambda v: check_count(over, v, 2))

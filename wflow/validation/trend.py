@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from wflow.results.labelled import STUDY, Labelled, read_labelled, write_labelle
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.systems.catalogue import System
+from wflow.tools.checks import check_flag, check_kind
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, caption, facts, new_figure, save_figure
 from wflow.validation.rates import RESAMPLES, Estimate, slope
 from wflow.validation.reference import Reference
@@ -241,6 +243,13 @@ def check_axis(name: str, values: Sequence[Any], check: Callable[[Any], Any]) ->
     if len(found) < FEWEST or len(found) < len(list(values)):
         raise InputError(f"{name} {found}: a power is fitted through {FEWEST} or more, each once")
     return found
+
+
+def check_training(executor: Any, progress: Any) -> None:
+    """Refuse what cannot train networks, and what says neither yes nor no, before anything is computed."""
+    if executor is not None:
+        check_kind("executor", executor, Executor, "give one of concurrent.futures' interface")
+    check_flag("progress", progress)
 
 
 def check_steps(end: float, step: float) -> None:
