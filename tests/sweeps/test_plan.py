@@ -221,3 +221,47 @@ def test_files_that_are_no_plan(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(wflow.InputError, match="is not TOML"):
         read_plan(path)
+
+
+@pytest.mark.usefixtures("seven")
+def test_data_that_are_written_anew_make_other_runs() -> None:
+    plan = PASSES | {"epochs": 1, "step_size": 0.5, "seeds": 2, "parameters": {"path": "seven.npz"}}
+    one, same = read_plan(plan), read_plan(plan)
+    assert [job.digest for job in one.jobs] == [job.digest for job in same.jobs]
+    np.savez("seven.npz", x=np.arange(12.0).reshape(6, 2), y=np.arange(6.0))
+    two = read_plan(plan)
+    assert not {job.digest for job in one.jobs} & {job.digest for job in two.jobs}
+    assert [job.about["t_end"] for job in (one.jobs[0], two.jobs[0])] == [3.5, 3.0]  # of 7 and 6
+    with pytest.raises(wflow.InputError, match="have changed since the plan was read: put them"):
+        one.jobs[0].carry_out(Path("never.h5"))
+    assert not Path("never.h5").exists()
+
+
+@pytest.mark.parametrize(
+    "system, measure, n",
+    [
+        ("teacher-student", "particles", 3),
+        ("spherical-3-spin", "particles", 3),
+        ("dataset", "particles", 3),
+        ("gaussian-mixture", "particles", 3),
+        ("gaussian-mixture", "grid", 1),
+    ],
+)
+@pytest.mark.usefixtures("seven")
+def test_seeds_key_a_limits_random_start(system: str, measure: str, n: int) -> None:
+    own = {"path": "seven.npz"} if system == "dataset" else {}
+    plan = {"system": system, "run": "limit", "t_end": 1.0, "seeds": 3}
+    found = read_plan(plan | {"parameters": {"measure": measure, **own}})
+    assert found.axes == (("seed",) if n == 3 else ())
+    about = [job.about for job in found.jobs]
+    assert [a["parameters"].get("seed") for a in about] == [*range(n)]
+    # A start that has a key of its own stays, and nothing is drawn from the other one.
+    assert len(read_plan(plan | {"parameters": {"seed": 7, "measure": measure, **own}}).jobs) == 1
+
+
+@pytest.mark.usefixtures("seven")
+def test_a_limits_start_of_a_seed_is_the_networks() -> None:
+    for name, own in (("dataset", {"path": "seven.npz"}), ("spherical-3-spin", {"d": 3})):
+        system = wflow.systems.get(name, seed=4, **own)
+        start = system.initial("particles", 5).points()
+        assert np.array_equal(start, system.network().start(5, 4))

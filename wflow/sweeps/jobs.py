@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ from wflow.views import VIEWS
 
 COMMON = (
     Parameter("t_end", None, "where the run ends; by default the system's", low=0, open_low=True),
-    Parameter("seed", 0, "key of the start, the samples and the noise", int, low=0),
+    Parameter("seed", 0, "key of a random start, the samples and the noise", int, low=0),
 )
 """What every run can be given beside the parameters of ``-p``."""
 FLOW = tuple(p.name for p in FLOW_PARAMETERS)
@@ -107,7 +107,19 @@ class Job:
         return self._kind.trial(self.about)
 
     def carry_out(self, output: Path) -> Solution:
-        """Do it, into a file, or carry that file on if it is there."""
+        """Do it, into a file, or carry that file on if it is there.
+
+        Raises
+        ------
+        InputError
+            where the data are no longer those of the plan
+        """
+        about = self.about
+        if about.get("data") != stored_system(about).data_digest():
+            raise InputError(
+                f"the data of system '{about['system']}' have changed since the plan was read: put them back, or sweep "
+                "into a new folder"
+            )
         if output.exists():
             return resume(output)
         return self._kind.solve(self.about, output)
@@ -156,6 +168,7 @@ class Kind(ABC):
         values = read_parameters(f"a {self.name}", self.options, given)
         own, flow, start = sort_parameters(system, parameters)
         made = system(**own)
+        data = _data(system.name, json.dumps(made.stored_parameters()))
         self.fill(values, made)
         end = values["t_end"]
         times = check_times(made.saved_times(end) if t_eval is None else t_eval, (0.0, end))
@@ -163,6 +176,7 @@ class Kind(ABC):
             "system": system.name,
             "run": self.name,
             "parameters": made.stored_parameters(),
+            **({} if data is None else {"data": data}),
             **values,
             **{name: value for name, value in flow.items() if name in self.parameters},
             "options": dict(options),
@@ -170,6 +184,8 @@ class Kind(ABC):
         }
         if "measure" not in parameters:
             start["measure"] = None
+        # What a seed is given for is a random start, too, unless that has been given its own.
+        start["seed"] = values["seed"] if "seed" in given and "seed" not in parameters else None
         return Job(self.completed(about, made, start))
 
     def fill(self, values: dict[str, Any], system: System) -> None:
@@ -232,8 +248,12 @@ class Limit(Kind):
                 f"reaction_rate = {about['reaction_rate']:g}: method '{name}' has no birth-death"
             )
         VIEWS[measure].refuse_too_large(8.0 * n, remedy="choose a smaller n")
+        keyed = measure == "particles" and system.random_particles and start["seed"] is not None
+        if keyed:
+            about["parameters"]["seed"] = start["seed"]
         # Without noise no seed is drawn from: grids have none, nor have steps that an error estimate decides.
-        if measure == "grid" or (method.error_order if method else not about["temperature"]):
+        still = method.error_order if method else not about["temperature"]
+        if measure == "grid" or (still and not keyed):
             del about["seed"]
         return about | {"measure": measure, "n": n}
 
@@ -344,7 +364,19 @@ class Network(Kind):
         return {name: about[name] for name in names} | {"optimizer_options": about["options"]}
 
 
-@lru_cache(64)
+def forget_data() -> None:
+    """Files are read again: they may have been written anew."""
+    for known in (_data, _samples):
+        known.cache_clear()
+
+
+@cache
+def _data(system: str, parameters: str) -> str | None:
+    """The digest of a system's data."""
+    return stored_system({"system": system, "parameters": json.loads(parameters)}).data_digest()
+
+
+@cache
 def _samples(system: str, parameters: str, asked: str) -> int:
     """The size of a system's data set."""
     model = stored_system({"system": system, "parameters": json.loads(parameters)}).network()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError, shown, unknown
-from wflow.sweeps.jobs import FLOW, KINDS, START, Job, Kind, axis
+from wflow.sweeps.jobs import FLOW, KINDS, START, Job, Kind, axis, forget_data
 from wflow.systems.catalogue import catalogue
 from wflow.tools.checks import check_count, check_mapping, check_path
 from wflow.tools.toml import read_toml
@@ -62,6 +62,7 @@ def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> Plan:
     blocks = table.pop("runs", None)
     if blocks is not None and not (isinstance(blocks, Sequence) and blocks):
         raise InputError(f"{where}: runs = {shown(blocks)}: give tables, [[runs]] each")
+    forget_data()
     jobs: dict[str, Job] = {}
     asked: dict[str, bool] = {}
     """The axes that there may be, and whether the plan has a list there."""

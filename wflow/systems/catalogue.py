@@ -100,6 +100,10 @@ class System(ABC):
             return clock * inner
         return partial(slowed, inner=inner, clock=clock, decay=decay)
 
+    def data_digest(self) -> str | None:
+        """A digest of the data that it reads; None for a system that its parameters say all of."""
+        return None
+
     def frozen(self) -> tuple[str, ...]:
         """Names of the coordinates that are not trained."""
         return ()

@@ -72,6 +72,7 @@ class SphericalThreeSpin(System):
             published="5/d (m)",
         ),
         Parameter("target_seed", 0, "seed of the couplings a", int, low=0),
+        Parameter("seed", LIMIT_SEED, "of the particles: the start of that network", int, low=0),
         Parameter("nodes", 32768, "sigmoids: points of the sphere that carry the risk", int, low=2),
         EVALUATOR,
     )
@@ -126,7 +127,7 @@ class SphericalThreeSpin(System):
         return self.coordinates()[:1] if self.charges == "fixed" else ()
 
     def start_from(self, kind: str, n: int | None) -> Measure:
-        return Particles(self.draw(n or 256, LIMIT_SEED), names=self.coordinates())
+        return Particles(self.draw(n or 256, self.seed), names=self.coordinates())
 
     def draw(self, n: int, seed: int) -> np.ndarray:
         """I.i.d. units, shape (n, D)."""

@@ -19,6 +19,7 @@ from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import EVALUATOR, System
 from wflow.systems.shared.order import Order, Replayed, Shuffled, WithReplacement
 from wflow.tools.arrays import as_floats, check_size
+from wflow.tools.fingerprint import digest
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -44,6 +45,7 @@ NETWORK_PARAMETERS = (
         str,
         choices=("square", "logistic", "softmax"),
     ),
+    Parameter("seed", LIMIT_SEED, "of the particles: the start of that network", int, low=0),
     Parameter(
         "kappa", 1.0, "start: a ~ N(0, 1), b = 0, w ~ N(0, kappa^2/d I)", low=0, open_low=True
     ),
@@ -105,6 +107,11 @@ class DataSystem(System):
             x = standardise(x, x)
         return (x, y), other
 
+    def data_digest(self) -> str:
+        """Of what is trained on and of what is held out, shapes and values."""
+        arrays = [*self.data(), *(self.held_out() or ())]
+        return digest(*(part for a in arrays for part in (a.shape, a)))[:16]
+
     def observations(self) -> dict[str, FeatureEnergy]:
         held = self.held_out()
         return {} if held is None else {"test_risk": self._energy(*held)}
@@ -132,7 +139,7 @@ class DataSystem(System):
 
     def start_from(self, kind: str, n: int | None) -> Measure:
         network = self.network()
-        return Particles(network.start(n or 400, LIMIT_SEED), names=self.energy().coordinates)
+        return Particles(network.start(n or 400, self.seed), names=self.energy().coordinates)
 
     def network(self) -> DataNetwork:
         return DataNetwork(self)
