@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.network import NetworkModel
+from wflow.errors import InputError
 from wflow.measures import Measure
 from wflow.solvers.method import Arrays, Method, Step, register
 from wflow.solvers.networks.batches import Batches, BatchSize, check_batch_size
-from wflow.solvers.networks.optimizers import Optimizer, get_optimizer
+from wflow.solvers.networks.optimizers import OPTIMIZERS, Optimizer, get_optimizer
 from wflow.solvers.networks.problem import NetworkProblem, Stretch
 from wflow.solvers.step_size import Clock, StepSize
 from wflow.tools.checks import check_flag, positive
@@ -73,6 +74,23 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
     def rule(self) -> Optimizer:
         """The optimiser."""
         return get_optimizer(self.optimizer, self.optimizer_options)
+
+    def refuse_noise(self, temperature: float) -> None:
+        """Refuse noise under an optimiser that scales each coordinate's drift: no Gibbs state at τ would be left.
+
+        Raises
+        ------
+        InputError
+            which names those that take it
+        """
+        if temperature > 0 and not self.rule.noisy:
+            able = " or ".join(
+                sorted(f"'{name}'" for name, rule in OPTIMIZERS.items() if rule.noisy)
+            )
+            raise InputError(
+                f"temperature = {temperature:g} with optimizer = '{self.optimizer}', whose scaled steps have no Gibbs "
+                f"state at that temperature: take {able}, or no noise"
+            )
 
     def batches(self, model: NetworkModel) -> Batches:
         """The batches of a network's samples."""

@@ -157,7 +157,7 @@ ORDER = np.random.default_rng(0).integers(0, 60, 400)
     "asked",
     [
         {"optimizer": "momentum", "batch_size": 3},
-        {"optimizer": "adam", "batch_size": 7, "replacement": False, "temperature": 0.01},
+        {"optimizer": "adam", "batch_size": 7, "replacement": False},
         {"optimizer": "adagrad", "order": ORDER},
         {"order": ORDER, "batch_size": 2},
         {"replacement": False, "batch_size": 7, "ridge": 0.1},

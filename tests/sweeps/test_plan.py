@@ -175,6 +175,10 @@ LIMIT = {"system": "isotropic-gaussians", "run": "limit"}
         ({**NETWORKS, "seeds": 0}, "seeds = 0: give a whole number of at least 1"),
         ({**NETWORKS, "seeds": 2, "seed": 1}, "seed and seeds: give a list, or how many"),
         ({**NETWORKS, "seeds": 10**9}, "1000000000 runs: a sweep has at most 100000"),
+        (
+            {**NETWORKS, "optimizer": "adam", "parameters": {"temperature": 0.1}},
+            "temperature = 0.1 with optimizer = 'adam', whose scaled steps have no Gibbs state",
+        ),
         ({**NETWORKS, "optimizer": "adams"}, "'adams': did you mean 'adam'"),
         ({**NETWORKS, "batch_size": "all"}, "parameter batch_size = 'all': expected a number"),
         ({**NETWORKS, "batch_size": [[0, 16], [1]]}, "batch_size holds (1,): give pairs (t, P)"),

@@ -77,7 +77,7 @@ def sgd(
         "adam"; epsilon=1e-10, initial=0 of "adagrad"
     seed : of the start, the samples and the noise
     t_eval : times to save at; the nearest multiples of ε are reported
-    temperature, ridge : noise τ and weight decay λ
+    temperature, ridge : noise τ, of "sgd" and "momentum", and weight decay λ
     decay : multiplies the system's schedule by (1 + t)^−decay
     initial : neurons to start from, of shape (N, D), instead of the system's law
     order : sample indices to replay, for a data set; one a sample, batch after batch
@@ -90,7 +90,8 @@ def sgd(
     Raises
     ------
     InputError
-        for sizes that are not positive, a system without a network, or passes over one that draws fresh samples
+        for sizes that are not positive, a system without a network, passes over one that draws fresh samples, or noise
+        under "adam" or "adagrad"
 
     >>> run = sgd("isotropic-gaussians", n_neurons=20, step_size=1e-3, n_steps=200, seed=1)
     >>> run.measures[-1].points().shape
@@ -196,6 +197,7 @@ def _task(
     about: Mapping[str, Any],
 ) -> Task:
     """The problem of an SGD run under its method."""
+    method.refuse_noise(about["temperature"])
     if not method.replacement:
         model = _data_set(model, system, "replacement=False").shuffled()
     # The flow checks what the network shares with it: noise does not go with frozen coordinates.

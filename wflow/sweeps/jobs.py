@@ -27,6 +27,7 @@ from wflow.run.solve import flow_run, solve
 from wflow.run.times import check_times, refuse_coinciding
 from wflow.solvers import get_method
 from wflow.solvers.networks.batches import Batches, check_batch_size
+from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS, System, sort_parameters
 from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, check_flag
@@ -316,7 +317,7 @@ class Network(Kind):
         self, about: dict[str, Any], system: System, start: Mapping[str, Any]
     ) -> dict[str, Any]:
         VIEWS["particles"].refuse_too_large(8.0 * about["n_neurons"], remedy="choose fewer neurons")
-        get_method("sgd", self._method(about))
+        StochasticGradient(**self._method(about)).refuse_noise(about["temperature"])
         end, epsilon, times = about["t_end"], about["step_size"], np.array(about["t_eval"])
         check_count("t_end / step_size", math.ceil(min(end / epsilon, 2.0**63)))
         refuse_coinciding(epsilon, times, end)

@@ -1,7 +1,7 @@
 r"""Adagrad: each coordinate's step shrinks with the gradients it has seen.
 
 .. math:: v \leftarrow v + G^2, \qquad
-          \theta \leftarrow \theta - s_k\frac{G}{\sqrt v + \epsilon} + \sqrt{2 s_k\tau}\,g
+          \theta \leftarrow \theta - s_k\frac{G}{\sqrt v + \epsilon}
 
 Source: Duchi, Hazan & Singer, JMLR 12 (2011) 2121, in the diagonal form.
 """
@@ -25,6 +25,7 @@ class Adagrad(Optimizer):
     initial: float = 0.0
 
     name = "adagrad"
+    noisy = False
 
     def __post_init__(self) -> None:
         positive("epsilon", self.epsilon)
@@ -45,5 +46,3 @@ class Adagrad(Optimizer):
         v = memory["square"]
         v += gradient**2
         theta -= s * gradient / (np.sqrt(v) + self.epsilon)
-        if kick is not None:
-            theta += kick

@@ -2,7 +2,6 @@ r"""Adam: steps of the size of ε, whatever that of the gradient.
 
 .. math:: m \leftarrow \beta_1 m + (1-\beta_1)G, \quad v \leftarrow \beta_2 v + (1-\beta_2)G^2, \quad
           \theta \leftarrow \theta - s_k\frac{m/(1-\beta_1^{k+1})}{\sqrt{v/(1-\beta_2^{k+1})} + \epsilon}
-                   + \sqrt{2 s_k\tau}\,g
 
 G is scaled by N, so that ε in the denominator means the same at every width. The ridge is part of G.
 Source: Kingma & Ba, ICLR 2015, algorithm 1, whose constants are the defaults.
@@ -28,6 +27,7 @@ class Adam(Optimizer):
     epsilon: float = 1e-8
 
     name = "adam"
+    noisy = False
 
     def __post_init__(self) -> None:
         share("beta1", self.beta1)
@@ -59,5 +59,3 @@ class Adam(Optimizer):
         np.divide(m, work, out=work)
         work *= s / (1.0 - self.beta1 ** (k + 1))
         theta -= work
-        if kick is not None:
-            theta += kick

@@ -30,6 +30,8 @@ class Optimizer(ABC):
     """A rule that moves neurons by the gradients of their batches; it keeps nothing itself."""
 
     name: ClassVar[str]
+    noisy: ClassVar[bool] = True
+    """Whether it takes noise, which is at temperature τ only where the drift it is added to is the gradient itself."""
 
     def init(self, theta: np.ndarray) -> Arrays:
         """What the rule remembers from step to step, by names of its own, at the start: arrays like θ (N, D)."""
@@ -48,7 +50,7 @@ class Optimizer(ABC):
         """Step number k of length s = ε ξ(kε), in place: θ (N, D) and what is remembered.
 
         ``gradient`` is G (N, D), 0 on frozen coordinates, and may be overwritten. ``kick`` is √(2sτ) times standard
-        normals, or None without noise.
+        normals, or None without noise, as always for who is not ``noisy``.
         """
 
     def options(self) -> dict[str, Any]:
