@@ -9,6 +9,7 @@ import wflow
 from wflow.cli.main import main
 from wflow.errors import StorageError
 from wflow.validation import Report, load_report
+from wflow.validation.prediction import lost
 from wflow.validation.rates import Rates
 from wflow.validation.reference import output_scatter
 from wflow.validation.steps import StepEffect
@@ -83,6 +84,7 @@ def test_a_verdict_passes_when_band_and_bound_meet():
     assert not verdict("slope", -0.43, 0.01, -0.55, -0.45).passed
     assert not verdict("slope", np.nan, 0.01, -0.55, -0.45).passed
     assert verdict("at least", 0.7, 0.1, 0.45, np.inf).passed
+    assert verdict("any", 0.7, 0.1, -np.inf, np.inf).passed
     head, one = verdict_table([line])
     assert head.split() == ["verdict", "measured", "band", "allowed", "ok"]
     assert one.split() == ["slope", "-0.43", "-0.46", "…", "-0.4", "-0.55", "…", "-0.45", "yes"]
@@ -156,6 +158,27 @@ def test_predictions_stand_beside_what_is_measured():
     np.testing.assert_allclose(value, 10.0 * 1e-4)
     np.testing.assert_allclose(unsure, 0.25 * 10.0 * 1e-4)
     assert not report(None, predicted={"bias": np.full(2, C)}, step=None).verdicts
+
+
+@pytest.mark.parametrize(
+    "name, line, note",
+    [
+        ("bias", "c of c/N in mean R_N - R at t = 1", "the mean"),
+        ("output_variance", "N |f_N - f|^2 at t = 1", "|f_N - f|"),
+        ("risk_variance", "N Var R_N at t = 1", "the scatter of R_N"),
+    ],
+)
+def test_a_prediction_that_is_lost_is_no_line_but_a_note(name, line, note):
+    known = {"bias": np.full(T, C), "output_variance": np.full(T, V), "risk_variance": np.ones(T)}
+    rates = study()
+    rates.predicted = known
+    assert line in by_name(report(rates))
+    known[name] = np.array([1.0, np.nan])
+    found = by_name(report(rates))
+    assert line not in found
+    assert {"N |f_N - f|^2 at t = 1", "c of c/N in mean R_N - R at t = 1"} - {line} <= set(found)
+    (said,) = lost(rates.t, known)
+    assert said.startswith(f"{note} is not predicted from t = 1 on")
 
 
 def test_where_c_is_not_predicted_smaller_networks_tell_it():

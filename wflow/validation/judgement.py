@@ -136,7 +136,8 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
             0.5 - EXPONENT,
             np.inf,
         )
-    if (expected := rates.predicted.get("sample_output_variance")) is not None:
+    expected = rates.predicted.get("sample_output_variance")
+    if expected is not None and np.isfinite(expected[-1]):
         value, error = rates.over_samples()
         yield verdict(
             f"P/eps Var f over samples {last}, N = {rates.widths[0]}",
@@ -150,6 +151,8 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
 def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
     """Coefficients beside their predictions."""
     known = rates.predicted if rates.seen[-1] else {}
+    # Where a prediction has been lost there is nothing to hold against: the report's notes say where.
+    known = {of: values for of, values in known.items() if np.isfinite(values[-1])}
     for of, name in (("output", "N |f_N - f|^2"), ("risk", "N Var R_N")):
         if (expected := known.get(f"{of}_variance")) is not None:
             value, error = rates.coefficient(of)

@@ -130,7 +130,7 @@ def predict(
             if batch_size is not None and not reduced:
                 drawn = samples_of(system, model)
                 found.series |= _steps(flow, stand_ins[0], times, batch_size, drawn)
-        found.notes += _lost(times, found.series)
+        found.notes += lost(times, found.series)
     except (InputError, ComputationError) as e:
         nothing.notes = (f"scatter and bias are not predicted: {e}",)
         return nothing
@@ -205,15 +205,22 @@ def _series(
     return with_errors(found, sampled), notes
 
 
-def _lost(times: np.ndarray, series: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Where the prediction of the mean ends."""
-    lost = ~np.isfinite(series.get("bias", np.zeros(times.size)))
-    if not lost.any():
-        return ()
-    return (
-        f"the mean is not predicted from t = {times[lost.argmax()]:g} on: what stands for the law is too coarse there, "
-        "or neurons have come to |w| = 0",
-    )
+def lost(times: np.ndarray, series: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Where predictions end, a note each."""
+    why = {
+        "the mean": ("bias", ", or neurons have come to |w| = 0"),
+        "|f_N - f|": ("output_variance", ", or neurons have come to |w| = 0"),
+        "the scatter of R_N": ("risk_variance", ""),
+    }
+    found = []
+    for what, (name, other) in why.items():
+        gone = ~np.isfinite(series.get(name, np.zeros(times.size)))
+        if gone.any():
+            found.append(
+                f"{what} is not predicted from t = {times[gone.argmax()]:g} on: what stands for the law is too coarse "
+                f"there{other}"
+            )
+    return tuple(found)
 
 
 def _square_variance(answer: Fluctuations) -> np.ndarray:
@@ -238,9 +245,9 @@ def with_errors(found: dict[str, list[np.ndarray]], sampled: bool) -> dict[str, 
         else:
             error = np.abs(each[0] - each[-1])
         share = UNSURE_DRAWN if sampled else UNSURE
-        lost = error > np.maximum(share * np.abs(value), NEGLIGIBLE * np.abs(value[0]))
-        series[name] = np.where(lost, np.nan, value)
-        series[f"{name}_error"] = np.where(lost, np.nan, error)
+        gone = error > np.maximum(share * np.abs(value), NEGLIGIBLE * np.abs(value[0]))
+        series[name] = np.where(gone, np.nan, value)
+        series[f"{name}_error"] = np.where(gone, np.nan, error)
     return series
 
 

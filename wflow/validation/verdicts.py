@@ -58,7 +58,7 @@ def verdict(name: str, value: float, reach: float, low: float, high: float) -> V
     (True, False)
     """
     # Rounding is no failure.
-    slack = 1e-12 * max(abs(value), *(abs(end) for end in (low, high) if math.isfinite(end)))
+    slack = 1e-12 * max([abs(value), *(abs(end) for end in (low, high) if math.isfinite(end))])
     passed = value + reach + slack >= low and value - reach - slack <= high
     return Verdict(
         name,
