@@ -254,6 +254,21 @@ def test_outputs_joined_by_the_loss_are_refused():
         fluctuations(wflow.GradientFlow(energy), wflow.Particles(np.ones((2, 3))), [1.0])
 
 
+def test_the_second_order_of_the_risk_bends_as_the_loss_does():
+    """N² Var of the even part of R at f ± g√(Σ/N) over Gaussian g, by quadrature: W = 2(½ℓ''Σ)² for one node."""
+    g, share = np.polynomial.hermite_e.hermegauss(20)
+    share = share / share.sum()
+    law = wflow.Particles(np.linspace(-1.0, 2.0, 12)[:, None])
+    for loss in ("square", "logistic"):
+        energy = FeatureEnergy("tanh", [1.0], [1.0], loss=loss)
+        found = fluctuations(wflow.GradientFlow(energy), law, [0.0])
+        move = np.sqrt(found.output_variance[0] / 1e4) * g
+        value = [energy.loss.value(energy.targets, found.output[0] + s * move) for s in (1, -1)]
+        even = 0.5 * (value[0] + value[1])
+        exact = 1e8 * (share @ even**2 - (share @ even) ** 2)
+        assert found.square_variance[0] == pytest.approx(exact, rel=1e-3), loss
+
+
 def test_a_closed_kernel_answers_by_its_nodes():
     system = wflow.systems.get("gaussian-mixture")
     law = system.initial("particles", n=20)

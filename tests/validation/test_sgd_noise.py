@@ -6,7 +6,7 @@ import pytest
 import wflow
 from wflow.energies import FeatureEnergy
 from wflow.energies.features.base import FeatureMap
-from wflow.validation import dean, fluctuations, sgd_drift, sgd_noise
+from wflow.validation import band, dean, fluctuations, sgd_drift, sgd_noise
 
 T = np.array([0.0, 0.5, 1.0, 2.0])
 
@@ -288,11 +288,23 @@ def test_what_is_expected_of_a_network():
     flow, start = toy()
     law = wflow.Particles(start)
     scatter, noise = fluctuations(flow, law, T), sgd_noise(flow, law, T, batch_size=2)
-    band = noise.total(scatter, 100, 1e-3)
-    assert band.risk == pytest.approx(scatter.risk + scatter.bias / 100 + 1e-3 * noise.risk_bias)
-    assert band.risk_deviation**2 == pytest.approx(
-        scatter.risk_variance / 100 + 5e-4 * noise.risk_variance
+    known = noise.total(scatter, 100, 1e-3)
+    assert known.mean == pytest.approx(scatter.risk + scatter.bias / 100 + 1e-3 * noise.risk_bias)
+    p = np.sqrt(flow.energy.weights)
+    each = [scatter.covariance(k) * np.outer(p, p) for k in range(len(T))]
+    second = 2 * np.sum(np.square(each), axis=(1, 2))
+    assert known.deviation**2 == pytest.approx(
+        scatter.risk_variance / 100 + second / 100**2 + 5e-4 * noise.risk_variance
     )
+    assert known.output_variance == pytest.approx(
+        scatter.output_variance / 100 + 5e-4 * noise.output_variance
+    )
+    # The same from a solution.
+    sol = wflow.solve(flow, law, (0, T[-1]), t_eval=T, rtol=1e-7)
+    same = band(sol, n_neurons=100, step_size=1e-3, batch_size=2, flow=flow)
+    assert same.deviation == pytest.approx(known.deviation, rel=1e-3)
+    assert same.mean == pytest.approx(known.mean, rel=1e-3)
+    assert same.output_variance == pytest.approx(known.output_variance, rel=1e-3)
     with pytest.raises(wflow.InputError, match="of other times: ask for both with one t_eval"):
         noise.total(fluctuations(flow, law, [1.0]), 100, 1e-3)
 

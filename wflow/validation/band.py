@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from wflow.errors import InputError
@@ -11,43 +9,13 @@ from wflow.flow import GradientFlow
 from wflow.results.solution import Solution
 from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, check_kind, positive
+from wflow.validation.expectation import WIDE, Band, expected
 from wflow.validation.prediction import of_law, predict
 
-WIDE = 2.0
-"""Standard deviations that a band reaches to either side."""
 NEAR = 0.02
 """How far the risk at the first frame may lie from that of what stands for the law, relatively."""
 CONSTANTS = ("temperature", "ridge", "reaction_rate", "decay")
 """Of a flow, in the attributes of its solution."""
-
-
-@dataclass(frozen=True)
-class Band:
-    """The predicted risk of a network along a solution.
-
-    Attributes
-    ----------
-    t : times, (T,)
-    mean : R + c/N + εb, (T,)
-    deviation : standard deviation of the risk over starts and samples, (T,)
-    low, high : mean ∓ 2 deviations, (T,)
-    label : for pictures
-    notes : what is left out, and why
-    """
-
-    t: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray
-    label: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def low(self) -> np.ndarray:
-        return np.asarray(self.mean - WIDE * self.deviation)
-
-    @property
-    def high(self) -> np.ndarray:
-        return np.asarray(self.mean + WIDE * self.deviation)
 
 
 def band(
@@ -63,9 +31,9 @@ def band(
     .. math:: R + \frac cN + \varepsilon b \pm 2\sigma, \qquad
               \sigma^2 = \frac VN + \frac W{N^2} + \frac\varepsilon P V_\varepsilon
 
-    V is the variance of the start's first-order effect, W that of :math:`\lVert f_N - f\rVert^2`; without a step size
-    the band is that of the gradient flow of N neurons. What SGD adds is known for
-    flows of whole neurons.
+    V is the variance of the start's first-order effect, W that of :math:`\sum_q p_q\tfrac12\ell''(f_N - f)_q^2`;
+    without a step size the band is that of the gradient flow of N neurons. What SGD adds is known for flows of whole
+    neurons.
 
     Parameters
     ----------
@@ -115,27 +83,13 @@ def band(
     series, notes = found.series, list(found.notes)
     if "risk_variance" not in series:
         raise InputError("; ".join(notes))
-    nothing = np.zeros(times.size)
     apart = abs(float(solution.risk[0] - found.risk[0])) if found.risk is not None else 0.0
     if apart > NEAR * abs(float(solution.risk[0])) + chance:
         raise InputError(
             "this run did not start from the law of its system: pass flow=, and a start that stands for its law"
         )
-    mean = solution.risk + series.get("bias", nothing) / n
-    variance = series["risk_variance"] / n + series.get("square_variance", nothing) / n**2
-    if epsilon and "step_bias" in series:
-        mean = mean + epsilon * series["step_bias"]
-        variance = variance + epsilon / batch * series["step_risk_variance"]
-    elif epsilon:
+    if epsilon and "step_bias" not in series:
         notes.append(
             "what the step size adds is left out: it is predicted for flows of whole neurons, not of their radii"
         )
-    second = series["risk_variance"] * n < series.get("bias", nothing) ** 2
-    if second.any():
-        notes.append(
-            f"at t = {times[second.argmax()]:g} and {int(second.sum()) - 1} later frames the chance of the start is of "
-            "second order, of which the scatter has |f_N - f|^2 alone: the band is too narrow there"
-        )
-    label = f"N = {n}" + (f", ε = {epsilon:g}, P = {batch}" if epsilon else "")
-    deviation = np.sqrt(np.maximum(variance, 0.0))
-    return Band(times, mean, deviation, f"predicted, {label}", tuple(notes))
+    return expected(times, solution.risk, series, n, epsilon, batch, tuple(notes))

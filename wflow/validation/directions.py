@@ -31,7 +31,7 @@ import numpy as np
 
 from wflow.energies.features.radial import RadialProfile
 from wflow.errors import InputError
-from wflow.validation.second_order import WIDE, bend
+from wflow.validation.second_order import WIDE, bend, square_variance
 from wflow.validation.tangent import LAST, ROWS, STEP, Moment, Path, combined
 
 HARMONICS = 4
@@ -177,7 +177,7 @@ class Directions:
     output_variance : lim N·E Σ_q p_q (f_N − f)²_q, where q says |x| and the mean is over directions of x, too, (T,)
     resampling_variance : the same of networks resampled from ρ_t, (T,)
     bias : lim N·E(R_N − R) of the risk over all inputs, (T,)
-    square_variance : lim N²·Var Σ_q p_q (f_N − f)²_q, (T,)
+    square_variance : lim N²·Var Σ_q p_q s_q (f_N − f)²_q with s = ½ℓ'', (T,)
 
     Raises
     ------
@@ -249,7 +249,7 @@ class Directions:
             float(p @ found.squares),
             float(p @ (path.weights @ whole - at.output**2)),
             float(at.pull @ found.squares + at.charges @ found.mean),
-            found.square_variance(p),
+            found.square_variance(),
         )
 
 
@@ -287,7 +287,7 @@ class Sphere:
     ) -> None:
         n, q = at.values.shape
         zeta, own = means.T
-        self.squares = at.path.weights @ beyond[0]
+        self.squares, self.pull = at.path.weights @ beyond[0], at.pull
         cross, lifted, spread, rates = np.zeros(n), at.path.weights * own, np.zeros((n, 2)), []
         self.outputs: list[tuple[float, np.ndarray]] = []
         for sector, change, eta in zip(sectors, changes, etas, strict=True):
@@ -315,10 +315,9 @@ class Sphere:
         )
         self.rate = -at.xi * np.stack(moved, axis=1)
 
-    def square_variance(self, p: np.ndarray) -> float:
-        """2 Σ_ℓ N_ℓ Σ p_q p_q' Cov(G_ℓ)²; those beyond are too many to scatter."""
-        each = [(n, np.sqrt(p)[:, None] * g) for n, g in self.outputs]
-        return sum(2.0 * n * float(((g @ g.T) ** 2).sum()) for n, g in each)
+    def square_variance(self) -> float:
+        """2 Σ_ℓ N_ℓ Σ c_q c_q' Cov(G_ℓ)² with c = p s; those beyond are too many to scatter."""
+        return sum(n * square_variance(self.pull, g) for n, g in self.outputs)
 
 
 def _third(at: Moment) -> np.ndarray:

@@ -27,7 +27,7 @@ from wflow.measures import Measure, Particles
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_flag, check_place, check_seed
 from wflow.validation.directions import Directions
-from wflow.validation.second_order import biases
+from wflow.validation.second_order import biases, square_variance
 from wflow.validation.tangent import Influence, Moment, Path
 
 ATOMS = 256
@@ -47,6 +47,7 @@ class Fluctuations:
     output_variance : lim N·E Σ_q p_q (f_N − f)²_q, (T,)
     resampling_variance : the same of networks resampled from ρ_t, Σ_q p_q Var σ*(x_q; θ), (T,)
     risk_variance : lim N·Var R_N, (T,)
+    square_variance : lim N²·Var Σ_q p_q s_q (f_N − f)²_q with s = ½ℓ'', of the risk's second order, (T,)
     rank : changes of the law that were followed
     missed : largest share of ``resampling_variance`` that they leave out
     """
@@ -56,7 +57,7 @@ class Fluctuations:
         self.t = path.t
         self._changes, self.missed = _changes(path)
         self.rank = self._changes.shape[1]
-        answers, outputs, risks, slopes, resampled = [], [], [], [], []
+        answers, outputs, risks, slopes, resampled, squares = [], [], [], [], [], []
         p = path.energy.weights
         for k, (node, g) in enumerate(path.forward(self._direct, self.rank)):
             if k in path.at:
@@ -64,6 +65,7 @@ class Fluctuations:
                 outputs.append(node.output)
                 risks.append(node.risk)
                 slopes.append(2.0 * node.charges)
+                squares.append(square_variance(node.pull, g))
                 resampled.append(path.weights @ (node.values - node.output) ** 2 @ p)
         self._answers = np.stack(answers)
         self.output, self.risk = np.stack(outputs), np.array(risks)
@@ -72,6 +74,7 @@ class Fluctuations:
         self.output_variance = np.einsum("q,tqm->t", p, self._answers**2)
         on_risk = np.einsum("tq,tqm->tm", self._risk_slopes, self._answers)
         self.risk_variance = (on_risk**2).sum(axis=1)
+        self.square_variance = np.array(squares)
 
     def _direct(self, moment: Moment) -> np.ndarray:
         return np.asarray((moment.values - moment.output).T @ self._changes)
@@ -141,6 +144,12 @@ class Fluctuations:
     def output_bias(self) -> np.ndarray:
         """lim N·E(f_N − f) on the nodes, (T, Q)."""
         return self._biases[0]
+
+    @property
+    def series(self) -> dict[str, np.ndarray]:
+        """What the chance of the start does, by the names that bands have for it."""
+        names = ("risk_variance", "square_variance", "output_variance", "bias")
+        return {name: getattr(self, name) for name in names}
 
     @cached_property
     def directions(self) -> Directions:

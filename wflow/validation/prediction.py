@@ -142,8 +142,7 @@ def of_law(
 ) -> Prediction:
     """Predict what N neurons drawn from a law add to its flow, and SGD with batches of its nodes, if asked for."""
     answer = fluctuations(flow, start, times)
-    series = {"risk_variance": answer.risk_variance, "bias": answer.bias}
-    series["square_variance"] = _square_variance(answer)
+    series = answer.series
     if batch_size is not None:
         series |= _steps(flow, start, times, batch_size)
     return Prediction(times, series, answer.risk)
@@ -197,11 +196,8 @@ def _series(
     except InputError as e:
         notes = (f"the mean and |f_N - f| are not predicted: {e}",)
     else:
-        for name in ("output_variance", "bias"):
+        for name in ("output_variance", "bias", "square_variance"):
             found[name] = [getattr(one, name) for one in about]
-        found["square_variance"] = [
-            one.directions.square_variance if reduced else _square_variance(one) for one in answers
-        ]
     return with_errors(found, sampled), notes
 
 
@@ -221,17 +217,6 @@ def lost(times: np.ndarray, series: dict[str, np.ndarray]) -> tuple[str, ...]:
                 f"there{other}"
             )
     return tuple(found)
-
-
-def _square_variance(answer: Fluctuations) -> np.ndarray:
-    """lim N²·Var Σ_q p_q (f_N − f)²_q of a Gaussian f_N − f, (T,)."""
-    p = answer._path.energy.weights
-    return np.array(
-        [
-            2.0 * float((p[:, None] * p * answer.covariance(k) ** 2).sum())
-            for k in range(answer.t.size)
-        ]
-    )
 
 
 def with_errors(found: dict[str, list[np.ndarray]], sampled: bool) -> dict[str, np.ndarray]:
@@ -260,7 +245,7 @@ def _steps(
 ) -> dict[str, np.ndarray]:
     """What SGD's steps add: to the mean per ε, to the risk's variance per ε/P."""
     answer = sgd_noise(flow, law, times, batch_size=batch_size, rtol=RTOL, samples=samples)
-    return {"step_bias": answer.risk_bias, "step_risk_variance": answer.risk_variance}
+    return answer.series
 
 
 def _centred(answer: Fluctuations, finer: Particles) -> Callable[[np.ndarray], np.ndarray]:

@@ -34,7 +34,8 @@ class Report:
     batch_size : samples a step of SGD
     rates : the study of rates, or None
     predicted : series over t by name: ``bias``, lim N·E(R_N − R); ``risk_variance``, lim N·Var R_N;
-        ``output_variance``, lim N·E|f_N − f|²; ``square_variance``, lim N²·Var|f_N − f|²; each with its ``_error``
+        ``output_variance``, lim N·E|f_N − f|²; ``square_variance``, lim N²·Var Σ_q p_q ½ℓ''(f_N − f)²_q; each
+        with its ``_error``
     step : what the step size adds to the mean per ε, or None where it was not measured
     own : where the limit is a sample, the risks of the flows of the networks' own starts, (neurons, seed, t)
     notes : what could not be predicted, and why

@@ -59,6 +59,11 @@ def bend(at: Moment) -> np.ndarray:
     return np.asarray((up - 2 * at.residual + down) / h**2)
 
 
+def square_variance(pull: np.ndarray, g: np.ndarray) -> float:
+    """Var Σ_q c_q z_q² of Gaussian z with covariance C = g gᵀ: 2 Σ_qq' c_q c_q' C_qq'² = 2 |gᵀ diag(c) g|²."""
+    return 2.0 * float(((g.T @ (pull[:, None] * g)) ** 2).sum())
+
+
 def _third(at: Moment, spread: np.ndarray) -> np.ndarray:
     """∇³Ψ : M along the axes of every M_i, (n, D)."""
     sizes, axes = np.linalg.eigh(spread)

@@ -38,6 +38,7 @@ from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
 from wflow.tools.checks import check_count, check_kind, check_place, non_negative
+from wflow.validation.expectation import Band, expected
 from wflow.validation.fluctuations import Fluctuations
 from wflow.validation.second_order import Sources
 from wflow.validation.tangent import Moment, Path
@@ -46,16 +47,6 @@ NEGLIGIBLE = 1e-12
 """Least variance of a direction of the noise that is kept, as a share of the largest."""
 REFINED = 4
 """Parts of a step of the flow: the noise joins at their ends."""
-
-
-@dataclass(frozen=True)
-class Band:
-    """The mean and standard deviation of the risk, and E Σ_q p_q (f − E f)²_q, at T times."""
-
-    t: np.ndarray
-    risk: np.ndarray
-    risk_deviation: np.ndarray
-    output_variance: np.ndarray
 
 
 class SgdNoise:
@@ -88,13 +79,23 @@ class SgdNoise:
         g = self._answers[check_place("k", k, self.t.size)].outputs
         return np.asarray(g @ g.T)
 
+    @property
+    def series(self) -> dict[str, np.ndarray]:
+        """What a unit of step size adds, by the names that bands have for it."""
+        return {
+            "step_bias": self.risk_bias,
+            "step_risk_variance": self.risk_variance,
+            "step_output_variance": self.output_variance,
+        }
+
     def total(self, start: Fluctuations, n_neurons: int, step_size: float) -> Band:
         r"""What is expected of N neurons, drawn afresh and trained by SGD, where both are small.
 
         .. math:: E R \approx R + \frac{b_t}{N} + \varepsilon b'_t, \qquad
-                  \mathrm{Var}\,R \approx \frac{v_t}{N} + \frac{\varepsilon}{P}v'_t,
+                  \mathrm{Var}\,R \approx \frac{v_t}{N} + \frac{w_t}{N^2} + \frac{\varepsilon}{P}v'_t,
 
-        and the same variances of the outputs: the draws of the start and those of the samples are independent.
+        as :func:`wflow.validation.band` has it, and the first-order variances of the outputs: the draws of the start
+        and those of the samples are independent.
 
         Raises
         ------
@@ -105,14 +106,7 @@ class SgdNoise:
         check_kind("start", start, Fluctuations, "give what wflow.validation.fluctuations found")
         if not np.array_equal(start.t, self.t):
             raise InputError("the fluctuations are of other times: ask for both with one t_eval")
-        share = step / self.batch_size
-        variance = start.risk_variance / n + share * self.risk_variance
-        return Band(
-            self.t,
-            start.risk + start.bias / n + step * self.risk_bias,
-            np.sqrt(variance),
-            start.output_variance / n + share * self.output_variance,
-        )
+        return expected(self.t, start.risk, start.series | self.series, n, step, self.batch_size)
 
     def parameter_covariance(self, k: int) -> np.ndarray:
         """lim (ε/P)⁻¹ Cov of all θ at time t[k], (n, D, n, D)."""
