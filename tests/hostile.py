@@ -360,7 +360,13 @@ def calls() -> dict[str, Call]:
         ),
         "relaxation_study": (
             partial(
-                validation.relaxation_study, values=(2, 3, 4), temperature=0.1, ridge=0.2, n_grid=16
+                validation.relaxation_study,
+                values=(2, 3, 4),
+                temperature=0.1,
+                ridge=0.2,
+                n_grid=16,
+                workers=1,
+                executor=None,
             ),
             {
                 "system": system,
@@ -369,9 +375,8 @@ def calls() -> dict[str, Call]:
                 "delta": 0.2,
                 "steps_per_dimension": 20.0,
                 "batch_size": 1,
-                "horizon": 3.0,
+                "horizon": 1.0,
                 "pool": 4,
-                "workers": 1,
             },
         ),
         "sgd_noise": (

@@ -107,7 +107,7 @@ def dimension_study(
     'N = c d log d, ε = 1/(C d): exponent of d in sup|R_N - R|'
     """
     began = time.perf_counter()
-    check_training(executor, progress)
+    check_training(executor, workers, progress)
     make = _maker(system)
     d = check_axis(
         "dimensions",

@@ -93,7 +93,7 @@ def horizon_study(
     array([0.1, 0.2, 0.4])
     """
     began = time.perf_counter()
-    check_training(executor, progress)
+    check_training(executor, workers, progress)
     one = as_system(system)
     model, flow = one.network(), one.flow()
     early = EARLY * one.t_end * 2.0 ** (np.arange(1 - TIMES, 1) / 2)

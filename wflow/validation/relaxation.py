@@ -123,7 +123,7 @@ def relaxation_study(
     ('N', 3)
     """
     began = time.perf_counter()
-    check_training(executor, progress)
+    check_training(executor, workers, progress)
     check_word("over", over, OVER)
     tried = check_list("values", OVER[over] if values is None else values, "whole numbers")
     x = check_axis("values", tried, lambda v: check_count(over, v, 2))
@@ -135,7 +135,7 @@ def relaxation_study(
     delta, end = positive("delta", delta), positive("horizon", horizon)
     rate = positive("steps_per_dimension", steps_per_dimension)
     batch = check_count("batch_size", batch_size)
-    held = check_count("neurons", neurons)
+    held, together = check_count("neurons", neurons), check_count("pool", pool)
     check_steps(end, 1.0 / rate)
     places: list[Place] = []
     for value in x:
@@ -147,7 +147,7 @@ def relaxation_study(
             way = (places[0].flow, places[0].gibbs, places[0].reached)
         else:
             way = _limit(its, noise, ridge, n_grid, end, delta)
-        places.append(Place(its, width, max(1, check_count("pool", pool) // width), *way))
+        places.append(Place(its, width, max(1, together // width), *way))
     steps = [1.0 / (rate * float(p.system.values.get("d", 1))) for p in places]
     for place, step in zip(places, steps, strict=True):
         if not step < place.times[1] - place.times[0]:

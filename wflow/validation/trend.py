@@ -16,7 +16,7 @@ from wflow.results.labelled import STUDY, Labelled, read_labelled, write_labelle
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.systems.catalogue import System
-from wflow.tools.checks import check_flag, check_kind
+from wflow.tools.checks import check_count, check_flag, check_kind
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, caption, facts, new_figure, save_figure
 from wflow.validation.rates import RESAMPLES, Estimate, slope
 from wflow.validation.reference import Reference
@@ -245,10 +245,12 @@ def check_axis(name: str, values: Sequence[Any], check: Callable[[Any], Any]) ->
     return found
 
 
-def check_training(executor: Any, progress: Any) -> None:
+def check_training(executor: Any, workers: Any, progress: Any) -> None:
     """Refuse what cannot train networks, and what says neither yes nor no, before anything is computed."""
     if executor is not None:
         check_kind("executor", executor, Executor, "give one of concurrent.futures' interface")
+    if workers is not None:
+        check_count("workers", workers)
     check_flag("progress", progress)
 
 
