@@ -212,6 +212,12 @@ def test_conic_particles_find_the_spikes(made) -> None:
     # Fewer particles than spikes cannot do it, twice as many can.
     few, many = results["map"].T
     assert (many < 0.01 * few).all()
+    # Success is a share of the experiments, at a threshold that none of them is near.
+    share, excess = results["success"], results["found"]
+    assert np.array_equal(share[:, 0], 0 * share[:, 0])
+    assert np.array_equal(share, (excess < 0.1).mean(axis=0))
+    assert not ((excess > 0.05) & (excess < 0.4)).any()
+    assert (results["success_error"] > 0).all()
 
 
 def test_free_charges_learn_the_3_spin_target(made) -> None:
