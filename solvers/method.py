@@ -118,7 +118,7 @@ class Method(ABC, Generic[M, P]):
     name: ClassVar[str]
     acts_on: ClassVar[ActsOn]
     order: ClassVar[int]
-    """Power of h with which the error falls on one mesh (of expectations, where there is noise)."""
+    """Power of h with which the error falls on one mesh (with noise, of expectations); options may raise it."""
     order_in_space: ClassVar[int | None] = None
     """Power of the cells' width with which the L1 error falls when h is as small as it takes; None off grids."""
     error_order: ClassVar[int] = 0

@@ -158,7 +158,7 @@ class BirthDeath(Method[Particles, Population]):
     Options
     -------
     rule : "rounding", exact in law for any step; "kill-clone" as published; or "kill", without clones
-    midpoint : order 2 for twice the work
+    midpoint : order 2 for twice the work, with rule "rounding" and no base law; 1 with others
     reinject : the law that the dead are born anew from: a measure, a function (n, rng) of positions (n, D), or True for
         the one that the system has
     until : when births end; transport goes on
@@ -196,6 +196,8 @@ class BirthDeath(Method[Particles, Population]):
                 f"probability = '{self.probability}' with rule 'rounding', which tosses no coins: "
                 "choose 'kill-clone' or 'kill'"
             )
+        if self.midpoint and self.rule == "rounding" and self.reinject in (None, False):
+            object.__setattr__(self, "order", 2)
 
     def prepare(
         self, flow: GradientFlow, measure: Particles, tolerance: Tolerance, seed: int

@@ -13,7 +13,9 @@ flow's own constants: b = ξ and a = αξ/4. A step of h is
           \theta \leftarrow \theta - \xi h\nabla J'
 
 of order 1; "mirror" is exact where J' stays. With ``balanced``, J' is taken less its mean and the mass stays: the
-birth–death flow of weighted particles. With ``sphere``, θ keeps its length and moves along the tangent.
+birth–death flow of weighted particles. The linear form keeps the mass only to first order, so that its masses are then
+divided by what they sum to, a relative change of ¼ (αξh)² Var J' a step. With ``sphere``, θ keeps its length and moves
+along the tangent.
 
 The Wasserstein flow of units that are 2-homogeneous in all of Θ = rθ, a relu(⟨w, x⟩) say, is this flow on the sphere
 with α = 4 and weights |Θ|²/n (:func:`wflow.measures.directions`).

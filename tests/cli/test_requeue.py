@@ -247,6 +247,15 @@ def test_a_dry_run_reckons_a_long_run_from_its_first_steps() -> None:
     assert int(steps[1]) == 1_000_000
 
 
+def test_a_dry_run_gives_steps_that_grow_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wflow.run.forecast.TRIAL", 0.01)
+    small = ["-p", "n=3", "-p", "d=2"]
+    out = dry("teacher-student", *small, "--method", "implicit", "--t-end", "1e6")
+    steps = r"^steps +at most about \d+: as long as the last of \d+ tried, [\d.e-]+, and they grow"
+    assert re.search(steps, out, re.M), out
+    assert re.search(r"^time +at most about [\d.e+]+ s, beside", out, re.M), out
+
+
 def test_a_dry_run_goes_with_no_other_way_to_begin() -> None:
     status, _, err = run("run", "isotropic-gaussians", "--dry-run", "--requeue")
     assert status == 2

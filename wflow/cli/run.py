@@ -140,12 +140,17 @@ def _dry_run(request: Request) -> int:
         print(f"memory  {size(found.memory)} at the peak of the first {found.tried} steps{of}")
     if exact:
         print(f"steps   {found.steps}")
+    elif found.growing:
+        print(
+            f"steps   at most about {found.steps}: as long as the last of {found.tried} tried, {found.step:.3g}, and "
+            "they grow where the run comes to rest"
+        )
     else:
         print(
             f"steps   about {found.steps}, if they stay as long as the last of {found.tried} tried, {found.step:.3g}"
         )
-    print(
-        f"time    about {found.seconds:.3g} s, beside {found.compile_seconds:.3g} s of compiling spent now"
-    )
+    word = "at most about" if found.growing else "about"
+    compiling = f"beside {found.compile_seconds:.3g} s of compiling spent now"
+    print(f"time    {word} {found.seconds:.3g} s, {compiling}")
     print(f"file    at most {size(found.file)}, {run.t_eval.size} frames")
     return 0

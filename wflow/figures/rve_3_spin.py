@@ -158,7 +158,14 @@ class ThreeSpin(Figure):
             way = results["course"][k, 0].mean(axis=1)
             said = {"label": "bumps at earlier times"} if k == 0 else {}
             middle.loglog(n, way, ":", color=GREY, lw=1, **said)
-            middle.annotate(f"t = {t:g}", (n[0], way[0]), fontsize=6, color=GREY)
+            middle.annotate(
+                f"t = {t:g}",
+                (n[0], way[0]),
+                (0, 3),
+                textcoords="offset points",
+                fontsize=6,
+                color=GREY,
+            )
         for style, name in zip(styles.values(), names, strict=True):
             middle.plot([], [], style, color="black", ms=4, lw=1.2, label=name)
         middle.set_title("error at the horizon; mean of seeds, shade: all", fontsize=9)

@@ -30,6 +30,7 @@ class Forecast:
     tried : steps that were taken to know it
     step : the length of the last of them
     steps : steps of the whole run, if they stay as long
+    growing : whether an error decides how long they are, so that they grow as the run comes to rest
     seconds : of the whole run, with a step more for each frame, without compiling
     compile_seconds : of kernels, spent already
     memory : bytes of the process at its peak so far; None where the system does not tell
@@ -39,6 +40,7 @@ class Forecast:
     tried: int
     step: float
     steps: int
+    growing: bool
     seconds: float
     compile_seconds: float
     memory: int | None
@@ -102,6 +104,7 @@ def forecast(run: Underway) -> Forecast:
         tried=tried,
         step=h,
         steps=steps,
+        growing=left > 0 and method.error_order > 0,
         seconds=seconds,
         compile_seconds=compile_seconds() - run.settings.compiled_before,
         memory=peak_memory(),

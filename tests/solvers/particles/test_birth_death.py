@@ -10,6 +10,7 @@ import wflow
 from wflow import GradientFlow, GridDensity, Particles
 from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.measures.resampling import systematic
+from wflow.solvers import get_method
 from wflow.validation import GaussianWell
 
 
@@ -92,6 +93,7 @@ def test_order_beside_weighted_particles(midpoint, order):
         - exact.risk[-1]
         for k in (4, 8, 16)
     ]
+    assert get_method("birth-death", {"midpoint": midpoint}).order == order
     assert orders(off)[-1] == pytest.approx(order, abs=0.25)
     assert abs(off[-1]) < (2e-3 if order == 1 else 1e-4)
 
