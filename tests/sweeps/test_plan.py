@@ -169,6 +169,16 @@ LIMIT = {"system": "isotropic-gaussians", "run": "limit"}
             "measure = particles: method 'muscl' acts on grid",
         ),
         ({**LIMIT, "parameters": {"n": 10**15}}, "of memory"),
+        (
+            {"system": "teacher-student", "run": "limit", "method": "conic"}
+            | {"parameters": {"reaction_rate": 1.0, "temperature": [0.0, 0.1]}},
+            "has no noise",
+        ),
+        (
+            {"system": "bump", "run": "limit", "method": "birth-death", "options": {"reinject": True}}
+            | {"parameters": {"reaction_rate": 1.0, "measure": "particles"}},
+            "reinject = True, and this flow's system has no base law",
+        ),
         ({**NETWORKS, "n_neurons": 0}, "parameter n_neurons = 0: expected in [1, inf)"),
         ({**NETWORKS, "n_neurons": 10**15}, "of memory"),
         ({**NETWORKS, "step_size": 0.7}, "for t_eval = [0.0, 0.1, 0.3, 1.0]: two fall on one step; give at most 0.1"),

@@ -26,6 +26,7 @@ from wflow.run.resume import resume
 from wflow.run.solve import flow_run, solve
 from wflow.run.times import check_times, refuse_coinciding
 from wflow.solvers import get_method
+from wflow.solvers.method import Tolerance, choose_method
 from wflow.solvers.networks.batches import Batches, check_batch_size
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS, System, sort_parameters
@@ -99,7 +100,7 @@ class Job:
         Raises
         ------
         InputError
-            where a file is not there, or a system has no network
+            where a file is not there, a system has no network, or a method does not solve a flow
         """
         self._kind.tried(self.about)
 
@@ -259,7 +260,12 @@ class Limit(Kind):
         return about | {"measure": measure, "n": n}
 
     def tried(self, about: Mapping[str, Any]) -> None:
-        stored_system(about).energy()
+        (flow, start, _), options = self._arguments(about)
+        name = about["method"]
+        method = get_method(
+            choose_method(flow, start.kind)[0] if name == "auto" else name, about["options"]
+        )
+        method.prepare(flow, start, Tolerance(about["rtol"], about["atol"]), options["seed"])
 
     def trial(self, about: Mapping[str, Any]) -> tuple[float, int]:
         given, options = self._arguments(about)

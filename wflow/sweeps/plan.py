@@ -188,8 +188,12 @@ def _takes(kind: Kind, part: str, name: str) -> bool:
 
 
 def _words(job: Job) -> frozenset[tuple[str, Any]]:
-    """What decides whether a run's data are there, and whether there is a network: names, files, d = inf, flags."""
-    return frozenset((k, v) for k, v in job.places.items() if isinstance(v, str | bool))
+    """What decides whether a run can be made: names, files, d = inf, flags, and whether a number is positive."""
+    return frozenset(
+        (k, v > 0 if isinstance(v, int | float) else v)
+        for k, v in job.places.items()
+        if isinstance(v, str | int | float)
+    )
 
 
 def _varies(key: str, listed: bool, jobs: Sequence[Job]) -> bool:
