@@ -9,6 +9,7 @@ import wflow
 from wflow.cli.main import main
 from wflow.errors import StorageError
 from wflow.validation import Report, load_report
+from wflow.validation.judgement import unjudged
 from wflow.validation.prediction import lost
 from wflow.validation.rates import Rates
 from wflow.validation.reference import output_scatter
@@ -170,7 +171,7 @@ def test_predictions_stand_beside_what_is_measured():
 )
 def test_a_prediction_that_is_lost_is_no_line_but_a_note(name, line, note):
     known = {"bias": np.full(T, C), "output_variance": np.full(T, V), "risk_variance": np.ones(T)}
-    rates = study()
+    rates = study(seeds=8)
     rates.predicted = known
     assert line in by_name(report(rates))
     known[name] = np.array([1.0, np.nan])
@@ -228,6 +229,66 @@ def test_a_slope_of_gaps_is_as_open_as_the_limit_is():
     assert unsure == pytest.approx(abs(up), rel=0.02)
 
 
+def test_the_exponent_of_the_scatter_is_judged_where_predictions_say_it_has_one():
+    """What is measured has no say: N^-.35 is held against −½ and fails."""
+    name, known = (
+        "R_N over seeds: exponent of N",
+        dict.fromkeys(("risk_variance", "bias"), np.ones(T)),
+    )
+    rates = study(fluctuation=-0.35, seeds=400)
+    rates.predicted = known | {"square_variance": np.full(T, 4.9)}
+    found = report(rates)
+    assert not by_name(found)[name].passed
+    assert not found.remarks
+    for change, why in (
+        ({"square_variance": 5.1}, "V/N does not lead at N = 50"),
+        ({"bias": 8.0}, "V/N does not lead at N = 50"),
+        ({"risk_variance": np.nan}, "V and W are not predicted"),
+    ):
+        rates.predicted = known | {of: np.full(T, value) for of, value in change.items()}
+        rates.predicted.setdefault("square_variance", np.ones(T))
+        assert unjudged(rates) == (
+            f"R_N over seeds, of variance V/N + W/N^2: its exponent of N is not judged, as {why}",
+        )
+    found = report(study(seeds=8))
+    assert name not in by_name(found)
+    assert "note: R_N over seeds, of variance" in found.table()
+
+
+def test_distances_of_laws_are_not_judged_where_sgd_moves_them():
+    """W2² = a(1/N + 1/500): a slope of −.38, and no failure of the limit."""
+    rates = study()
+    name = "W2 of the law: exponent of N"
+    assert by_name(report(study()))[name].passed
+    noise = V / 500 - S * rates.steps[0]
+    rates.output = rates.output + noise
+    rates.noise_output = rates.noise_output + noise
+    rates.transport = 0.3 * np.sqrt(1 / WIDTHS + 1 / 500)[:, None, None] * np.ones((1, 64, T))
+    found = report(rates)
+    assert by_name(found)["|f_N - f|: exponent of N"].passed
+    assert not set(by_name(found)) & {name, "bounded Lipschitz of the law: exponent of N"}
+    assert "note: distances of laws: their exponents of N are not judged" in found.table()
+
+
+def test_a_wrong_limit_moves_c_as_far_as_the_bound_allows():
+    """c is fitted beside c₂/N²: gaps that are all off by 10⁻² move it by 2.75, five times N_min 10⁻²."""
+    name, off = "c of c/N in mean R_N - R at t = 1", 1e-2
+    rates = study()
+    rates.predicted = {"bias": np.full(T, C)}
+    rates.limit_error = np.full(T, off)
+    (before,), low = rates.bias()[0][-1:], by_name(report(rates))[name].bound[0]
+    rates = study()
+    rates.predicted, rates.limit_error = {"bias": np.full(T, C)}, np.full(T, off)
+    rates.limit = rates.limit - off
+    moved = abs(rates.bias()[0][-1] - before)
+    assert moved > 5 * WIDTHS[0] * off
+    assert C - low == pytest.approx(moved + 0.05 * C)
+    assert by_name(report(rates))[name].passed
+    # Where it is not predicted, what the study tells is open by as much.
+    _, unsure = report(rates).coefficient()
+    assert unsure[1] == pytest.approx(rates.reach() * rates.bias()[1][-1] + moved)
+
+
 def test_scatter_of_outputs_is_half_the_squared_distance_in_pairs():
     """f = mean of θ on the nodes ±1: half of E(f_a − f_b)² is (m_a − m_b)²/2."""
     energy = wflow.energies.FeatureEnergy("identity", [-1.0, 1.0], [-3.0, 3.0])
@@ -235,6 +296,10 @@ def test_scatter_of_outputs_is_half_the_squared_distance_in_pairs():
     means = networks.mean(axis=(1, 2))
     expected = 0.5 * (means[0::2] - means[1::2]) ** 2
     np.testing.assert_allclose(output_scatter(energy, networks), expected, rtol=1e-9)
+    # Rounding leaves either sign: the mean of an estimate that is never negative would be too large.
+    networks = 3.0 + 1e-9 * np.random.default_rng(0).standard_normal((60, 5, 1))
+    found = output_scatter(wflow.energies.FeatureEnergy("identity", [1.0], [0.1]), networks)
+    assert found.min() < 0 < found.max()
     assert np.isnan(
         output_scatter(
             wflow.energies.FeatureEnergy("tanh", [1.0], [1.0], loss="logistic"), networks

@@ -176,7 +176,7 @@ def dimension_study(
         verdicts.append(exponent_verdict(name, fit, count, -math.inf, rule.bound + SLACK))
     for r, rule in enumerate(rules):
         if np.isfinite(output[r]).all():
-            value = resampled(lambda v: np.sqrt(v[0].mean(axis=1)), output[r])
+            value = resampled(lambda v: np.sqrt(np.maximum(v[0].mean(axis=1), 0.0)), output[r])
             curves[f"|f_N - f|, {rule.name}"] = Curve(*value, unit="√loss")
     return Trend(
         study="d",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wflow.validation.rates import Estimate, Rates
-from wflow.validation.verdicts import Verdict, deviation_band, student, verdict
+from wflow.validation.verdicts import FEWEST_SIZES, Verdict, deviation_band, student, verdict
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -23,8 +23,6 @@ LOOSER = 0.1
 """The same of the bias, whose next order is seen sooner, and of distances of laws, whose powers bear logarithms."""
 SHARE = 0.05
 """How far a measured variance may lie from its prediction, relatively."""
-FEWEST_SIZES = 3
-"""Sizes through which a line is fitted."""
 LAWS = {"transport": "W2", "lipschitz": "bounded Lipschitz"}
 
 
@@ -107,7 +105,7 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
     reach = rates.reach()
     if (fit := rates.fluctuation("output")) is not None:
         yield _exponent("|f_N - f|: exponent of N", fit, reach, -0.5, EXPONENT)
-    if rates.first_order("risk") and (fit := rates.fluctuation("risk")) is not None:
+    if rates.first_order() and (fit := rates.fluctuation("risk")) is not None:
         yield _exponent("R_N over seeds: exponent of N", fit, reach, -0.5, EXPONENT)
     yield from _coefficients(rates, last)
     if (found := rates.bias_exponent()) is not None:
@@ -148,6 +146,26 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
         )
 
 
+def unjudged(rates: Rates) -> tuple[str, ...]:
+    """What of a study is left out, and why, a note each."""
+    found = []
+    if not (leads := rates.first_order()):
+        why = (
+            f"V/N does not lead at N = {rates.widths[0]}"
+            if leads is False
+            else "V and W are not predicted"
+        )
+        found.append(
+            f"R_N over seeds, of variance V/N + W/N^2: its exponent of N is not judged, as {why}"
+        )
+    if not rates.clear.any() and np.isfinite(rates.transport).all():
+        found.append(
+            "distances of laws: their exponents of N are not judged, as SGD's own noise is more than a tenth of what "
+            "scatters; a smaller step size shows them"
+        )
+    return tuple(found)
+
+
 def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
     """Coefficients beside their predictions."""
     known = rates.predicted if rates.seen[-1] else {}
@@ -166,7 +184,7 @@ def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
             )
     if (expected := known.get("bias")) is not None:
         value, error = rates.bias()
-        mesh = rates.limit_error[-1] * float(rates.widths.min())
+        mesh = rates.bias_mesh()[-1]
         mesh += known.get("bias_error", np.zeros(1))[-1] + SHARE * abs(expected[-1])
         yield verdict(
             f"c of c/N in mean R_N - R {last}",

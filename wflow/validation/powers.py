@@ -54,7 +54,7 @@ def _root_mean(square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """√ of the mean over seeds of squares (W, S), and its standard error."""
     mean = square.mean(axis=1)
     error = square.std(axis=1, ddof=1) / np.sqrt(square.shape[1])
-    root = np.sqrt(mean)
+    root = np.sqrt(np.maximum(mean, 0.0))
     return root, error / (2 * np.maximum(root, 1e-300))
 
 

@@ -19,8 +19,13 @@ import numpy as np
 from wflow.validation.verdicts import student
 
 RESAMPLES = 400
-SEEN = 2.0
-"""Times that a variance over starts and samples must exceed that over samples alone to count as one over starts."""
+SEEN, CLEAR = 2.0, 10.0
+"""Times that a variance over starts and samples must exceed that over samples alone to count as one over starts.
+
+The second where samples' part cannot be taken off, as of distances of laws: less of it turns −½ into −.48 at most.
+"""
+LEADS = 0.1
+"""Share of a predicted variance that may be of second order where the first one leads."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,17 @@ class Rates:
     @cached_property
     def seen(self) -> np.ndarray:
         """Times at which the chance of the start, not SGD's own, makes the greater part of what scatters, (T,)."""
+        return self._above_noise(SEEN)
+
+    @cached_property
+    def clear(self) -> np.ndarray:
+        """Times at which SGD's own chance makes less than a tenth of it, (T,)."""
+        return self._above_noise(CLEAR)
+
+    def _above_noise(self, times: float) -> np.ndarray:
         of = "output" if np.isfinite(self.output).all() else "risk"
         noise = self._between(self.noise(of)[:, 0])
-        return np.asarray((self.variance(of) + noise > SEEN * noise).all(axis=0))
+        return np.asarray((self.variance(of) + noise > times * noise).all(axis=0))
 
     def fluctuation(self, of: str) -> Estimate | None:
         """The exponent of N in the standard deviation over starts; None where SGD's noise hides it."""
@@ -126,12 +139,12 @@ class Rates:
         return self._resampled(fit)
 
     def distance(self, of: str) -> Estimate | None:
-        """The exponent of N in the mean distance of the law."""
-        if not (np.isfinite(getattr(self, of)).all() and self.seen.any()):
+        """The exponent of N in the mean distance of the law; None where SGD's noise is a tenth of what scatters."""
+        if not (np.isfinite(getattr(self, of)).all() and self.clear.any()):
             return None
 
         def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
-            return slope(self.widths, _picked(getattr(self, of), pick).mean(axis=1)[:, self.seen])
+            return slope(self.widths, _picked(getattr(self, of), pick).mean(axis=1)[:, self.clear])
 
         return self._resampled(fit)
 
@@ -169,13 +182,17 @@ class Rates:
         """c of R_N = R + c/N + c₂/N², by least squares on the gaps, and its standard error, (T,) each."""
         return self._bias
 
+    def bias_mesh(self) -> np.ndarray:
+        """How far the error of the limit leaves c open, (T,): by the fit's answer to gaps that are all off alike."""
+        return np.asarray(np.abs(self._inverse(_C).sum(axis=1)) * self.limit_error)
+
     @cached_property
     def _bias(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._regressed(lambda n: np.stack([1 / n, 1 / n**2], axis=1), 0)
+        return self._regressed(_C)
 
     def left(self) -> tuple[np.ndarray, np.ndarray]:
         """What is left of the gap as N grows, by a constant beside c/N + c₂/N², and its standard error, (T,) each."""
-        return self._regressed(lambda n: np.stack([n**0, 1 / n, 1 / n**2], axis=1), 0)
+        return self._regressed((0, 1, 2))
 
     def bias_exponent(self) -> tuple[Estimate, float] | None:
         """The exponent of N in the mean gap, and what the error of the limit leaves open in it.
@@ -226,14 +243,15 @@ class Rates:
         rows = np.stack([1 / n, 1 / n**2], axis=1) * n[:, None]
         return np.asarray(np.linalg.lstsq(rows, value * n[:, None], rcond=None)[0][0])
 
-    def _regressed(
-        self, columns: Callable[[np.ndarray], np.ndarray], which: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _inverse(self, powers: tuple[int, ...]) -> np.ndarray:
+        """What makes the first coefficient of powers of 1/N from gaps, by least squares over their errors, (T, W)."""
         _, error = self.gap()
-        rows = columns(self.widths.astype(float))
-        inverse = [
-            (np.linalg.pinv(rows / e[:, None]) / e)[which] for e in np.maximum(error, 1e-300).T
-        ]
+        rows = self.widths[:, None].astype(float) ** -np.array(powers)
+        each = [(np.linalg.pinv(rows / e[:, None]) / e)[0] for e in np.maximum(error, 1e-300).T]
+        return np.array(each)
+
+    def _regressed(self, powers: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        inverse = self._inverse(powers)
         off = self.risk - self.control - self.limit
 
         def fit(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
@@ -255,11 +273,19 @@ class Rates:
         drawn = [fit(*self._draw(rng)) for _ in range(RESAMPLES)]
         return Estimate(fit(None, None), float(np.std(drawn, ddof=1)))
 
-    def first_order(self, of: str) -> bool:
-        """Whether the variance follows 1/N already at the first width, to a tenth: then it has a power to fit."""
+    def first_order(self) -> bool | None:
+        """Whether V/N leads in the variance of R_N at every width, as predicted; None where it is not predicted.
+
+        W/N² is a tenth of it at most, and (c/N)² less. What is measured has no say in what is judged.
+        """
+        names = ("risk_variance", "square_variance", "bias")
+        if not self.predicted.keys() >= set(names):
+            return None
+        v, w, c = (self.predicted[name] for name in names)
+        if not np.isfinite([v, w, c]).all():
+            return None
         n = float(self.widths[0])
-        value, _ = self.coefficient(of)
-        return bool((np.abs(self.variance(of)[0] * n - value) < 0.1 * np.abs(value)).all())
+        return bool((w < LEADS * n * v).all() and (c**2 < n * v).all())
 
     def table(self) -> list[str]:
         """Means over seeds at the last time, a line a width."""
@@ -272,7 +298,7 @@ class Rates:
         for i, n in enumerate(self.widths):
             lines.append(
                 f"{n:8d}{gap[i, -1]:+15.3e}{error[i, -1]:11.1e}{self.risk[i, :, -1].std(ddof=1):13.3e}"
-                f"{np.sqrt(self.output[i, :, -1].mean()):12.4e}{self.transport[i, :, -1].mean():10.4f}"
+                f"{np.sqrt(max(self.output[i, :, -1].mean(), 0.0)):12.4e}{self.transport[i, :, -1].mean():10.4f}"
                 f"{self.lipschitz[i, :, -1].mean():14.4f}"
             )
         c, error = self.bias()
@@ -304,6 +330,10 @@ class Rates:
             "bias": dict(zip(("value", "error"), self.bias(), strict=True)),
             "predicted": self.predicted,
         }
+
+
+_C = (1, 2)
+"""Powers of 1/N in R_N − R."""
 
 
 def _picked(value: np.ndarray, pick: np.ndarray | None) -> np.ndarray:

@@ -85,7 +85,7 @@ class Reference:
             return np.nan
         field, mean = self._fields[k]
         pull = float(np.mean(field.first_variation(neurons))) - mean
-        return max(0.0, risk - field.risk - 2.0 * pull)
+        return float(risk - field.risk - 2.0 * pull)
 
     def transport(self, k: int, neurons: np.ndarray) -> float:
         """W2 of the neurons to the law, sliced in several dimensions."""
@@ -127,7 +127,7 @@ def output_scatter(energy: Energy, networks: np.ndarray) -> np.ndarray:
 
     return np.array(
         [
-            max(0.0, risk(a) + risk(b) - 2.0 * risk(np.concatenate([a, b])))
+            risk(a) + risk(b) - 2.0 * risk(np.concatenate([a, b]))
             for a, b in zip(networks[0 : s - 1 : 2], networks[1::2], strict=True)
         ]
     )

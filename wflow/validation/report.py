@@ -12,10 +12,10 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.results.solution import Solution
 from wflow.tools.checks import check_count, check_word
-from wflow.validation.judgement import FEWEST_SIZES, SHARE, judge
+from wflow.validation.judgement import SHARE, judge, unjudged
 from wflow.validation.rates import Rates
 from wflow.validation.steps import StepEffect
-from wflow.validation.verdicts import Verdict, plain, verdict_table
+from wflow.validation.verdicts import FEWEST_SIZES, Verdict, plain, verdict_table
 
 
 @dataclass
@@ -65,6 +65,11 @@ class Report:
     def verdicts(self) -> tuple[Verdict, ...]:
         """A record a line: name, value, band, bound, passed (docs/validation.md says what each is)."""
         return judge(self)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and what of the study is not judged, and why."""
+        return self.notes + (() if self.rates is None else unjudged(self.rates))
 
     @property
     def passed(self) -> bool:
@@ -141,7 +146,8 @@ class Report:
             known = np.isfinite(c[where])
             c, unsure = c.copy(), unsure.copy()
             c[where] = np.where(known, c[where], value)
-            unsure[where] = np.where(known, unsure[where], self.rates.reach() * error)
+            open_by = self.rates.reach() * error + self.rates.bias_mesh()[at]
+            unsure[where] = np.where(known, unsure[where], open_by)
         return c, unsure
 
     def tolerance(self) -> np.ndarray:
@@ -247,7 +253,7 @@ class Report:
                 )
         if self.rates is not None:
             lines += self.rates.table()
-        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"note: {note}" for note in self.remarks]
         lines += verdict_table(self.verdicts)
         if self.seconds:
             lines.append(
@@ -289,7 +295,7 @@ class Report:
             else {"bias": self.step.value, "error": self.step.error},
             "measured_gap": self.off().mean(axis=1),
             "rates": None if self.rates is None else self.rates.summary(),
-            "notes": list(self.notes),
+            "notes": list(self.remarks),
             "verdicts": [v.as_json() for v in self.verdicts],
             "passed": self.passed,
             "seconds": self.seconds,

@@ -12,6 +12,9 @@ import numpy as np
 LEVEL = 1e-3
 """Chance that a band misses what it estimates; some twenty verdicts a report then err once in fifty reports."""
 
+FEWEST_SIZES = 3
+"""Sizes through which a line is fitted."""
+
 
 @dataclass(frozen=True)
 class Verdict:

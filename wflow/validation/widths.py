@@ -39,6 +39,7 @@ from wflow.systems.shared.sphere import frames
 from wflow.systems.spherical_3_spin import SphericalThreeSpin
 from wflow.tools.checks import check_count, check_list, positive
 from wflow.validation.training import Halt
+from wflow.validation.verdicts import FEWEST_SIZES
 
 KINDS = ("free", "fixed", "random centres")
 TRAINED = ("SGD", "quenched SGD")
@@ -85,17 +86,21 @@ class ErrorAgainstN:
     def slope(self, kind: str = "free") -> tuple[float, float, float]:
         """Mean over seeds of the fitted exponent in n, with its 95% interval by Student's t; NaN with one seed.
 
+        The interval is over starts of networks: all of them learn one target, and other targets are not counted.
+
         Raises
         ------
         InputError
-            with fewer than two sizes
+            with fewer than three sizes
         """
         from scipy.stats import t as student
 
         e = self._of(kind)
         there = np.isfinite(e).all(axis=1)
-        if there.sum() < 2:
-            raise InputError(f"a slope of {shown(kind)} needs two sizes: give neurons=(n1, n2, …)")
+        if there.sum() < FEWEST_SIZES:
+            raise InputError(
+                f"a slope of {shown(kind)} needs at least three sizes, two carry no line: give neurons=(n1, n2, n3, …)"
+            )
         fits = np.polyfit(np.log(self.neurons[there]), np.log(e[there]), 1)[0]
         if fits.size < 2:
             return float(fits[0]), np.nan, np.nan
@@ -114,9 +119,9 @@ class ErrorAgainstN:
                 continue
             last = self.mean(kind)[list(self.neurons).index(widths[-1])]
             line = f"{self.unit}, d = {self.d}, {kind}: {last:.2e} |f|^2 at n = {widths[-1]}"
-            if widths.size > 2:
+            if widths.size >= FEWEST_SIZES:
                 fit, low, high = self.slope(kind)
-                line += f", error ~ n^{fit:.2f} (95% {low:.2f} … {high:.2f})"
+                line += f", error ~ n^{fit:.2f} (95% over starts {low:.2f} … {high:.2f})"
             if kind == "free" and last > FAR:
                 line += f"; no width is near the target at t = {self.horizon:g} yet"
             found.append(line)
