@@ -101,8 +101,8 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "ChargeDensity Continuation Fail GibbsState Loss Minimiser Orders Report Results Step "
-    "Stop Tolerance Trend Verdict",
+    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState Loss Minimiser Orders Report "
+    "Results SgdDrift Step Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -225,7 +225,6 @@ def calls() -> dict[str, Call]:
         "System.saved_times": (system.saved_times, {"t_end": 1.0}),
         "Report.save": (report.save, {"path": "report.h5", "overwrite": True}),
         "Report.plot": (report.plot, {}),
-        "Report.slope": (report.slope, {"of": "bias", "resamples": 3}),
         "ledger": (ledger, {"solution": sol, "flow": GradientFlow(features)}),
         "Solution": (sol, {"t": 0.05}),
         "Solution.predict": (sol.predict, {"x": [0.5]}),

@@ -42,7 +42,6 @@ def test_shapes(report, system):
     assert found.risk.shape == found.distance.shape == (2, 2, 3, 3)
     assert found.laws.shape == (3, 3, 32, 1)
     assert found.mean().shape == found.standard_error().shape == found.gap().shape == (2, 2, 3)
-    assert found.within().shape == (2, 2, 3)
     assert np.isfinite(found.risk).all()
     assert (found.distance > 0).all()
     assert list(found.limits) == ["grid", "particles"]
@@ -157,37 +156,6 @@ def synthetic(bias, fluctuation, seeds=200):
     )
 
 
-def test_slopes_of_known_power_laws():
-    found = synthetic(-1.0, -0.5)
-    fit, low, high = found.slope("bias")
-    assert fit == pytest.approx(-1.0, abs=1e-6)
-    assert low <= high
-    # The bias adds |10 N^{-1}| to a scatter of N^{-1/2}: 1% at N = 100 in quadrature.
-    fit, low, high = found.slope("fluctuation")
-    assert fit == pytest.approx(-0.5, abs=0.01)
-    assert low <= fit <= high
-    assert found.slope("law")[0] == pytest.approx(-0.25, abs=1e-9)
-    assert synthetic(-0.5, -2.0).slope("bias")[0] == pytest.approx(-0.5, abs=1e-6)
-    one = synthetic(-1.0, -0.5)
-    one.neurons, one.risk = one.neurons[:1], one.risk[:1]
-    with pytest.raises(InputError, match="at least three sizes"):
-        one.slope()
-
-
-def test_a_gap_is_held_against_the_error_bars_and_nothing_else():
-    """3 standard errors of the seeds and the error of the limit itself, however large the risk is."""
-    found = synthetic(-1.0, -0.5)
-    error = found.standard_error()[0, 0, 0]
-    for mesh in (0.0, 0.02):
-        found.limit_errors = {"particles": np.full(2, mesh)}
-        np.testing.assert_allclose(found.tolerance()[0, 0], 3 * error + mesh, rtol=1e-12)
-        for share, inside in ((0.99, True), (1.01, False)):
-            found.risk[0] += 1.0 + share * (3 * error + mesh) - found.mean()[0, 0, 0]
-            assert bool(found.within()[0, 0, 0]) is inside
-    # What 5% of the limit would have let through.
-    assert 1.01 * (3 * error + 0.02) < 0.049
-
-
 def test_what_is_left_as_networks_grow():
     """A gap of 0.1/N and nothing else leaves none; one that stays is left whole, beside the scatter of a seed."""
     for stays in (0.0, 0.02):
@@ -210,7 +178,8 @@ def test_what_is_left_as_networks_grow():
 def test_equal_risks_without_scatter_are_no_gap():
     found = synthetic(-1.0, -0.5)
     found.risk[:] = found.limit_risk * (1 + 1e-15)
-    assert found.within().all()
+    assert found.passed
+    assert len(found.verdicts) == 2
 
 
 def test_the_error_of_the_limit_is_told_by_half_the_mesh(report, system):
@@ -440,10 +409,12 @@ def test_the_gap_shrinks_as_networks_widen():
     )
     gaps = np.abs(found.gap()[:, 0]).mean(axis=-1)
     assert gaps[0] > 2 * gaps[1] > 4 * gaps[2]
-    assert found.slope("bias")[0] == pytest.approx(-1.0, abs=0.3)
+    fall = np.polyfit(np.log(found.neurons), np.log(gaps), 1)[0]
+    assert fall == pytest.approx(-1.0, abs=0.3)
     assert found.sup_gap()[2, 0] < found.sup_gap()[1, 0] < found.sup_gap()[0, 0]
     # Eight seeds see the 1/N of 800 neurons at every time; as N grows it goes.
-    assert not found.within()[-1].any()
+    seen = 3 * found.standard_error() + found.limit_errors["particles"]
+    assert (np.abs(found.gap()) > seen)[-1].all()
     left, error = found.at_infinity()
     assert found.passed
     assert (np.abs(left) <= 5 * error).all()

@@ -14,7 +14,7 @@ from wflow.validation.prediction import lost
 from wflow.validation.rates import Rates
 from wflow.validation.reference import output_scatter
 from wflow.validation.steps import StepEffect
-from wflow.validation.study import default_horizon, times_up_to
+from wflow.validation.study import Plan, default_horizon, of_samples, times_up_to
 from wflow.validation.verdicts import verdict, verdict_table
 
 WIDTHS = np.array([50, 100, 200, 400])
@@ -415,3 +415,24 @@ def test_an_older_file_loads_and_draws(tmp_path):
     )
     with pytest.raises(StorageError, match="it is not limit against SGD"):
         load_report(tmp_path / "run.h5")
+
+
+def test_what_samples_do_to_one_start_is_predicted_or_a_note_says_why(monkeypatch):
+    def plan(name, **flow):
+        system = wflow.systems.get(name)
+        return Plan(system, (4, 8, 16, 32), 4, (0.01,), (1e-2, 5e-3, 2.5e-3), 1, flow)
+
+    found, notes = of_samples(plan("gaussian-mixture"))
+    assert found["sample_output_variance"].shape == (1,)
+    assert notes == ()
+    said = "the scatter over samples of networks of one start is not predicted: "
+    for asked, why in (
+        (plan("isotropic-gaussians"), "their flow is not one of whole neurons"),
+        (plan("gaussian-mixture", temperature=0.1), "temperature = 0.1"),
+    ):
+        found, (note,) = of_samples(asked)
+        assert not found
+        assert note.startswith(said + why)
+    monkeypatch.setattr("wflow.validation.study.SLOPES", 0)
+    _, (note,) = of_samples(plan("gaussian-mixture"))
+    assert note.endswith("parameters take too long here; call wflow.validation.sgd_noise")

@@ -21,6 +21,8 @@ EXPONENT = 0.05
 """How far a fluctuation's exponent may lie from −½."""
 LOOSER = 0.1
 """The same of the bias, whose next order is seen sooner, and of distances of laws, whose powers bear logarithms."""
+ROUNDING = 1e-12
+"""Of a risk, relatively."""
 SHARE = 0.05
 """How far a measured variance may lie from its prediction, relatively."""
 LAWS = {"transport": "W2", "lipschitz": "bounded Lipschitz"}
@@ -39,6 +41,8 @@ def _published(report: Report) -> Iterator[Verdict]:
     off, reach = report.off(), student(report.risk.shape[2] - 1)
     error = off.std(axis=1, ddof=1) / np.sqrt(off.shape[1])
     mean, (expected, unsure) = off.mean(axis=1), report.expected()
+    rounding = ROUNDING * np.abs(report.limit_risk)
+    unsure = unsure + rounding
     beside = "R of its own flow" if report.own.size else "R"
     for i, n in enumerate(report.neurons):
         # At the start a network is its own flow.
@@ -61,7 +65,7 @@ def _published(report: Report) -> Iterator[Verdict]:
                 *map(np.abs, report.step.of(float(report.step_sizes[report.finest])))
             ).max(axis=0)
         for k in np.flatnonzero(~np.isfinite(expected).all(axis=0)):
-            bound = mesh[k] + step[k]
+            bound = mesh[k] + step[k] + rounding[k]
             name = f"as N grows: R_N - R at t = {report.t[k]:g}"
             yield verdict(name, left[k], reach * error[k], -bound, bound)
     yield from _scatter(report)

@@ -50,6 +50,7 @@ class Rates:
     noise_risk, noise_output : (2, E, S', T) and (2, E, S'/2, T): risks of networks of the first and of the last width,
         each from one start on samples of their own, and half the squared distances of their outputs in pairs
     batch_size : samples a step, P
+    predicted, notes : series at ``t`` by name, and why others are not known
     """
 
     t: np.ndarray
@@ -67,6 +68,7 @@ class Rates:
     noise_output: np.ndarray
     batch_size: int = 1
     predicted: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> int:

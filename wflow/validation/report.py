@@ -11,7 +11,6 @@ import numpy as np
 
 from wflow.errors import InputError
 from wflow.results.solution import Solution
-from wflow.tools.checks import check_count, check_word
 from wflow.validation.judgement import SHARE, judge, unjudged
 from wflow.validation.rates import Rates
 from wflow.validation.steps import StepEffect
@@ -150,15 +149,6 @@ class Report:
             unsure[where] = np.where(known, unsure[where], open_by)
         return c, unsure
 
-    def tolerance(self) -> np.ndarray:
-        """The error bars of the gap, (neurons, step_size, t): 3 standard errors and the error of the limit itself."""
-        return np.asarray(3 * self.standard_error() + self.limit_errors[self.reference])
-
-    def within(self) -> np.ndarray:
-        """Whether no gap is seen, |gap| ≤ tolerance up to rounding, (neurons, step_size, t)."""
-        rounding = 1e-12 * np.abs(self.limit_risk)
-        return np.asarray(np.abs(self.gap()) <= self.tolerance() + rounding)
-
     def at_infinity(self) -> tuple[np.ndarray, np.ndarray]:
         r"""What is left of the gap as N grows, and its standard error over seeds, shape (t,) each.
 
@@ -172,50 +162,16 @@ class Report:
         InputError
             with fewer than three sizes
         """
-        self._refuse_few_sizes()
+        if self.neurons.size < FEWEST_SIZES:
+            raise InputError(
+                f"what is left as N grows needs at least three sizes, two carry no line: give neurons=(N1, N2, N3, …), "
+                f"not {self.neurons.tolist()}"
+            )
         n, risk = self.neurons.astype(float), self.risk[:, self.finest]
         fit = np.polyfit(1 / n, risk.reshape(n.size, -1), 1, w=np.sqrt(n))[1]
         each = fit.reshape(risk.shape[1:])
         error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
         return each.mean(axis=0) - self.limit_risk, error
-
-    def slope(self, of: str = "fluctuation", resamples: int = 400) -> tuple[float, float, float]:
-        r"""Fitted exponent in N with a 95% bootstrap interval over seeds, at the smallest step size.
-
-        "fluctuation" fits :math:`\sup_t|R_N-R|` (theory −1/2, nearer to −1 while the bias leads), "bias" the mean over
-        t of |mean R_N − R| (theory −1), "law" the mean W2 distance of the neurons' law.
-
-        Raises
-        ------
-        InputError
-            with fewer than three sizes
-        """
-        check_word("of", of, ("fluctuation", "bias", "law"))
-        check_count("resamples", resamples)
-        self._refuse_few_sizes()
-        j = self.finest
-        n_seeds = self.risk.shape[2]
-        rng = np.random.default_rng(0)
-        fits = []
-        for b in range(resamples + 1):
-            pick = np.arange(n_seeds) if b == 0 else rng.integers(0, n_seeds, n_seeds)
-            off = self.risk[:, j][:, pick] - self.limit_risk
-            if of == "fluctuation":
-                value = np.abs(off).max(axis=-1).mean(axis=-1)
-            elif of == "bias":
-                value = np.abs(off.mean(axis=1)).mean(axis=-1)
-            else:
-                value = self.distance[:, j][:, pick].mean(axis=(1, 2))
-            fits.append(np.polyfit(np.log(self.neurons), np.log(np.maximum(value, 1e-300)), 1)[0])
-        low, high = np.percentile(fits[1:], [2.5, 97.5])
-        return float(fits[0]), float(low), float(high)
-
-    def _refuse_few_sizes(self) -> None:
-        if self.neurons.size < FEWEST_SIZES:
-            raise InputError(
-                f"a slope in N needs at least three sizes, two carry no line: give neurons=(N1, N2, N3, …), "
-                f"not {self.neurons.tolist()}"
-            )
 
     def table(self) -> str:
         """Limit and SGD at every saved time, measured gap beside the predicted one, and the verdicts."""

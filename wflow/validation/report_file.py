@@ -163,6 +163,7 @@ def _rebuilt(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Repo
             **{name: arrays[dim] for name, (dim, _) in SCALES.items()},
             **{name: arrays[f"rate_{name}"] for name in RATES},
             batch_size=int(about["batch_size"]),
+            notes=(),  # they stand among the report's
             predicted=_named(arrays, "rate_predicted_"),
         )
     return Report(

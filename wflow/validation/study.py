@@ -185,6 +185,7 @@ def study(
     if sampled:
         measured["output"] *= seeds / (seeds - 1)
     at = np.array(plan.times)
+    of_one_start, notes = of_samples(plan)
     starts = [
         model.start(n, seed_of(i, s)) for i, n in enumerate(plan.widths) for s in range(seeds)
     ]
@@ -203,26 +204,35 @@ def study(
         noise_risk=noise_risk,
         noise_output=noise_output,
         batch_size=plan.batch_size,
-        predicted=prediction.at(at) | of_samples(plan),
+        predicted=prediction.at(at) | of_one_start,
+        notes=notes,
         risk=risk,
         **measured,
     )
 
 
-def of_samples(plan: Plan) -> dict[str, np.ndarray]:
-    """What SGD's noise is predicted to do to the very networks of one start, if their flow is one of whole neurons."""
+def of_samples(plan: Plan) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """What SGD's noise is predicted to do to the very networks of one start, or a note why that is not known."""
     system, n = plan.system, plan.widths[0]
     model, flow = system.network(), system.flow(**plan.flow)
     start = model.start(n, 0)
     try:
         samples = samples_of(system, model)
         nodes = (samples or flow.energy).on_nodes().features.n_nodes
-        if is_reduced(model) or nodes * start.size * min(nodes, start.size) > SLOPES:
-            return {}
+        if is_reduced(model):
+            return {}, _unknown("their flow is not one of whole neurons")
+        if nodes * start.size * min(nodes, start.size) > SLOPES:
+            return {}, _unknown(
+                f"{nodes} samples and {start.size} parameters take too long here; call wflow.validation.sgd_noise"
+            )
         law = Particles(start, names=flow.energy.coordinates)
         found = sgd_noise(
             flow, law, plan.times, batch_size=plan.batch_size, rtol=RTOL, samples=samples
         )
-    except (InputError, ComputationError):
-        return {}
-    return {"sample_output_variance": found.output_variance}
+    except (InputError, ComputationError) as e:
+        return {}, _unknown(str(e))
+    return {"sample_output_variance": found.output_variance}, ()
+
+
+def _unknown(why: str) -> tuple[str, ...]:
+    return (f"the scatter over samples of networks of one start is not predicted: {why}",)

@@ -227,6 +227,7 @@ def validate(
                 workers=workers,
                 progress=progress,
             )
+            notes += found.notes
     report = Report(
         system=system.name,
         parameters=system.stored_parameters(),
