@@ -122,8 +122,12 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
         yield verdict(name, left[-1], reach * error[-1], -mesh, mesh)
     for of, name in LAWS.items():
         if (fit := rates.distance(of)) is not None:
-            name = f"sliced {name}" if dimension > 1 else name
-            yield _exponent(f"{name} of the law: exponent of N", fit, reach, -0.5, LOOSER)
+            sliced = of == "transport" and dimension > 1
+            name = f"{'sliced ' * sliced}{name} of the law: exponent of N"
+            # Independent draws come near a law in D coordinates like N^(-1/D), nearer where it is thinner.
+            slowest = -0.5 if sliced else -1 / max(2, dimension)
+            low, high = -0.5 - LOOSER, slowest + LOOSER
+            yield verdict(name, fit.value, reach * fit.error, low, high)
     if (fit := rates.chaos()) is not None:
         yield verdict(
             "correlation of two neurons: left as N grows", fit.value, reach * fit.error, 0.0, 0.0

@@ -16,10 +16,14 @@ from wflow.measures import (
     sliced_wasserstein_2,
     wasserstein_2,
 )
+from wflow.measures.lipschitz import equal_masses
 from wflow.results.solution import Solution
 
 PROJECTIONS = 32
 """Directions of the sliced distance: its root mean square over them is off by some percent, the same for all N."""
+
+ATOMS, MOST_ATOMS = 400, 800
+"""Equal masses that the law is cut into in several coordinates: with twice as many, distances move by some percent."""
 
 
 class Reference:
@@ -95,10 +99,23 @@ class Reference:
         return sliced_wasserstein_2(Particles(neurons), law, n_projections=PROJECTIONS)
 
     def lipschitz(self, k: int, neurons: np.ndarray) -> float:
-        """The bounded-Lipschitz distance of the neurons to the law; NaN in several dimensions."""
-        return (
-            bounded_lipschitz(Particles(neurons), self.laws[k]) if self.dimension == 1 else np.nan
-        )
+        """The bounded-Lipschitz distance of the neurons to the law; NaN for many neurons of several coordinates.
+
+        In several coordinates the law is cut into ATOMS equal masses or more, as many as the neurons divide.
+        """
+        if self.dimension == 1:
+            return bounded_lipschitz(Particles(neurons), self.laws[k])
+        count = len(neurons) * -(-ATOMS // len(neurons))
+        if count > MOST_ATOMS:
+            return np.nan
+        if (k, count) not in self._cuts:
+            self._cuts[k, count] = Particles(equal_masses(self.laws[k], count)[0])
+        return bounded_lipschitz(Particles(neurons), self._cuts[k, count])
+
+    @cached_property
+    def _cuts(self) -> dict[tuple[int, int], Particles]:
+        """Laws in equal masses, by time and number."""
+        return {}
 
 
 class Pooled(Reference):
