@@ -15,7 +15,7 @@ from wflow.validation.rates import Rates
 from wflow.validation.reference import output_scatter
 from wflow.validation.steps import StepEffect
 from wflow.validation.study import Plan, default_horizon, of_samples, times_up_to
-from wflow.validation.verdicts import verdict, verdict_table
+from wflow.validation.verdicts import deviation_band, verdict, verdict_table
 
 WIDTHS = np.array([50, 100, 200, 400])
 C, V, S, T = 3.0, 2.0, 4.0, 2
@@ -91,6 +91,31 @@ def test_a_verdict_passes_when_band_and_bound_meet():
     assert one.split() == ["slope", "-0.43", "-0.46", "…", "-0.4", "-0.55", "…", "-0.45", "yes"]
     with pytest.raises(AttributeError):
         line.passed = False  # frozen
+
+
+def test_a_band_that_would_pass_anything_is_open():
+    line = verdict("slope", -0.43, 0.3, -0.55, -0.45, [-0.25])
+    assert (line.passed, line.decides, line.ok) == (True, False, "open")
+    assert verdict("slope", -0.43, 0.1, -0.55, -0.45, [-0.25]).ok == "yes"
+    assert verdict("slope", 0.43, 0.3, -0.55, -0.45, [-0.25]).ok == "NO"
+    assert verdict_table([line])[-1].startswith("open: ")
+    # Of 8 numbers a standard deviation may be half or more than twice what it seems.
+    few, many = np.random.default_rng(0).standard_normal((2, 200))
+    assert deviation_band(few[:8])[1] > 2 * few[:8].std()
+    assert deviation_band(many)[1] < 1.3 * many.std()
+
+
+@pytest.mark.parametrize("seeds, said", [(8, "open"), (400, "yes")])
+def test_few_seeds_leave_a_power_open(seeds, said):
+    rates = study(seeds=seeds)
+    rates.output[:] = (
+        V
+        / WIDTHS[:, None, None]
+        * 2
+        * np.random.default_rng(0).chisquare(1, (len(WIDTHS), seeds, 1))
+        + S * rates.steps[0]
+    )
+    assert by_name(report(rates))["|f_N - f|: exponent of N"].ok == said
 
 
 def test_known_powers_pass_with_their_error_bars():

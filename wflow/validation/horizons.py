@@ -149,6 +149,7 @@ def horizon_study(
                 student(count - 1) * mean.error[k] / abs(bias[k]),
                 1 - SHARE,
                 1 + SHARE,
+                [0.5],
             )
             for k in np.flatnonzero(np.isfinite(bias) & (bias != 0))
         ]

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wflow.validation.rates import Estimate, Rates
-from wflow.validation.verdicts import FEWEST_SIZES, Verdict, deviation_band, student, verdict
+from wflow.validation.verdicts import (
+    FEWEST_SIZES,
+    OTHER,
+    Verdict,
+    deviation_band,
+    student,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -55,6 +62,7 @@ def _published(report: Report) -> Iterator[Verdict]:
                 reach * error[i, k],
                 expected[i, k] - unsure[i, k],
                 expected[i, k] + unsure[i, k],
+                _half(expected[i, k], unsure[i, k]),
             )
     if report.neurons.size >= FEWEST_SIZES and not report.own.size:
         left, error = report.at_infinity()
@@ -95,12 +103,15 @@ def _scatter(report: Report) -> Iterator[Verdict]:
     share = float(report.step_sizes[report.finest] / rates.steps[0])
     samples = 2.0 * share * float(rates.noise("risk")[-1, 0, -1])
     values = report.risk[-1, report.finest, :, k]
-    low, high = deviation_band(values)
+    measured, band = float(values.std(ddof=1)), deviation_band(values)
+    low, high = max(expected - unsure, 0.0) ** 0.5, (expected + unsure + samples) ** 0.5
     yield Verdict.between(
         f"N = {int(n)}: s.d. of R_N at t = {report.t[k]:g}",
-        float(values.std(ddof=1)),
+        measured,
+        band,
         (low, high),
-        (max(expected - unsure, 0.0) ** 0.5, (expected + unsure + samples) ** 0.5),
+        0.5 * expected**0.5 * band[1] < low * measured
+        and 2 * expected**0.5 * band[0] > high * measured,
     )
 
 
@@ -119,7 +130,9 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
         left, error = rates.left()
         mesh = rates.limit_error[-1]
         name = f"mean R_N - R {last}: left as N grows"
-        yield verdict(name, left[-1], reach * error[-1], -mesh, mesh)
+        # Of what the widest networks are off by, half.
+        half = 0.5 * float(rates.gap()[0][-1, -1])
+        yield verdict(name, left[-1], reach * error[-1], -mesh, mesh, [half])
     for of, name in LAWS.items():
         if (fit := rates.distance(of)) is not None:
             sliced = of == "transport" and dimension > 1
@@ -127,10 +140,15 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
             # Independent draws come near a law in D coordinates like N^(-1/D), nearer where it is thinner.
             slowest = -0.5 if sliced else -1 / max(2, dimension)
             low, high = -0.5 - LOOSER, slowest + LOOSER
-            yield verdict(name, fit.value, reach * fit.error, low, high)
+            yield verdict(name, fit.value, reach * fit.error, low, high, [slowest + OTHER])
     if (fit := rates.chaos()) is not None:
         yield verdict(
-            "correlation of two neurons: left as N grows", fit.value, reach * fit.error, 0.0, 0.0
+            "correlation of two neurons: left as N grows",
+            fit.value,
+            reach * fit.error,
+            0.0,
+            0.0,
+            [0.5 / rates.widths[0]],
         )
     if (fit := rates.noise_exponent("output")) is not None:
         again = student(rates.noise_output.shape[2] - 1)
@@ -141,6 +159,7 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
             again * fit.error,
             0.5 - EXPONENT,
             np.inf,
+            [0.5 - OTHER],
         )
     expected = rates.predicted.get("sample_output_variance")
     if expected is not None and np.isfinite(expected[-1]):
@@ -151,6 +170,7 @@ def _rates(rates: Rates, dimension: int) -> Iterator[Verdict]:
             student(rates.noise_output.shape[2] - 1) * error[-1],
             (1 - LOOSER) * expected[-1],
             (1 + LOOSER) * expected[-1],
+            [0.5 * expected[-1]],
         )
 
 
@@ -189,6 +209,7 @@ def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
                 rates.reach() * error[-1],
                 (1 - SHARE) * expected[-1] - own[-1],
                 (1 + SHARE) * expected[-1] + own[-1],
+                [0.5 * expected[-1]],
             )
     if (expected := known.get("bias")) is not None:
         value, error = rates.bias()
@@ -200,8 +221,17 @@ def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
             rates.reach() * error[-1],
             expected[-1] - mesh,
             expected[-1] + mesh,
+            _half(expected[-1], mesh),
         )
 
 
+def _half(expected: float, unsure: float) -> list[float]:
+    """Half of what is expected, unless nothing is: a mean may be 0."""
+    return [0.5 * expected] if abs(expected) > unsure else []
+
+
 def _exponent(name: str, fit: Estimate, reach: float, theory: float, tolerance: float) -> Verdict:
-    return verdict(name, fit.value, reach * fit.error, theory - tolerance, theory + tolerance)
+    other = [theory - OTHER, theory + OTHER]
+    return verdict(
+        name, fit.value, reach * fit.error, theory - tolerance, theory + tolerance, other
+    )

@@ -290,6 +290,7 @@ def _verdicts(over: str, x: np.ndarray, reached: np.ndarray, own: np.ndarray) ->
             student(GROUPS - 1) * float(each.std(ddof=1)) / math.sqrt(GROUPS),
             1 - TOLERANCE,
             1 + TOLERANCE,
+            [0.5],
         )
         for name, each in zip(names, share, strict=True)
     ]

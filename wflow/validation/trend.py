@@ -20,7 +20,7 @@ from wflow.tools.checks import check_count, check_flag, check_kind
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, caption, facts, new_figure, save_figure
 from wflow.validation.rates import RESAMPLES, Estimate, slope
 from wflow.validation.reference import Reference
-from wflow.validation.verdicts import Verdict, plain, student, verdict, verdict_table
+from wflow.validation.verdicts import OTHER, Verdict, plain, student, verdict, verdict_table
 
 FEWEST = 3
 """Values through which a power is fitted: two carry no line."""
@@ -184,11 +184,14 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.4g} ± {error:.1g}" if error else f"{value:.4g}"
 
 
-def _verdict(name: str, value: Any, band: Any, bound: Any, passed: bool) -> Verdict:
+def _verdict(
+    name: str, value: Any, band: Any, bound: Any, passed: bool, decides: bool = True
+) -> Verdict:
     """A verdict as its JSON has it: what is None there is no number."""
     numbers = [np.nan if v is None else float(v) for v in (value, *band)]
     low, high = (float(v if v is not None else end) for v, end in zip(bound, ENDLESS, strict=True))
-    return Verdict(name, numbers[0], (numbers[1], numbers[2]), (low, high), bool(passed))
+    ends = (numbers[1], numbers[2]), (low, high)
+    return Verdict(name, numbers[0], *ends, bool(passed), bool(decides))
 
 
 def mean_curve(each: np.ndarray, unit: str = "loss") -> Curve:
@@ -218,7 +221,8 @@ def exponent(x: np.ndarray, each: np.ndarray) -> Estimate:
 
 def exponent_verdict(name: str, fit: Estimate, seeds: int, low: float, high: float) -> Verdict:
     """The verdict on a power that was fitted over so many seeds."""
-    return verdict(name, fit.value, student(seeds - 1) * fit.error, low, high)
+    other = [end + sign * OTHER for end, sign in ((low, -1), (high, 1)) if np.isfinite(end)]
+    return verdict(name, fit.value, student(seeds - 1) * fit.error, low, high, other)
 
 
 def limit_of(system: System, times: tuple[float, ...], n: int | None) -> tuple[Reference, Solution]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,14 @@ import numpy as np
 
 LEVEL = 1e-3
 """Chance that a band misses what it estimates; some twenty verdicts a report then err once in fifty reports."""
+
+OTHER = 0.25
+"""What a power is told from: one that is off by so much."""
+
+OPEN = (
+    "open: chance is so wide that half of what is expected, or a power off by a quarter, would pass as well: "
+    "more seeds decide"
+)
 
 FEWEST_SIZES = 3
 """Sizes through which a line is fitted."""
@@ -27,6 +35,7 @@ class Verdict:
     band : the interval that chance leaves open for it, at the level :data:`LEVEL`
     bound : the interval that theory, a prediction and the error of the limit allow
     passed : whether the two meet
+    decides : whether they would not have, for the nearest wrong value that the line is there to see
     """
 
     name: str
@@ -34,14 +43,25 @@ class Verdict:
     band: tuple[float, float]
     bound: tuple[float, float]
     passed: bool
+    decides: bool = True
+
+    @property
+    def ok(self) -> str:
+        """``yes``, ``NO``, or ``open`` for a line that passes and would also pass where it should not."""
+        return ("yes" if self.decides else "open") if self.passed else "NO"
 
     @classmethod
     def between(
-        cls, name: str, value: float, band: tuple[float, float], bound: tuple[float, float]
+        cls,
+        name: str,
+        value: float,
+        band: tuple[float, float],
+        bound: tuple[float, float],
+        decides: bool = True,
     ) -> Verdict:
         """The verdict on a band that is not even about its value."""
         passed = band[1] >= bound[0] and band[0] <= bound[1]
-        return cls(name, value, band, bound, bool(passed))
+        return cls(name, value, band, bound, bool(passed), decides)
 
     def as_json(self) -> dict[str, Any]:
         """The same with None for what JSON has no number for."""
@@ -51,24 +71,33 @@ class Verdict:
             "band": plain(self.band),
             "bound": plain(self.bound),
             "passed": self.passed,
+            "decides": self.decides,
         }
 
 
-def verdict(name: str, value: float, reach: float, low: float, high: float) -> Verdict:
-    """The verdict on value ± reach against [low, high].
+def verdict(
+    name: str, value: float, reach: float, low: float, high: float, instead: Iterable[float] = ()
+) -> Verdict:
+    """The verdict on value ± reach against [low, high], which decides if it would fail at all values ``instead``.
 
     >>> verdict("slope", -0.47, 0.01, -0.55, -0.45).passed, verdict("slope", -0.4, 0.01, -0.55, -0.45).passed
     (True, False)
+    >>> [verdict("slope", -0.47, reach, -0.55, -0.45, [-0.25]).ok for reach in (0.1, 0.3)]
+    ['yes', 'open']
     """
-    # Rounding is no failure.
-    slack = 1e-12 * max([abs(value), *(abs(end) for end in (low, high) if math.isfinite(end))])
-    passed = value + reach + slack >= low and value - reach - slack <= high
+
+    def meets(value: float) -> bool:
+        # Rounding is no failure.
+        slack = 1e-12 * max([abs(value), *(abs(end) for end in (low, high) if math.isfinite(end))])
+        return bool(value + reach + slack >= low and value - reach - slack <= high)
+
     return Verdict(
         name,
         float(value),
         (float(value - reach), float(value + reach)),
         (float(low), float(high)),
-        bool(passed),
+        meets(value),
+        not any(map(meets, instead)),
     )
 
 
@@ -106,15 +135,15 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def verdict_table(verdicts: Iterable[Verdict]) -> list[str]:
-    """A line each: name, measured value, band, bound, and whether they meet."""
+def verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line each: name, measured value, band, bound, and whether they meet; what ``open`` says, where it is said."""
     rows = [
         (
             v.name,
             f"{v.value:.4g}",
             _interval(v.band),
             _interval(v.bound),
-            "yes" if v.passed else "NO",
+            v.ok,
         )
         for v in verdicts
     ]
@@ -122,11 +151,12 @@ def verdict_table(verdicts: Iterable[Verdict]) -> list[str]:
         return []
     rows.insert(0, ("verdict", "measured", "band", "allowed", "ok"))
     widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    said = [OPEN] if any(v.ok == "open" for v in verdicts) else []
     return [
         row[0].ljust(widths[0])
         + "".join(f"  {cell:>{w}}" for cell, w in zip(row[1:], widths[1:], strict=True))
         for row in rows
-    ]
+    ] + said
 
 
 def _interval(ends: tuple[float, float]) -> str:
