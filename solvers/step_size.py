@@ -27,6 +27,15 @@ SMALLEST = 1e-14
 """The least step, relative to the time since the start, or to the span where that is less, or to 1."""
 
 
+def steps_to(t: float, h: float) -> int:
+    """The number of steps of h after which t is reached; what is short of it by rounding counts as there.
+
+    >>> steps_to(0.3, 0.1), steps_to(0.31, 0.1)
+    (3, 4)
+    """
+    return math.ceil(t / h - 1e-9)
+
+
 class StepSize(ABC):
     """The length ``h`` of the next step, and what it is made from."""
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 from wflow.errors import InputError, shown
+from wflow.solvers.step_size import steps_to
 from wflow.tools.checks import check_count, check_list, non_negative
 
 FULL = 0
@@ -97,7 +98,7 @@ class Batches:
     @cached_property
     def _starts(self) -> list[int]:
         """The first step of each row of the table."""
-        return [math.ceil(t / self.step_size - 1e-9) for t, _ in self.asked]
+        return [steps_to(t, self.step_size) for t, _ in self.asked]
 
     def wanted(self, k: int) -> int:
         """The size asked for in step k, before an epoch's end cuts it."""

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.base import Energy
-from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.features.losses import get_loss
-from wflow.energies.network import DenseNetwork, NetworkModel
+from wflow.energies.network import DenseNetwork, NetworkModel, energy_on
 from wflow.errors import InputError
 from wflow.flow import Schedule
 from wflow.kernels.sgd.blocked import sgd, sgd_plain
@@ -214,7 +212,9 @@ class FeatureProblem(NetworkProblem):
         for j, size in enumerate(stretch.sizes):
             rows = slice(at, at + size)
             energy = (
-                self.energy if size == FULL else self._batch(stretch.x[rows], stretch.targets[rows])
+                self.energy
+                if size == FULL
+                else energy_on(self.model, stretch.x[rows], stretch.targets[rows])
             )
             field = energy.prepare(theta).field(weights)
             at, total = at + size, total + field.risk
@@ -224,16 +224,6 @@ class FeatureProblem(NetworkProblem):
             kick = None if stretch.noise is None else stretch.noise[j]
             rule.move(theta, gradient, stretch.lengths[j], stretch.first + j, memory, kick)
         return total
-
-    def _batch(self, x: np.ndarray, targets: np.ndarray) -> Energy:
-        """The energy of one batch."""
-        model: Any = self.model
-        data: dict[str, Any] = {"targets": targets, "loss": model.loss}
-        if hasattr(model, "features"):
-            return FeatureEnergy(features=model.features(x), **data)
-        return FeatureEnergy(
-            model.activation, x, charges=model.charges, offset=model.offset, **data
-        )
 
 
 def outputs_of(model: NetworkModel) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from wflow.energies.base import Energy
 from wflow.energies.features.activations import Activation
 from wflow.energies.features.base import FeatureMap
+from wflow.energies.features.energy import FeatureEnergy
 
 
 class Network(Protocol):
@@ -63,3 +64,12 @@ class FeatureNetwork(Network, Protocol):
 
 
 NetworkModel = DenseNetwork | FeatureNetwork
+
+
+def energy_on(model: NetworkModel, x: np.ndarray, targets: np.ndarray) -> FeatureEnergy:
+    """The risk of a model's neurons in full space over some of its samples, all alike."""
+    units: Any = model
+    data: dict[str, Any] = {"targets": targets, "loss": model.loss}
+    if hasattr(units, "features"):
+        return FeatureEnergy(features=units.features(x), **data)
+    return FeatureEnergy(units.activation, x, charges=units.charges, offset=units.offset, **data)

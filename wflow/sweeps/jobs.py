@@ -29,6 +29,7 @@ from wflow.solvers import get_method
 from wflow.solvers.method import Tolerance, choose_method
 from wflow.solvers.networks.batches import Batches, check_batch_size
 from wflow.solvers.networks.sgd import StochasticGradient
+from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS, System, sort_parameters
 from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, check_flag
@@ -359,7 +360,7 @@ class Network(Kind):
         names = ("n_neurons", "seed", "t_eval", *self.parameters)
         return sgd(
             stored_system(about),
-            n_steps=math.ceil(about["t_end"] / about["step_size"] - 1e-9),
+            n_steps=steps_to(about["t_end"], about["step_size"]),
             **self._method(about),
             **{name: about[name] for name in names},
             **settings,

@@ -16,7 +16,7 @@ import numpy as np
 
 from wflow.energies.base import Energy
 from wflow.energies.features.energy import FeatureEnergy
-from wflow.energies.network import NetworkModel
+from wflow.energies.network import NetworkModel, energy_on
 from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
@@ -172,7 +172,7 @@ class System(ABC):
         model = self.network()
         x, y = model.samples(check_seed(seed), 0, check_count("n", n))
         if hasattr(model, "features"):
-            return FeatureEnergy(features=model.features(x), targets=y, loss=model.loss)
+            return energy_on(model, x, y)
         features = self.energy().on_nodes().features.at(x)
         return FeatureEnergy(features=features, targets=y, loss=model.loss)
 

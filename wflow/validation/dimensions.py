@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_list, positive
 from wflow.validation.study import default_horizon, times_up_to
@@ -149,7 +150,7 @@ def dimension_study(
             systems[k],
             rule.neurons(k),
             rule.step(k),
-            math.ceil(end / rule.step(k) - 1e-9),
+            steps_to(end, rule.step(k)),
             times,
             s,
             batch,

@@ -11,7 +11,6 @@ of their own, tell the chance of the start, their covariance, from that of the s
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -19,6 +18,7 @@ from concurrent.futures import Executor
 import numpy as np
 
 from wflow.errors import InputError
+from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_list, positive
 from wflow.validation.prediction import Prediction, predict
@@ -113,7 +113,7 @@ def horizon_study(
     check_steps(end, epsilon)
     reference, solution = limit_of(one, tuple(at), n_limit)
     batch = check_count("batch_size", one.sgd.get("batch_size", 1))
-    place = (n, epsilon, math.ceil(end / epsilon - 1e-9), tuple(at.tolist()))
+    place = (n, epsilon, steps_to(end, epsilon), tuple(at.tolist()))
     # A seed of its own for the samples of every network, none of them that of a start.
     jobs = [
         Job((s, b), one, *place, 2 * s + b + count, batch, s) for s in range(count) for b in (0, 1)

@@ -29,6 +29,7 @@ from wflow.flow import GradientFlow
 from wflow.measures import Particles, entropy
 from wflow.run.solve import solve
 from wflow.solvers.statics import GibbsState, solve_gibbs
+from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_list, check_word, positive
 from wflow.validation.training import Job, trained
@@ -161,7 +162,7 @@ def relaxation_study(
             place.system,
             place.neurons,
             step,
-            math.ceil(place.times[-1] / step - 1e-9),
+            steps_to(place.times[-1], step),
             place.times,
             g * place.networks + s,
             batch,

@@ -6,11 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wflow.energies import DenseFeatures
-from wflow.energies.features.base import FeatureMap
-from wflow.energies.features.dense_outputs import DenseOutputs
-from wflow.energies.features.output_nodes import OutputNodes
-from wflow.energies.network import NetworkModel
+from wflow.energies.network import NetworkModel, energy_on
 from wflow.errors import InputError
 from wflow.systems.catalogue import System
 
@@ -36,6 +32,19 @@ class Cloud:
         slope = self.energy.prepare(theta).field(self.weights).gradient()
         return np.asarray(-self.mobile * slope)
 
+    def drawn(
+        self, theta: np.ndarray, seed: int, first: int, count: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """∇σ* (n, D, Q) and the residual f − y (Q,) at fresh samples, each of which is so many of the Q nodes."""
+        if self.model.loss != "square":
+            raise InputError(
+                f"loss '{self.model.loss}': the drift of SGD is predicted for the square loss"
+            )
+        x, y = self.model.samples(seed, first, count)
+        features = energy_on(self.model, x, y).on_nodes().features
+        values, slopes = features.jacobian(theta)
+        return slopes, self.weights @ values - y.ravel(), features.per_sample
+
     def observe(self, theta: np.ndarray) -> np.ndarray:
         """The means of the state's coordinates, and the risk."""
         risk = self.energy.prepare(theta).field(self.weights).risk
@@ -51,16 +60,6 @@ class Cloud:
         # dR/dθ_i = 2∇Ψ(θ_i)/n.
         out[-1] = -2.0 * self.velocity(theta) / n
         return np.asarray(self.mobile * out)
-
-
-def units(model: NetworkModel, x: np.ndarray) -> FeatureMap:
-    if model.loss != "square":
-        raise InputError(f"loss '{model.loss}': the drift of SGD is predicted for the square loss")
-    if hasattr(model, "features"):
-        return model.features(x)
-    if (outputs := getattr(model, "outputs", 1)) > 1:
-        return OutputNodes(DenseOutputs(model.activation, x, outputs, offset=model.offset))
-    return DenseFeatures(model.activation, x, charges=model.charges, offset=model.offset)
 
 
 def clock(
@@ -82,6 +81,7 @@ def clock(
 
 
 def runge_kutta(velocity: Slope, x: np.ndarray, h: float) -> np.ndarray:
+    """x after a time h, by one step of the classical method of order 4."""
     k1 = velocity(x)
     k2 = velocity(x + 0.5 * h * k1)
     k3 = velocity(x + 0.5 * h * k2)

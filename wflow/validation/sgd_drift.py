@@ -33,7 +33,7 @@ from wflow.run.times import check_times
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed
-from wflow.validation.sgd_cloud import PUSH, Cloud, clock, runge_kutta, units
+from wflow.validation.sgd_cloud import PUSH, Cloud, clock, runge_kutta
 from wflow.validation.sgd_scatter import scatter
 
 SAMPLES = 16
@@ -174,16 +174,12 @@ class Draws:
 
     def next(self, theta: np.ndarray) -> np.ndarray:
         """(paths, n, D)."""
-        model, out = self.cloud.model, []
-        mean = self.cloud.velocity(theta)
+        out, mean = [], self.cloud.velocity(theta)
         for _ in range(self.paths):
-            x, y = model.samples(self.seed, self.first, SAMPLES)
+            slopes, residual, per_sample = self.cloud.drawn(theta, self.seed, self.first, SAMPLES)
             self.first += SAMPLES
-            features = units(model, x)
-            values, slopes = features.jacobian(theta)
-            residual = self.cloud.weights @ values - y.ravel()
             signs = self.signs.choice([-1.0, 1.0], SAMPLES) / np.sqrt(SAMPLES)
-            each = np.repeat(signs, features.per_sample) * residual
+            each = np.repeat(signs, per_sample) * residual
             drawn = self.cloud.mobile * (slopes @ each)
             out.append(drawn + signs.sum() * mean)
         return np.stack(out)

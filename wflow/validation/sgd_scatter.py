@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wflow.validation.sgd_cloud import PUSH, Cloud, clock, runge_kutta, units
+from wflow.validation.sgd_cloud import PUSH, Cloud, clock, runge_kutta
 
 ENTRIES = 1 << 22
 """Slopes of units that are formed at a time."""
@@ -84,12 +84,10 @@ def _projected(
     drift = np.einsum("cnd,nd->c", adjoints, cloud.velocity(theta))
     size, parts = max(1, ENTRIES // theta.size), []
     for start in range(0, samples, size):
-        x, y = cloud.model.samples(seed, first + start, min(size, samples - start))
-        features = units(cloud.model, x)
-        values, slopes = features.jacobian(theta)
-        residual = cloud.weights @ values - y.ravel()
+        count = min(size, samples - start)
+        slopes, residual, per_sample = cloud.drawn(theta, seed, first + start, count)
         each = np.tensordot(adjoints, slopes, axes=2) * residual
-        each = each.reshape(adjoints.shape[0], -1, features.per_sample).sum(axis=2)
+        each = each.reshape(adjoints.shape[0], -1, per_sample).sum(axis=2)
         parts.append((each + drift[:, None]) ** 2)
     squares = np.concatenate(parts, axis=1)
     return squares.mean(axis=1), squares.var(axis=1)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import ComputationError
-from wflow.solvers.step_size import Clock
+from wflow.solvers.step_size import Clock, steps_to
 from wflow.systems.catalogue import System
 from wflow.validation.training import Job, trained
 from wflow.validation.verdicts import student
@@ -69,7 +69,7 @@ def step_effect(
             system,
             n,
             e,
-            math.ceil(end / e - 1e-9),
+            steps_to(end, e),
             tuple(times),
             APART + 2 * s + j,
             batch_size,

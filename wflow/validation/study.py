@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 
 from wflow.errors import ComputationError, InputError
 from wflow.measures import Particles
+from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System
 from wflow.validation.prediction import RTOL, Prediction, is_reduced, samples_of
 from wflow.validation.rates import Rates
@@ -77,7 +77,7 @@ class Plan:
     def _job(
         self, place: tuple[Any, ...], n: int, step: float, seed: int, start: int | None
     ) -> Job:
-        count = math.ceil(self.times[-1] / step - 1e-9)
+        count = steps_to(self.times[-1], step)
         return Job(
             place, self.system, n, step, count, self.times, seed, self.batch_size, start, self.flow
         )

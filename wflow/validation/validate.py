@@ -19,6 +19,7 @@ from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.run.times import check_times, refuse_coinciding
 from wflow.solvers.method import get_method
+from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_kind, check_list, positive
 from wflow.tools.workers import executor as processes
@@ -155,7 +156,7 @@ def validate(
             system,
             n,
             e,
-            math.ceil(end / e - 1e-9),
+            steps_to(end, e),
             tuple(times),
             s,
             batch,
