@@ -62,7 +62,7 @@ class Report:
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """A record a line: name, value, band, bound, passed (docs/validation.md says what each is)."""
+        """A record a line: name, value, band, bound, passed, decides (docs/validation.md says what each is)."""
         return judge(self)
 
     @cached_property

@@ -48,7 +48,7 @@ class Trend:
     system, parameters : what was studied
     x, unit : values on the axis, (X,), and their unit
     curves : by what they show, each with standard errors
-    verdicts : name, value, band, bound and passed
+    verdicts : name, value, band, bound, passed and decides
     sizes : what was trained, by name
     notes : what is left out, and why
     """

@@ -148,13 +148,7 @@ def pair_terms(
             stop = min(start + CHUNK, columns)
             dot, far, weight = dots[i, start:stop], square[start:stop], factor[start:stop]
             m = stop - start
-            largest = 0.0
-            for j in range(m):
-                s = scale * (at_square[i] + far[j] + 2.0 * dot[j])
-                s = s if s > 0.0 else 0.0
-                u[j] = s if s < LONGEST_SERIES else LONGEST_SERIES
-            for j in range(m):
-                largest = u[j] if u[j] > largest else largest
+            largest = arguments(dot, far, at_square[i], scale, u, m)
             count = lengths[min(int(largest / BUCKET), lengths.size - 1)]
             horner(value_terms, slope_terms, count, u, g, h, m)
             for j in range(m):
@@ -180,6 +174,21 @@ def pair_terms(
             for j in range(m):
                 dot[j] = h[j] if with_slopes else g[j]
         sums[i] = total
+
+
+@jit(fastmath=REORDERED)
+def arguments(
+    dots: np.ndarray, square: np.ndarray, own: float, scale: float, u: np.ndarray, m: int
+) -> float:
+    """Fill u = κ²d |y + z|², cut where the series end; the largest of m."""
+    for j in range(m):
+        s = scale * (own + square[j] + 2.0 * dots[j])
+        s = s if s > 0.0 else 0.0
+        u[j] = s if s < LONGEST_SERIES else LONGEST_SERIES
+    largest = 0.0
+    for j in range(m):
+        largest = u[j] if u[j] > largest else largest
+    return largest
 
 
 @jit(fastmath=REORDERED)
@@ -239,13 +248,7 @@ def bends(
             stop = min(start + CHUNK, columns)
             dot, far, weight = dots[i, start:stop], square[start:stop], factor[start:stop]
             m = stop - start
-            largest = 0.0
-            for j in range(m):
-                s = scale * (at_square[i] + far[j] + 2.0 * dot[j])
-                s = s if s > 0.0 else 0.0
-                u[j] = s if s < LONGEST_SERIES else LONGEST_SERIES
-            for j in range(m):
-                largest = u[j] if u[j] > largest else largest
+            largest = arguments(dot, far, at_square[i], scale, u, m)
             count = lengths[min(int(largest / BUCKET), lengths.size - 1)]
             horner(first_terms, second_terms, count, u, g1, g2, m)
             for j in range(m):
