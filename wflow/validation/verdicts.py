@@ -59,9 +59,13 @@ class Verdict:
         bound: tuple[float, float],
         decides: bool = True,
     ) -> Verdict:
-        """The verdict on a band that is not even about its value."""
+        """The verdict on a band that is not even about its value.
+
+        >>> Verdict.between("c", 1.0, (0.5, 1.5), (1.0, 2.0), np.True_).as_json()["decides"] is True
+        True
+        """
         passed = band[1] >= bound[0] and band[0] <= bound[1]
-        return cls(name, value, band, bound, bool(passed), decides)
+        return cls(name, value, band, bound, bool(passed), bool(decides))
 
     def as_json(self) -> dict[str, Any]:
         """The same with None for what JSON has no number for."""
