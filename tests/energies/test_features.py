@@ -145,3 +145,19 @@ def test_a_gradient_brings_the_first_variation_with_it(monkeypatch):
     field.gradient()
     np.testing.assert_array_equal(field.first_variation(), alone)
     assert len(passes) == 1
+
+
+def test_a_larger_cloud_before_leaves_no_trace():
+    """What 2000 neurons noted, who are no more, is not taken for that of 20 whose activations are kept."""
+    rng = np.random.default_rng(5)
+    x, few, many = rng.normal(size=(40, 2)), rng.normal(size=(20, 3)), rng.normal(size=(2000, 3))
+
+    def energy():
+        return FeatureEnergy("tanh", x, np.sin(x[:, 0]), charges=True)
+
+    def slope(one, points):
+        return one.prepare(points).field(np.full(len(points), 1 / len(points))).gradient()
+
+    used = energy()
+    slope(used, many)
+    np.testing.assert_array_equal(slope(used, few), slope(energy(), few))

@@ -57,12 +57,13 @@ class Notes:
 
     @contextmanager
     def read(self, author: Any) -> Iterator[np.ndarray]:
-        """What ``author`` wrote, or nothing."""
+        """What ``author`` wrote, or nothing; nothing for None, which an author that is no more leaves, too."""
         if not self._using.acquire(blocking=False):
             yield NOTHING
             return
         try:
-            yield self._numbers if self._author() is author else NOTHING
+            mine = author is not None and self._author() is author
+            yield self._numbers if mine else NOTHING
         finally:
             self._using.release()
 
