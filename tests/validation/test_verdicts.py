@@ -364,7 +364,8 @@ def test_the_command_prints_json_and_ends_by_its_verdicts(tmp_path, monkeypatch,
     out, _ = capsys.readouterr()
     said = json.loads(out)
     assert status == (0 if said["passed"] else 1)
-    assert {"name", "value", "band", "bound", "passed"} == set(said["verdicts"][0])
+    said_of_each = {"name", "value", "band", "bound", "passed", "decides"}
+    assert all(set(line) == said_of_each for line in said["verdicts"])
     assert said["neurons"] == [16]
     assert said["rates"]["widths"] == [4, 8, 16, 32]
     assert len(said["rates"]["gap"]) == 4
