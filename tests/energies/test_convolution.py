@@ -280,6 +280,10 @@ def test_bumps_on_grids_by_transform_by_stencil_and_by_pairs(d, ratio):
         assert np.abs(way.predict(weights) - f).max() < 1e-13 * np.abs(f).max()
         assert np.abs(way.potential(c)[:n] - psi).max() < 1e-13 * np.abs(psi).max()
         assert np.abs(way.gradient(c)[:n] - slope).max() < 1e-13 * np.abs(slope).max()
+    for one in (features, BumpFeatures(features.nodes, 0.4)):
+        values, each = one.jacobian(points)
+        np.testing.assert_allclose(values, matrix.T, rtol=1e-12)
+        np.testing.assert_allclose(each, slopes.transpose(1, 2, 0), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("d", [1, 2])

@@ -1,5 +1,8 @@
 """What is predicted of finite networks of a system, with its own error, and bands about a solution's risk."""
 
+import itertools
+import time
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from wflow.cli.main import main
 from wflow.errors import InputError
 from wflow.solvers.statics import expected_excess
 from wflow.validation import band
+from wflow.validation.prediction import predict
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +87,48 @@ def test_the_command_draws_a_band(gaussians, tmp_path, monkeypatch, capsys):
     elsewhere = wflow.solve(gaussians.flow(), wflow.Particles([[2.0]], names=("r",)), (0, 1e-4))
     with pytest.raises(InputError, match="did not start from the law of its system"):
         band(elsewhere, n_neurons=10)
+
+
+def test_a_prediction_does_not_depend_on_the_clock(gaussians, monkeypatch):
+    """A machine that takes 100 s for anything finds the same, to the last bit, control variate included."""
+    monkeypatch.setattr("wflow.validation.prediction.LARGE", 12)
+    model, times = gaussians.network(), np.array([0.0, 1e-4])
+    starts = [model.start(30, 0), model.start(20, 1)]
+
+    def found():
+        one = predict(gaussians, gaussians.flow(), model, times, 1)
+        return {**one.series, "control": one.control(model, starts, times), "risk": one.risk}
+
+    before = found()
+    slow = itertools.count(0.0, 100.0)
+    for clock in ("process_time", "perf_counter", "monotonic"):
+        monkeypatch.setattr(time, clock, lambda: next(slow))
+    after = found()
+    assert "risk_variance" in before
+    assert (before["control"][:, 1] != 0).all()
+    for name, values in before.items():
+        np.testing.assert_array_equal(after[name], values, err_msg=name)
+
+
+def test_a_law_too_large_for_the_count_is_told(monkeypatch):
+    """Features that declare 1e9 products a slope leave room for no law, whatever the time they take."""
+    system = wflow.systems.get("gaussian-mixture")
+    flow = system.flow()
+    monkeypatch.setattr(type(flow.energy.on_nodes().features), "work", 1e9)
+    (note,) = predict(system, flow, system.network(), np.array([0.0]), 10).notes
+    assert "nodes and 2 coordinates take too long here" in note
+
+
+def test_units_with_a_kink_are_told_in_a_note(tmp_path):
+    """relu neurons on data are kicked where they pass a sample: nothing is predicted, and the note says which units."""
+    x = np.linspace(-1, 1, 12)
+    np.savez(tmp_path / "d.npz", x=x[:, None], y=np.sin(x))
+    system = wflow.systems.get("dataset", path=str(tmp_path / "d.npz"), activation="relu")
+    found = predict(system, system.flow(), system.network(), np.array([0.0, 0.1]), 1)
+    (note,) = found.notes
+    assert note.startswith(
+        "scatter and bias are not predicted: the slope of the units jumps at z = 0"
+    )
+    assert note.endswith("softplus for relu say")
+    assert found.series == {}
+    assert (found.control(system.network(), [np.ones((3, 3))], found.t) == 0).all()

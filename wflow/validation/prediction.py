@@ -6,7 +6,6 @@ of a system, whose flow may be a reduced one, at what cost, and how far it is of
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,11 +24,9 @@ from wflow.validation.sgd_noise import sgd_noise
 from wflow.validation.verdicts import student
 
 BUDGET = 3e11
-"""Operations that a prediction may take, some ten seconds."""
-PER_STEP = 24
-"""Products of matrices a step, its six stages together."""
-PATIENCE, STAGES, FEW = 10.0, 18, 32
-"""Seconds that features may take, how often a step asks for them, and at how many points that is tried."""
+"""Operations that a prediction may take, and as many for features: some ten seconds each, counted and not timed."""
+PER_STEP, STAGES = 24, 18
+"""Products of matrices a step, its six stages together, and how often it asks for features."""
 LARGE, DRAWN, CELLS, SMALL = 64, 128, 512, 32
 """Particles that stand for the initial law, at most: of a quadrature, drawn, cells of a grid; and at least."""
 LAWS = 16
@@ -55,7 +52,7 @@ class Prediction:
     ``risk`` (T,) is that of the flow of what stands for the law.
 
     ``influence`` (T, m) of reduced neurons says what each one's start adds to the risk, with mean 0 over starts; None
-    where it is not known. It costs so many seconds a neuron.
+    where it is not known. It costs so many operations a neuron.
     """
 
     t: np.ndarray
@@ -76,7 +73,7 @@ class Prediction:
         """The first-order effect of networks' starts on their risks, (len(starts), len(times)); 0 if not known."""
         where = np.searchsorted(self.t, times)
         reduced = [model.reduce(neurons) for neurons in starts]
-        if self.influence is None or self.cost * sum(map(len, reduced)) > 4 * PATIENCE:
+        if self.influence is None or self.cost * sum(map(len, reduced)) > 4 * BUDGET:
             return np.zeros((len(starts), times.size))
         ends = np.cumsum([0] + [len(one) for one in reduced])
         each = self.influence(np.concatenate(reduced))[where]
@@ -99,15 +96,16 @@ def predict(
     Where it cannot be known, the notes say why: noise, an energy without nodes, or a law too large for the budget.
     """
     nothing = Prediction(times)
-    whole, reduced = model.reduce(model.start(2, 0)), is_reduced(model)
+    reduced = is_reduced(model)
     sampled = system.random_particles and "grid" not in system.measures
     try:
         energy = flow.energy.on_nodes()
-        steps, point = max(steps, 1), seconds_a_point(flow, whole)
-        laws = LAWS if sampled else 1
+        laws, slopes = LAWS if sampled else 1, energy.dimension * energy.features.n_nodes
+        steps = max(steps, 1)
         # A step takes n changes of the law, ATOMS at most, by n particles.
-        pairs = BUDGET / (PER_STEP * energy.dimension * energy.features.n_nodes * steps * laws)
-        n = int(min(max(pairs**0.5, pairs / ATOMS), PATIENCE / (STAGES * steps * point * laws)))
+        pairs = BUDGET / (PER_STEP * slopes * steps * laws)
+        cost = STAGES * steps * slopes * energy.features.work
+        n = int(min(max(pairs**0.5, pairs / ATOMS), BUDGET / (cost * laws)))
         if n < SMALL:
             nothing.notes = (
                 f"scatter and bias are not predicted: {energy.features.n_nodes} nodes and {energy.dimension} "
@@ -120,7 +118,7 @@ def predict(
         stand_ins = [law(system, model, size, APART + k) for k, size in enumerate(sizes)]
         with one_blas_thread():
             answers = [fluctuations(flow, one, times, rtol=RTOL) for one in stand_ins]
-            found = Prediction(times, cost=STAGES * steps * point)
+            found = Prediction(times, cost=cost)
             found.risk = (
                 np.mean([one.risk for one in answers], axis=0) if sampled else answers[0].risk
             )
@@ -171,18 +169,6 @@ def law(system: System, model: NetworkModel, n: int, seed: int) -> Particles:
     cells = system.initial("grid", max(2, round((2 * n) ** (1 / dimension))))
     held = cells.weights() > 0
     return Particles(cells.points()[held], cells.weights()[held])
-
-
-def seconds_a_point(flow: GradientFlow, points: np.ndarray) -> float:
-    """What the features at one point and their slopes cost, as measured."""
-    energy = flow.energy.on_nodes()
-    seconds = []
-    for count in (2, FEW, FEW):  # the first one may compile
-        at = np.repeat(points, count // 2, axis=0)
-        began = time.process_time()
-        energy.features.jacobian(at)
-        seconds.append(time.process_time() - began)
-    return max(min(seconds[1:]) / FEW, 1e-9)
 
 
 def _series(

@@ -46,6 +46,9 @@ class FeatureMap(ParameterSpace):
     """h of features h(r|x|) of a radius, averages over directions (:class:`RadialProfile`); None for others."""
     radii: Any = None
     """|x| of the nodes, where there is a profile."""
+    work: float = 1e4
+    """What a value and its slopes cost at a node and a coordinate, in products of a matrix product: counted once, not
+    timed. Less, where ``jacobian`` does not ask for one node after another."""
 
     @property
     def kink(self) -> float | None:

@@ -59,7 +59,8 @@ class Bump:
 class BumpMap(FeatureMap):
     """What both kinds of nodes share."""
 
-    scale = 1.0
+    scale, work = 1.0, 600.0
+    nodes: np.ndarray
 
     def __init__(self, width: float, dimension: int, domain: Any) -> None:
         try:
@@ -70,6 +71,11 @@ class BumpMap(FeatureMap):
         self.coordinates = numbered("w", dimension)
         if domain is not None:
             self.bounds = as_domain(domain, dimension, "domain")
+
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        z = self.nodes - points[:, None]
+        slopes = [self.scale * self.bump.slope(z, k) for k in range(self.dimension)]
+        return self.scale * self.bump.value(z), np.stack(slopes, axis=1)
 
     def at(self, x: Any) -> BumpFeatures:
         domain = self.bounds if np.isfinite(self.bounds).any() else None

@@ -36,6 +36,8 @@ WIDE = 96
 class DenseFeatures(FeatureMap):
     """Neurons on the nodes of a data set; see :class:`wflow.energies.FeatureEnergy`."""
 
+    work = 60.0
+
     def __init__(
         self, activation: Any, nodes: Any, *, charges: bool = False, offset: bool = False
     ) -> None:

@@ -30,6 +30,10 @@ class OutputNodes(SameSpace, FeatureMap):
     def kink(self) -> float | None:
         return self.features.kink
 
+    @property
+    def work(self) -> float:  # type: ignore[override]
+        return self.features.work
+
     def prepare(self, points: np.ndarray) -> PreparedOutputNodes:
         return PreparedOutputNodes(
             self.features.prepare(points), (self.features.n_nodes, self.features.outputs)

@@ -117,6 +117,7 @@ class RadialFeatures(FeatureMap):
 
     profile: RadialProfile
     radii: np.ndarray
+    work = 500.0
 
     def __init__(self, knots: Sequence[tuple[float, float]], radii: np.ndarray, d: float) -> None:
         self.profile = RadialProfile(knots, d)

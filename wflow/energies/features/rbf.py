@@ -51,6 +51,8 @@ class RbfFeatures(FeatureMap):
     array([1.103638, 3.      ])
     """
 
+    work = 100.0
+
     def __init__(
         self,
         nodes: Any,

@@ -55,6 +55,8 @@ class TwoRadiiFeatures(FeatureMap):
     True
     """
 
+    work = 5000.0
+
     def __init__(self, scales: Any, sizes: tuple[float, float]) -> None:
         self.scales = as_floats("scales", scales)
         if self.scales.ndim != 1 or self.scales.size == 0 or self.scales.min() < 0:

@@ -23,6 +23,10 @@ class WeightedFeatures(SameSpace, FeatureMap):
     def kink(self) -> float | None:
         return self.features.kink
 
+    @property
+    def work(self) -> float:  # type: ignore[override]
+        return self.features.work
+
     def prepare(self, points: np.ndarray) -> PreparedWeighted:
         return PreparedWeighted(self.features.prepare(points), self.factors)
 
