@@ -28,7 +28,7 @@ from wflow.measures import Measure, Particles
 from wflow.solvers.statics.minimiser import Minimiser
 from wflow.solvers.statics.objective import Objective
 from wflow.solvers.statics.on_grid import minimise_at
-from wflow.solvers.statics.search import lower_bound, lowest_points, search_points
+from wflow.solvers.statics.search import Search, lower_bound
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_flag, non_negative
 
@@ -66,7 +66,8 @@ def minimise_sparse(
     tolerance : of the gap, in the units of R; ``success`` says whether it was reached
     max_iterations : rounds
     search : starts an axis for the search of min Ψ_λ; by default 401 in one dimension, 81 in two, and 4096 in all
-        (a Sobol sequence and the corners) beyond. The gap is relative to this search, unless ``curvature`` is given
+        (a Sobol sequence and the corners) beyond. The gap is relative to this search and to one twice as fine, which
+        takes its place where it finds more, unless ``curvature`` is given
     curvature : a bound on |∇²Ψ_λ| in the box, or a function that gives one from R; the gap then rests on a proved
         lower bound of Ψ_λ (``scope`` says "bound"). √R·B + λ with B ≥ sup ‖∇²σ*(·; θ)‖ in L² always serves
     progress : whether to show the rounds as a bar
@@ -87,19 +88,26 @@ def minimise_sparse(
     tolerance = non_negative("tolerance", tolerance)
     rounds = check_count("max_iterations", max_iterations)
     box = _box(bounds, objective)
-    grid = search_points(box, None if search is None else check_count("search", search))
+    look = Search(box, None if search is None else check_count("search", search))
     atoms = _starts(starts, box, objective)
     if atoms is None:
-        atoms, _ = _lowest(objective, np.zeros((1, box.shape[0])), np.zeros(1), grid, box)
+        atoms, _ = look.lowest(objective.around(np.zeros((1, box.shape[0])), np.zeros(1)))
     history: list[float] = []
     bar = _bar(rounds, progress)
     best: tuple[float, float, np.ndarray, np.ndarray] = (np.inf, 0.0, atoms, np.ones(1))
     for _ in range(rounds):
         atoms, weights = _correct(objective, atoms, box, tolerance, history[-1] if history else 1.0)
-        candidates, heights = _lowest(objective, atoms, weights, grid, box)
         psi = objective.at(atoms).value(weights)[2]
-        level = min(float(heights[0]), float(psi.min()))
-        gap = max(0.0, 2.0 * (float(weights @ psi) - level))
+        mean, lowest = float(weights @ psi), float(psi.min())
+        landscape = objective.around(atoms, weights)
+        candidates, heights = look.lowest(landscape)
+        level = min(float(heights[0]), lowest)
+        if 2.0 * (mean - level) <= 0.5 * tolerance and (finer := look.finer()) is not None:
+            candidates, heights = finer.lowest(landscape)
+            level = min(float(heights[0]), level)
+            if 2.0 * (mean - level) > 0.5 * tolerance:
+                look = finer
+        gap = max(0.0, 2.0 * (mean - level))
         history.append(gap)
         bar.update()
         bar.set_postfix_str(f"gap {gap:.2e}, {weights.size} atoms")
@@ -107,7 +115,7 @@ def minimise_sparse(
             best = (gap, level, atoms, weights)
         if gap <= 0.5 * tolerance or _at_a_stop(history):
             break
-        new = candidates[heights < float(weights @ psi) - 0.1 * gap][:ADDED]
+        new = candidates[heights < mean - 0.1 * gap][:ADDED]
         atoms = np.concatenate([atoms, new]) if new.size else atoms
     bar.close()
     gap, level, atoms, weights = best
@@ -137,12 +145,6 @@ def minimise_sparse(
         box=box,
         _objective=objective,
     )
-
-
-def _lowest(
-    objective: Objective, atoms: np.ndarray, weights: np.ndarray, grid: np.ndarray, box: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    return lowest_points(objective.around(atoms, weights), grid, box)
 
 
 def _correct(

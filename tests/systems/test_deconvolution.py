@@ -5,7 +5,7 @@ import pytest
 
 import wflow
 from wflow.errors import InputError
-from wflow.solvers.statics import minimise_on_grid
+from wflow.solvers.statics import minimise_on_grid, minimise_sparse
 from wflow.systems import get
 
 
@@ -79,6 +79,20 @@ def test_its_least_value_is_certified():
     assert least.gap < 1e-7
     # The planted spikes cost λ; blurring them on the lattice costs little, and shrinking them wins more.
     assert 0.1 < 0.5 * least.risk < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2, 8, 11, 12])
+def test_no_finer_search_beats_the_certificate(seed):
+    system = get("sparse-deconvolution", spike_seed=seed)
+    box = [(-2.0, 2.0), (0.0, 2 * np.pi)]
+    starts = system.planted().points()
+    least = minimise_sparse(system.energy(), box, starts=starts, tolerance=1e-7, search=41)
+    assert least.success, least.message
+    y = np.linspace(0.0, 2 * np.pi, 4001)
+    fine = np.concatenate([[(s, x) for x in y] for s in (-2.0, 0.0, 2.0)])
+    mean = float(least.weights @ least.first_variation)
+    assert 2.0 * (mean - float(least.potential(fine).min())) <= least.gap + 1e-12
 
 
 def test_what_it_refuses():

@@ -308,3 +308,25 @@ def test_simplex_programme_at_any_scale(scale):
         assert found.weights.sum() == pytest.approx(1.0, abs=1e-12)
     constant = minimise_on_simplex(np.full(9, scale), np.zeros((9, 0)))
     assert constant.level == pytest.approx(scale)
+
+
+def test_a_valley_that_a_wide_one_hides_from_the_lowest_starts_is_found():
+    # The deepest valley has one start, higher than all of the wide one.
+    def wells(x):
+        wide, deep = x[..., 0] + 1.0, x[..., 0] - 1.7
+        return -np.exp(-0.5 * wide**2) - 1.5 * np.exp(-80.0 * deep**2)
+
+    found = minimise_sparse(PairEnergy(wells), [(-3, 3)], search=31)
+    assert found.points[0, 0] == pytest.approx(1.7, abs=1e-3)
+    assert found.success
+
+
+def test_a_search_that_misses_a_valley_gives_way_to_a_finer_one():
+    # Between two starts, where neither of them feels it: the next grid has its middle.
+    def wells(x):
+        wide, deep = x[..., 0] + 1.0, x[..., 0] - 0.05
+        return 0.1 * wide**2 - np.exp(-5000.0 * deep**2)
+
+    found = minimise_sparse(PairEnergy(wells), [(-2, 2)], search=41)
+    assert found.points[0, 0] == pytest.approx(0.05, abs=1e-3)
+    assert found.success
