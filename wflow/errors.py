@@ -24,6 +24,10 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
+MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a function of the user's raises where it is wrong, or asked out of its range."""
+
+
 class InputError(ValueError):
     """The request is wrong: a value outside its range, a wrong shape, an unknown name."""
 

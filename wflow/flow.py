@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.errors import InputError, shown
+from wflow.errors import MISTAKES, InputError, shown
 from wflow.measures import Measure
 from wflow.tools.checks import check_kind, check_mapping, names_of, non_negative
 from wflow.tools.fingerprint import of_function
@@ -124,7 +124,7 @@ class GradientFlow(Portable):
             return self._schedule
         try:
             value = float(self._schedule(t))
-        except (ArithmeticError, TypeError, ValueError) as e:
+        except MISTAKES as e:
             raise InputError(
                 f"schedule({t:g}) failed ({e}): it must exist a little past the end too"
             ) from None

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from wflow.errors import InputError, shown
+from wflow.errors import MISTAKES, InputError, shown
 from wflow.solvers.step_size import steps_to
 from wflow.tools.checks import check_count, check_list, non_negative
 
@@ -105,11 +105,12 @@ class Batches:
         size = self.asked
         if callable(size):
             try:
-                size = _one(f"batch_size({k})", size(k))
-            except (ArithmeticError, LookupError, TypeError) as e:
+                asked = size(k)
+            except MISTAKES as e:
                 raise InputError(
                     f"batch_size({k}) failed ({e}): give a size for every step"
                 ) from None
+            size = _one(f"batch_size({k})", asked)
         elif isinstance(size, list):
             # The first step at or after t takes the size from t on.
             size = size[bisect_right(self._starts, k) - 1][1]

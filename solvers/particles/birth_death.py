@@ -35,11 +35,12 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, shown
+from wflow.errors import MISTAKES, InputError, shown
 from wflow.flow import BaseLaw, GradientFlow
 from wflow.measures import Measure, Particles
 from wflow.measures.base import refuse_another_order
 from wflow.measures.estimators import ESTIMATORS, log_density
+from wflow.measures.resampling import refuse_uneven
 from wflow.solvers.method import Arrays, Method, Step, Tolerance, dissipation, register
 from wflow.solvers.particles.parts.population import (
     PROBABILITIES,
@@ -57,8 +58,6 @@ from wflow.views.particles import ParticleView
 
 RULES = ("rounding", "kill-clone", "kill")
 CROWDED = "clones share a place, where log rho is infinite"
-EVEN = 1e-12
-"""Weights that differ by less than so much, relatively, are equal."""
 
 
 class Population(ParticleProblem):
@@ -73,12 +72,11 @@ class Population(ParticleProblem):
         method: BirthDeath,
     ) -> None:
         super().__init__(flow, measure, tolerance, seed, method.entropy)
-        weights = self.initial["weights"]
-        if np.ptp(weights) > EVEN * weights.max():
-            raise InputError(
-                f"method '{method.name}' has particles of equal weight, and these weigh {weights.min():.3g} to "
-                f"{weights.max():.3g}: start from rho0.resampled(seed=0)"
-            )
+        refuse_uneven(
+            f"method '{method.name}' has particles",
+            self.initial["weights"],
+            "start from rho0.resampled(seed=0)",
+        )
         self.view = ParticleView(measure.names, followed=False)
         self.centred = method.centred
         n, d = self.initial["positions"].shape
@@ -132,7 +130,7 @@ class Population(ParticleProblem):
             return np.empty((0, shape[1]))
         try:
             given = self.law(n, rng)
-        except (ArithmeticError, LookupError, TypeError) as e:
+        except MISTAKES as e:
             raise InputError(
                 f"reinject({n}, rng) failed ({e}): give a function (n, rng) of positions (n, {shape[1]})"
             ) from None

@@ -206,6 +206,8 @@ def test_cut_and_resumed_it_is_the_whole_run(system, asked, tmp_path, monkeypatc
         ({"n_steps": 5, "batch_size": [(0, 2, 3)]}, "give pairs (t, P)"),
         ({"n_steps": 5, "batch_size": lambda k: 1.5}, "batch_size(0) = 1.5"),
         ({"n_steps": 5, "batch_size": lambda k: [1, 2][k]}, "batch_size(2) failed (list index"),
+        ({"n_steps": 5, "batch_size": lambda k: int("x")}, "batch_size(0) failed (invalid literal"),
+        ({"n_steps": 5, "batch_size": lambda k: k.size}, "batch_size(0) failed ('int' object has"),
         ({"n_steps": 5, "order": [0, 1], "batch_size": 2}, "2 samples and the run needs 10"),
         ({"n_steps": 2, "order": [0, 60]}, "order[1] is 60: samples are numbered from 0 to 59"),
         ({"n_steps": 2, "order": [-1, 0]}, "order[0] is -1"),

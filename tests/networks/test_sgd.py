@@ -252,6 +252,12 @@ def test_initial_neurons_are_used_and_left_alone():
         sgd(system, initial=Particles(np.ones((6, 5))), step_size=0.05, n_steps=4)
     with pytest.raises(InputError, match="n_neurons = 7 and initial has 6"):
         sgd(system, initial=start, n_neurons=7, step_size=0.05, n_steps=4)
+    heavy = Particles(start.points(), [0.1, 0.1, 0.1, 0.1, 0.1, 0.5])
+    with pytest.raises(InputError, match=r"neurons of equal weight, and these weigh 0.1 to 0.5"):
+        sgd(system, initial=heavy, step_size=0.05, n_steps=4)
+    names = tuple(reversed(run.view.coordinates))
+    with pytest.raises(InputError, match="bring those of initial into the energy's order"):
+        sgd(system, initial=Particles(start.points(), names=names), step_size=0.05, n_steps=4)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from wflow.errors import InputError
+
+EVEN = 1e-12
+"""Weights that differ by less than so much, relatively, are equal."""
+
+
+def refuse_uneven(who: str, weights: np.ndarray, remedy: str) -> None:
+    """Refuse weights that are not all the same, for one who has particles of equal weight.
+
+    >>> refuse_uneven("a network has neurons", np.array([0.2, 0.8]), "resample")
+    Traceback (most recent call last):
+    wflow.errors.InputError: a network has neurons of equal weight, and these weigh 0.2 to 0.8: resample
+    """
+    if np.ptp(weights) > EVEN * weights.max():
+        raise InputError(
+            f"{who} of equal weight, and these weigh {weights.min():.3g} to {weights.max():.3g}: {remedy}"
+        )
+
 
 def systematic(shares: np.ndarray, total: int, u: float) -> np.ndarray:
     """Whole numbers that add up to ``total``, of mean in proportion to the shares (m,) where u is uniform in (0, 1).

@@ -13,6 +13,8 @@ from wflow.energies.network import NetworkModel
 from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.measures import Particles
+from wflow.measures.base import refuse_another_order
+from wflow.measures.resampling import refuse_uneven
 from wflow.results.kinds import KINDS, RunKind, Task
 from wflow.results.solution import Solution
 from wflow.run.execute import begin, execute
@@ -119,6 +121,8 @@ def sgd(
             raise InputError(
                 f"n_neurons = {n_neurons} and initial has {initial.points().shape[0]}: leave one out"
             )
+        refuse_another_order("initial", initial.names, tuple(model.risk_energy().coordinates))
+        refuse_uneven("a network has neurons", initial.weights(), "pass initial.resampled(seed=0)")
         neurons = np.array(initial.points())
     method = StochasticGradient(
         epsilon,

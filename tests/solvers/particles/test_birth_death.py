@@ -319,6 +319,7 @@ def test_what_is_refused():
     refused(r"shape \(1, 2\)", reinject=lambda n, rng: rng.random((n, 2)))
     refused(r"reinject\(1, rng\) failed .* 1 positional", reinject=lambda n: np.zeros((n, 1)))
     refused(r"reinject\(1, rng\) failed \(division", reinject=lambda n, rng: 1 / 0)
+    refused(r"reinject\(1, rng\) failed .*'randn'", reinject=lambda n, rng: rng.randn(n, 1))
     refused("reinject's positions", reinject=lambda n, rng: np.full((n, 1), np.nan))
     refused("midpoint", midpoint="no")
     refused("step_size", step_size=0)
