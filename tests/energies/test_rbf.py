@@ -72,6 +72,35 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     np.testing.assert_allclose(blocked.gradient(c), whole.gradient(c), rtol=1e-12, atol=1e-14)
 
 
+def test_a_batch_forms_its_bumps_once():
+    """Outputs and gradient of 64 bumps at 4096 samples: one pass over the pairs, not one each."""
+    features, theta, weights, c = example(64, 4096, 3, kappa=1.0)
+    formed = []
+
+    def counted(y, x, once=features.bumps):
+        formed.append(y.shape[0])
+        return once(y, x)
+
+    features.bumps = counted
+    prepared = features.prepare(theta)
+    prepared.predict(weights)
+    prepared.gradient(c)
+    assert formed == [64]
+
+
+@pytest.mark.parametrize("m, n, d", [(1, 1, 1), (3, 511, 2), (2, 513, 5), (4, 1030, 25)])
+def test_bumps_as_numpy_forms_them(m, n, d):
+    """The ends of the chunks that a pass is made in; nodes that are not a number stay so."""
+    rng = np.random.default_rng(4)
+    features = RbfFeatures(rng.standard_normal((n, d)), kappa=0.3, normalised=True)
+    y = 3.0 * rng.standard_normal((m, d))
+    square = ((y[:, None] - features.nodes) ** 2).sum(axis=2)
+    exact = features.amplitude * np.exp(-0.15 * square)
+    np.testing.assert_allclose(features.bumps(y, features.nodes), exact, rtol=1e-13)
+    y[0, 0] = np.nan
+    assert np.isnan(features.bumps(y, features.nodes)[0]).all()
+
+
 def test_bumps_far_away_underflow_in_silence():
     prepared = RbfFeatures([[0.0]], kappa=1.0).prepare(np.array([[1.0, 38.0], [1.0, 1e3]]))
     assert 0 <= prepared.predict(np.ones(2))[0] < 1e-300

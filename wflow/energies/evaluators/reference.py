@@ -119,17 +119,22 @@ class ReferenceRbf(ReferenceFeatures):
     """[c] A exp(−κ|x − y|²/2)."""
 
     def values(self, theta: np.ndarray) -> np.ndarray:
-        f: RbfFeatures = self.features
-        c, y = f.split(theta)
-        bumps = f.bumps(y, f.nodes)
+        c, _, bumps = self._parts(theta)
         return bumps if c is None else c[:, None] * bumps
 
     def slopes(self, theta: np.ndarray) -> np.ndarray:
         f: RbfFeatures = self.features
-        c, y = f.split(theta)
-        bumps = f.bumps(y, f.nodes)
+        c, y, bumps = self._parts(theta)
         pull = f.kappa * bumps[..., None] * (f.nodes - y[:, None])
         return pull if c is None else np.concatenate([bumps[..., None], c[:, None, None] * pull], 2)
+
+    def _parts(self, theta: np.ndarray) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """c, y and the bumps of charge 1."""
+        f: RbfFeatures = self.features
+        c, y = f.split(theta)
+        square = ((f.nodes - y[:, None]) ** 2).sum(axis=2)
+        with np.errstate(under="ignore"):
+            return c, y, f.amplitude * np.exp(-0.5 * f.kappa * square)
 
 
 class ReferenceBumps(ReferenceFeatures):

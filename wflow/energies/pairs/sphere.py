@@ -200,10 +200,15 @@ class CubicForm:
         """S[x, x, ·], shape (n, d)."""
         x = as_points(x, self.d)
         out = np.empty(x.shape)
-        size = max(1, (1 << 18) // self._i.size)
+        size = max(1, BLOCK_ENTRIES // self._i.size)
+        products = np.empty((self._i.size, size))
+        ends = np.cumsum(np.arange(self.d, 0, -1))
         for start in range(0, x.shape[0], size):
-            rows = slice(start, start + size)
-            out[rows] = (x[rows][:, self._i] * x[rows][:, self._j]) @ self._folded
+            part = np.ascontiguousarray(x[start : start + size].T)
+            found = products[:, : part.shape[1]]
+            for i, end in enumerate(ends):
+                np.multiply(part[i], part[i:], out=found[end - (self.d - i) : end])
+            np.matmul(found.T, self._folded, out=out[start : start + size])
         return out
 
     def values(self, x: Any) -> np.ndarray:
