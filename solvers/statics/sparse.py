@@ -67,7 +67,8 @@ def minimise_sparse(
     max_iterations : rounds
     search : starts an axis for the search of min Ψ_λ; by default 401 in one dimension, 81 in two, and 4096 in all
         (a Sobol sequence and the corners) beyond. The gap is relative to this search and to one twice as fine, which
-        takes its place where it finds more, unless ``curvature`` is given
+        takes its place where it finds more, unless ``curvature`` is given. No search of more than 2²⁰ starts is made to
+        check another: beyond, from 513 an axis in two dimensions, the gap is relative to this search alone
     curvature : a bound on |∇²Ψ_λ| in the box, or a function that gives one from R; the gap then rests on a proved
         lower bound of Ψ_λ (``scope`` says "bound"). √R·B + λ with B ≥ sup ‖∇²σ*(·; θ)‖ in L² always serves
     progress : whether to show the rounds as a bar
