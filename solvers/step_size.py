@@ -61,6 +61,10 @@ class StepSize(ABC):
         """Where the next step ends, of a run that has ``taken`` some and come so far from its start."""
         return elapsed + self.h
 
+    def taken(self, elapsed: float, accepted: int) -> int:
+        """How many steps of the method a run is long, that has come so far from its start in ``accepted`` of ours."""
+        return accepted
+
     @abstractmethod
     def accept(self, error: float, limit: float) -> None:
         """Set the next step after an accepted one, of error ``error``; no longer than ``limit``."""
@@ -236,6 +240,10 @@ class Clock(Fixed):
 
     def end(self, elapsed: float, taken: int) -> float:
         return (taken + 1) * self.h
+
+    def taken(self, elapsed: float, accepted: int) -> int:
+        """Its ticks."""
+        return round(elapsed / self.tick)
 
     def times(self, times: np.ndarray, span: tuple[float, float]) -> np.ndarray:
         """The nearest ticks in ``span`` = (t0, t1), each once; a time after the last whole tick takes that one."""

@@ -7,6 +7,7 @@ import autograd.numpy
 import numpy as np
 import pytest
 from cut import Cut
+from same import same_bits
 from scipy.stats import ortho_group
 
 import wflow
@@ -191,6 +192,52 @@ def test_the_training_loss_is_that_before_each_step():
     theta = system.network().start(8, 1)
     f = np.tanh(x @ theta[:, 2:].T + theta[:, 1]) @ theta[:, 0] / 8
     assert run.steps["loss"][-1] == pytest.approx(((y - f) ** 2).mean(), rel=1e-8)
+
+
+@pytest.mark.parametrize("n_steps", [1, 20, 1023, 1024, 2600])
+def test_steps_are_those_of_sgd_and_the_rows_cover_all_of_them(n_steps, tmp_path):
+    """Rows are stretches of 1024 steps; what is left at the end is one, too, though no frame is there."""
+    common = {"n_neurons": 4, "step_size": 2.0**-10, "n_steps": n_steps, "seed": 1}
+    end, stretches = n_steps * 2.0**-10, -(-n_steps // 1024)
+    run = sgd(Small(), **common)
+    assert run.stats["steps"] == n_steps
+    assert run.steps["t"].tolist() == [min(k + 1.0, end) for k in range(stretches)]
+    assert run.steps["h"].sum() == end
+    rows = {"t_eval": [0.0], "output": tmp_path / "run.h5"}
+    assert sgd(Small(), **common, **rows).steps["t"].tolist() == run.steps["t"].tolist()
+    stored = wflow.load(tmp_path / "run.h5")
+    assert stored.stats["steps"] == n_steps
+    assert stored.steps["loss"].tobytes() == run.steps["loss"].tobytes()
+
+
+def test_the_last_rows_are_the_mean_loss_of_what_was_left():
+    """A run of 1024 + 300 steps holds the samples of both its rows."""
+    system = Small()
+    run = sgd(system, n_neurons=8, step_size=1e-12, n_steps=1324, seed=1)
+    theta, means = system.network().start(8, 1), []
+    for part in ((0, 1024), (1024, 300)):
+        x, y = system.network().samples(1, *part)
+        f = np.tanh(x @ theta[:, 2:].T + theta[:, 1]) @ theta[:, 0] / 8
+        means.append(((y - f) ** 2).mean())
+    assert run.steps["loss"] == pytest.approx(means, rel=1e-8)
+
+
+def test_a_longer_run_takes_the_whole_stretch_in_place_of_its_beginning(tmp_path):
+    """Watchers see the end of both runs, and what they remember is that of the longer one."""
+    system = wflow.systems.get("isotropic-gaussians", d=4)
+    common = {"n_neurons": 4, "step_size": 2.0**-10, "seed": 1, "temperature": 0.01}
+
+    def seen():
+        times = []
+        return times, [lambda t, rho: times.append(t)]
+
+    path, (whole_times, watch) = tmp_path / "run.h5", seen()
+    whole = sgd(system, n_steps=2600, t_eval=[0, 0.5, 2600 / 1024], trackers=watch, **common)
+    assert whole_times == [0.0, 1.0, 2.0, 2600 / 1024]
+    short_times, watch = seen()
+    short = sgd(system, n_steps=512, t_eval=[0, 0.5], output=path, trackers=watch, **common)
+    assert short_times == [0.0, 0.5] == [0.0, *short.steps["t"]]
+    same_bits(wflow.resume(path, t_end=2600 / 1024), whole)
 
 
 @pytest.mark.parametrize(

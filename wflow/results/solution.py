@@ -41,12 +41,14 @@ class Solution:
     ----------
     t, risk, free_energy, mass, second_moment : float64 arrays, one entry a saved frame
     series : all of these by name
-    steps : dict of arrays, one entry an accepted step (``t``, ``h``, ``risk`` …)
+    steps : dict of arrays, one entry an accepted step (``t``, ``h``, ``risk`` …); for a network one a stretch of many
+        steps of SGD, of length ``h`` up to ``t``, and the mean ``loss`` of their samples, each before its step
     measures : what the view shows of each frame, read lazily: a GridDensity or Particles of a flow or a network
     view : what the states are: their arrays, dimensions and units
     t_events : as in scipy, a list of arrays
     status : ``done``, ``failed``, ``running`` while another process writes the file, or ``stopped`` before the end
-    success, message, stats : as in scipy; ``stats`` has steps, rejections, seconds, compile_seconds
+    success, message, stats : as in scipy; ``stats`` has steps (those of SGD, for a network), rejections, seconds,
+        compile_seconds
     attributes : system, parameters, method, seed, versions
     path : the HDF5 file behind it, or None
     """

@@ -119,6 +119,8 @@ class Outcome:
     success: bool
     reason: str
     late: Sequence[tuple[float, int]] = ()
+    steps: int = 0
+    """Those of the method, many in a stretch of SGD, with those beside the path that its end asked for."""
 
 
 class Ended(Exception):
@@ -150,6 +152,7 @@ def advance(
     seen = _Seen(problem, method, state)
     outcome, found, within, late = None, [], [], []
     final: tuple[float, Step] | None = None
+    rest: Step | None = None
     try:
         watch.begin(problem, state.start, state.elapsed, state.y, state.carry)
         path.save(state.elapsed, Step(state.y, state.carry))
@@ -159,8 +162,9 @@ def advance(
             if state.accepted >= max_steps:
                 raise Ended(f"{max_steps} steps taken at {path.at()}: raise max_steps")
             if control.own_clock and path.next_end() > span + eps:
-                # The path's next step ends beyond t_end: only the frames before it are wanted.
-                path.save(span, None)
+                # The path's next step ends beyond t_end: its ticks before that are taken beside the path.
+                rest = path.attempt(span - state.elapsed)
+                path.save(span, rest)
                 break
             step, h, end = path.attempt(), control.h, path.next_end()
             if watch.events:
@@ -196,6 +200,14 @@ def advance(
     finally:
         state.seconds = time.perf_counter() - began
         recorder.checkpoint(state.arrays())
+    ended = state
+    # The rest is told after the checkpoint, so that a resumed run takes the whole step in its place.
+    if rest is not None and outcome is None:
+        ended = replace(state, elapsed=span, y=rest.y, carry=rest.carry)
+        row = step_row(problem, ended, span - state.elapsed)
+        recorder.step(row)
+        recorder.progress(row["t"], row)
+        outcome = _Seen(problem, method, ended).judged(row)
     # A steady state stands for all later times, an event for itself: their one frame is the time they were found. It
     # comes after the checkpoint and takes no slot of t_eval, so a resumed run drops it and goes on without.
     if final is not None:
@@ -206,9 +218,10 @@ def advance(
         path.frame(state.t, Step(state.y, state.carry))
     if outcome is None:
         short = state.start + span < t_end - rounding(state.start, t_end)
-        rest = f", the last whole step before {told(t_end, span)}" if short else ""
-        outcome = Outcome(True, f"reached {path.at(span)}{rest}")
-    return replace(outcome, late=watch.at(late))
+        before = f", the last whole step before {told(t_end, span)}" if short else ""
+        outcome = Outcome(True, f"reached {path.at(span)}{before}")
+    taken = control.taken(ended.elapsed, state.accepted)
+    return replace(outcome, late=watch.at(late), steps=taken)
 
 
 @dataclass(frozen=True)
@@ -233,8 +246,8 @@ class _Path:
         """Where the next step ends."""
         return self.state.control.end(self.state.elapsed, self.state.accepted)
 
-    def attempt(self) -> Step:
-        """The next step, shrunk as often as needed."""
+    def attempt(self, part: float | None = None) -> Step:
+        """The next step, shrunk as often as needed; or a part of one, on a clock of its own."""
         state, control, reason, where = self.state, self.state.control, "", ""
         while True:
             if control.h < (least := control.least(state.elapsed, self.span)):
@@ -249,7 +262,8 @@ class _Path:
                 )
             reason = where = ""
             try:
-                step = self.method.step(self.problem, state.t, control.h, state.y, state.carry)
+                h = control.h if part is None else part
+                step = self.method.step(self.problem, state.t, h, state.y, state.carry)
                 finite = _finite(step)
             except FloatingPointError as e:
                 step, finite, reason = Step(state.y, state.carry, error=math.nan), False, str(e)

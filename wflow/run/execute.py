@@ -151,7 +151,7 @@ def execute(run: Underway) -> Solution:
     finally:
         recorder.close()
     stats: dict[str, Any] = {
-        "steps": state.accepted,
+        "steps": outcome.steps,
         "rejections": state.rejected,
         "seconds": state.seconds,
         "compile_seconds": compile_seconds() - settings.compiled_before,
@@ -159,6 +159,7 @@ def execute(run: Underway) -> Solution:
     if state.watch.events:
         stats["late_events"] = [list(found) for found in outcome.late]
     if writer is not None:
+        recorder.flush()
         writer.finish("done" if outcome.success else "failed", outcome.reason, stats)
         writer.close()
         return load(writer.path, energy)

@@ -100,7 +100,7 @@ class RunRecorder:
         if self._writer is None:
             self.frames.append({k: np.array(v) for k, v in fields.items()})
         else:
-            self._flush_rows()
+            self.flush()
             self._writer.write_frame(t, observed, fields)
 
     def step(self, row: dict[str, float]) -> None:
@@ -113,7 +113,7 @@ class RunRecorder:
 
     def checkpoint(self, arrays: Arrays) -> None:
         if self._writer is not None:
-            self._flush_rows()
+            self.flush()
             self._writer.write_checkpoint(arrays, {})
             self._last = time.perf_counter()
 
@@ -127,7 +127,8 @@ class RunRecorder:
         if self._bar is not None:
             self._bar.close()
 
-    def _flush_rows(self) -> None:
+    def flush(self) -> None:
+        """Step rows to the file."""
         new = self.rows[self._flushed :]
         if new and self._writer is not None:
             self._writer.write_steps({k: np.array([r[k] for r in new]) for k in new[0]})
