@@ -17,9 +17,12 @@ from typing import Any, TypeAlias
 from wflow.errors import MISTAKES, InputError, shown
 from wflow.solvers.step_size import steps_to
 from wflow.tools.checks import check_count, check_list, non_negative
+from wflow.tools.memory import check_held
 
 FULL = 0
 """The size of a batch of all there is: the gradient is exact."""
+ARRAYS = 2
+"""Arrays of its inputs that a step holds at once, their copy in the energy's order of memory one of them."""
 BatchSize: TypeAlias = Any
 """P, "full", pairs (t, P), or a function of the step's number k."""
 
@@ -94,6 +97,10 @@ class Batches:
         if callable(self.asked):
             return []
         return [p for _, p in self.asked] if isinstance(self.asked, list) else [self.asked]
+
+    def check_memory(self, size: int, dimension: int) -> None:
+        """Refuse a batch whose inputs of so many dimensions no memory holds."""
+        check_held("batch_size", size, ARRAYS * dimension)
 
     @cached_property
     def _starts(self) -> list[int]:

@@ -22,6 +22,9 @@ from wflow.solvers.networks.batches import FULL
 from wflow.solvers.networks.optimizers import Optimizer
 from wflow.views import ParticleView, View
 
+FEW = 2000
+"""So many neurons fit anywhere."""
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -224,6 +227,20 @@ class FeatureProblem(NetworkProblem):
             kick = None if stretch.noise is None else stretch.noise[j]
             rule.move(theta, gradient, stretch.lengths[j], stretch.first + j, memory, kick)
         return total
+
+
+def started(model: NetworkModel, n_neurons: int, seed: int) -> np.ndarray:
+    """I.i.d. neurons (N, D), where memory holds what a run of so many takes.
+
+    Raises
+    ------
+    InputError
+        with the figure, where it does not
+    """
+    if n_neurons > FEW:
+        width = len(model.risk_energy().coordinates)
+        ParticleView.refuse_too_large(8.0 * n_neurons * width, remedy="choose fewer neurons")
+    return model.start(n_neurons, seed)
 
 
 def outputs_of(model: NetworkModel) -> int:

@@ -107,7 +107,9 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
 
     def init(self, problem: NetworkProblem, t: float, y: Arrays) -> Arrays:
         carry = {"loss": np.array(0.0)} | self.rule.init(problem.neurons(y))
-        if not self.batches(problem.model).even:
+        batches = self.batches(problem.model)
+        batches.check_memory(batches.most, problem.model.input_dimension)
+        if not batches.even:
             carry["drawn"] = np.array(0, dtype=np.int64)
         return carry
 
@@ -144,6 +146,8 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
         model, batches = problem.model, self.batches(problem.model)
         drawn = k * batches.asked if batches.even else int(carry["drawn"])
         sizes = batches.sizes(k, count, drawn)
+        if callable(batches.asked):  # other sizes are looked at before the run begins
+            batches.check_memory(max(sizes), model.input_dimension)
         samples = (np.empty((0, model.input_dimension)), np.empty(0))
         if any(sizes):
             samples = model.samples(problem.seed, drawn, sum(sizes))

@@ -259,3 +259,14 @@ def test_the_order_is_kept_whole(system, harm, message, tmp_path):
         harm(file)
     with pytest.raises(StorageError, match=message):
         wflow.resume(path, t_end=1.0)
+
+
+@pytest.mark.parametrize(
+    "batch", [10**12, [(0, 2), (0.1, 10**12)], lambda k: 10**12], ids=["P", "table", "function"]
+)
+def test_a_batch_that_no_memory_holds_is_refused(batch, tmp_path):
+    """Where its size is known beforehand, before there is a file."""
+    path = tmp_path / "run.h5"
+    with pytest.raises(InputError, match=r"batch_size = 10{12} needs about .* are free: give a"):
+        sgd("teacher-student", n_neurons=2, n_steps=3, batch_size=batch, output=path)
+    assert path.exists() == callable(batch)

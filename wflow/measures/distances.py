@@ -15,6 +15,7 @@ from wflow.measures.base import FloatArray, Measure, common_mass
 from wflow.measures.quantiles import QuantileTable, squared_distance
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed, check_word
+from wflow.tools.memory import check_held
 from wflow.tools.streams import stream
 
 # Doubles in one block of a kernel matrix: 16 MB, and a few temporaries of that size.
@@ -90,6 +91,7 @@ def sliced_wasserstein_2(
     """
     mass = common_mass(mu, nu)
     count = check_count("n_projections", n_projections)
+    check_held("n_projections", count, mu.dimension)
     directions = stream(check_seed(seed), "directions").standard_normal((count, mu.dimension))
     if mu.dimension == 1:
         directions = np.ones((1, 1))

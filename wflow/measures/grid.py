@@ -15,6 +15,7 @@ from wflow.measures.quantiles import QuantileTable
 from wflow.measures.tensor_grid import TensorGrid
 from wflow.tools.arrays import as_floats, position
 from wflow.tools.checks import check_count, check_function, check_seed, non_negative
+from wflow.tools.memory import check_held
 from wflow.tools.streams import stream
 
 if TYPE_CHECKING:
@@ -265,6 +266,7 @@ class GridDensity(Measure):
             for n < 1, a seed that is no whole number, or mass 0
         """
         n, rng = check_count("n", n), stream(check_seed(seed), "start", 1)
+        check_held("n", n, self.dimension)
         cells = np.unravel_index(
             draw(self._masses, self._positive_mass(), rng.random(n)), self.shape
         )
@@ -285,7 +287,7 @@ class GridDensity(Measure):
         """
         from wflow.measures.particles import Particles
 
-        n = check_count("n", n)
+        n = check_held("n", check_count("n", n), self.dimension)
         if seed is not None:
             positions = self.sample(n, seed)
         elif self.dimension == 1:

@@ -18,6 +18,7 @@ from wflow.measures.resampling import drawn
 from wflow.measures.tensor_grid import TensorGrid, axes_of, check_bounds
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_function, check_seed
+from wflow.tools.memory import check_held
 from wflow.tools.streams import stream
 
 
@@ -101,7 +102,7 @@ class Particles(Measure):
         >>> bool(abs(normal.mean()[0]) < 1e-12)
         True
         """
-        n = check_count("n", n)
+        n = check_held("n", check_count("n", n))
         if n == 1:
             halves = cls.from_quantile(ppf, 2, names=names, order=order)
             return cls([float(halves.mean()[0])], names=names)
@@ -148,6 +149,7 @@ class Particles(Measure):
             for n < 1, or a seed that is no whole number
         """
         n, rng = check_count("n", n), stream(check_seed(seed), "start", 1)
+        check_held("n", n, self.dimension)
         chosen: FloatArray = self.positions[draw(self.weights(), self.mass, rng.random(n))]
         return chosen
 
@@ -165,6 +167,7 @@ class Particles(Measure):
         [0.0, 1.0, 1.0, 1.0]
         """
         n, rng = self.n if n is None else check_count("n", n), stream(check_seed(seed), "births")
+        check_held("n", n, self.dimension)
         x = drawn(self.positions, self.weights(), n, rng.random())
         return Particles(x, np.full(n, self.mass / n), names=self.names)
 

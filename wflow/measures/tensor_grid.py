@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from wflow.errors import InputError
 from wflow.measures.base import FloatArray, check_names, read_only
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_counts, check_flag, check_list
+from wflow.tools.memory import MANY, check_memory
 
 
 class TensorGrid:
@@ -57,6 +59,9 @@ class TensorGrid:
         """Uniform cells: ``bounds`` are pairs (lo, hi), one an axis; ``n`` is for all axes, or one an axis."""
         pairs = check_bounds(bounds, names)
         cells = check_counts("n", n, len(pairs))
+        if math.prod(cells) > MANY:
+            what = f"a grid of {' x '.join(map(str, cells))} cells"
+            check_memory(what, 8.0 * math.prod(cells), "give a smaller n")
         edges = [np.linspace(lo, hi, k + 1) for (lo, hi), k in zip(pairs, cells, strict=True)]
         return cls(edges, names, periodic)
 

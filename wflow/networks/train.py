@@ -22,14 +22,13 @@ from wflow.run.record import Settings
 from wflow.run.trackers import Tracker
 from wflow.solvers.method import get_method
 from wflow.solvers.networks.batches import BatchSize
-from wflow.solvers.networks.problem import network_problem
+from wflow.solvers.networks.problem import network_problem, started
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun, demand
 from wflow.systems import System
-from wflow.systems.catalogue import MANY, as_system
+from wflow.systems.catalogue import as_system
 from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, check_mapping, check_seed, non_negative, positive
-from wflow.views import ParticleView
 
 
 def sgd(
@@ -87,7 +86,8 @@ def sgd(
     Returns
     -------
     Solution
-        its measures are the neurons as Particles; its steps hold the running training loss
+        its measures are the neurons as Particles; ``stats["steps"]`` are those of SGD, and its steps hold the mean
+        training loss of stretches of them
 
     Raises
     ------
@@ -109,9 +109,7 @@ def sgd(
         else check_count("n_neurons", n_neurons)
     )
     if initial is None:
-        width = len(model.risk_energy().coordinates) if n > MANY else 0
-        ParticleView.refuse_too_large(8.0 * n * width, remedy="choose fewer neurons")
-        neurons = model.start(n, seed)
+        neurons = started(model, n, seed)
     else:
         if getattr(initial, "kind", None) != "particles":
             raise InputError(

@@ -21,6 +21,7 @@ from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow, Schedule
 from wflow.measures import Measure
 from wflow.tools.checks import check_count, check_kind, check_seed, non_negative, positive
+from wflow.tools.memory import check_held
 from wflow.tools.parameters import Parameter, read_parameters
 from wflow.tools.register import Register
 from wflow.views import VIEWS
@@ -170,7 +171,8 @@ class System(ABC):
             for a system without a network, or whose neurons have no outputs at single inputs
         """
         model = self.network()
-        x, y = model.samples(check_seed(seed), 0, check_count("n", n))
+        check_held("n", check_count("n", n), model.input_dimension)
+        x, y = model.samples(check_seed(seed), 0, n)
         if hasattr(model, "features"):
             return energy_on(model, x, y)
         features = self.energy().on_nodes().features.at(x)

@@ -8,6 +8,8 @@ from wflow.errors import InputError
 
 CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
+MANY = 1 << 24
+"""Floats that fit anywhere."""
 
 
 def size(n: float) -> str:
@@ -49,6 +51,20 @@ def check_memory(what: str, needed: float, remedy: str) -> None:
         raise InputError(
             f"{what} needs about {size(needed)} of memory, and {size(free)} are free: {remedy}"
         )
+
+
+def check_held(name: str, count: int, each: float = 1) -> int:
+    """The number of things of ``each`` floats, if memory holds them.
+
+    >>> check_held("n", 3)
+    3
+    >>> check_held("n", 10**15)
+    Traceback (most recent call last):
+    wflow.errors.InputError: n = 1000000000000000 needs about 8 PB of memory, and ...: give a smaller n
+    """
+    if count * each > MANY:
+        check_memory(f"{name} = {count}", 8.0 * count * each, f"give a smaller {name}")
+    return count
 
 
 def _text(path: Path) -> str:

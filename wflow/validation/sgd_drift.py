@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from wflow.run.times import check_times
+from wflow.solvers.networks.problem import started
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed
@@ -133,7 +134,7 @@ def sgd_drift(
     t = check_times(t_eval, (0.0, float(np.max(as_floats("t_eval", t_eval), initial=0.0))))
     check_count("paths", paths, 2)
     check_count("steps", steps)
-    theta = model.start(check_count("n_neurons", n_neurons), check_seed(seed))
+    theta = started(model, check_count("n_neurons", n_neurons), check_seed(seed))
     cloud = Cloud(system, model, theta)
     draws, scattered = (
         Draws(cloud, seed, paths),

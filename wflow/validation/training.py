@@ -20,6 +20,7 @@ from wflow.errors import ComputationError
 from wflow.measures import Particles
 from wflow.networks import sgd
 from wflow.run.trackers import Fail
+from wflow.solvers.networks.problem import started
 from wflow.systems.catalogue import System
 from wflow.tools.checks import check_count
 
@@ -83,7 +84,7 @@ def train(job: Job, halt: Halt | None = None) -> Trained:
     """
     start = None
     if job.start_seed is not None:
-        start = Particles(job.system.network().start(job.n_neurons, job.start_seed))
+        start = Particles(started(job.system.network(), job.n_neurons, job.start_seed))
     network = sgd(
         job.system,
         n_neurons=job.n_neurons,
