@@ -54,7 +54,7 @@ def stored_options(
     given = given or {}
     for name, value in given.items():
         if name not in held:
-            raise unknown(f"option in {path}", name, held or {"(none)"})
+            raise unknown("option", name, held, of=f"the run in {path}")
         if described(value) != held[name]:
             raise InputError(
                 f"method_options: '{name}' is not the one that {path} was run with: pass the same, or leave it out"

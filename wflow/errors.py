@@ -80,11 +80,15 @@ def shown(value: Any) -> str:
         return f"a {type(value).__name__} that cannot be printed"
 
 
-def unknown(kind: str, name: object, known: object, remedy: str = "") -> InputError:
-    """An :class:`InputError` for a name that is not in a catalogue, with the nearest known name.
+def unknown(
+    kind: str, name: object, known: object, remedy: str = "", *, of: str = ""
+) -> InputError:
+    """An :class:`InputError` for a name that is not in a catalogue, ``of`` something, with the nearest known name.
 
     >>> print(unknown("method", "muscle", ["muscl", "upwind"]))
     unknown method 'muscle': did you mean 'muscl'? Known: muscl, upwind.
+    >>> print(unknown("option", "beta1", [], of="optimizer 'sgd'"))
+    unknown option 'beta1' of optimizer 'sgd', which has none: leave it out
     """
     import difflib
     import textwrap
@@ -92,8 +96,12 @@ def unknown(kind: str, name: object, known: object, remedy: str = "") -> InputEr
     names = sorted(str(n) for n in known)  # type: ignore[attr-defined]
     listed = textwrap.shorten(", ".join(names), LISTED, placeholder=" …")
     tail = f" Known: {listed}.{f' {remedy}' if remedy else ''}"
+    whose = f" of {of}" if of else ""
     if not isinstance(name, str):
-        return InputError(f"{kind} {shown(name)}: give a name.{tail}")
+        return InputError(f"{kind} {shown(name)}{whose}: give a name.{tail}")
+    head = f"unknown {kind} '{name[:SHOWN]}'{whose}"
+    if not names:
+        return InputError(f"{head}, which has none: leave it out")
     near = difflib.get_close_matches(name[:SHOWN], names, n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
-    return InputError(f"unknown {kind} '{name[:SHOWN]}':{hint}{tail}")
+    return InputError(f"{head}:{hint}{tail}")

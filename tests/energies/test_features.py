@@ -120,7 +120,7 @@ def test_user_activation_is_compiled_from_scalars():
         (("tanh", [[1.0]], [1.0], None, "hinge"), "unknown loss 'hinge'"),
         (("tanh", [[1.0]], [2.0], None, "logistic"), "labels are -1 or"),
         (("tanh", [[1.0]]), "targets missing"),
-        (("tanh", "text", [1.0]), "nodes must be numbers"),
+        (("tanh", "text", [1.0]), "nodes is not an array of real numbers"),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments, message):

@@ -145,7 +145,7 @@ def test_coordinates_and_fingerprints():
         (([0.0],), {"variance": np.inf}, "variance = inf: must be positive and finite"),
         (([0.0], "wide"), {}, "kappa = 'wide': give a positive number"),
         (([np.nan], 1.0), {}, r"nodes\[0, 0\] is nan: finite values only"),
-        (("text", 1.0), {}, "nodes must be numbers"),
+        (("text", 1.0), {}, "nodes is not an array of real numbers"),
         (([], 1.0), {}, "expected"),
     ],
 )

@@ -178,7 +178,10 @@ def test_frozen_charges_stay(name):
     [
         ({"optimizer": "adams"}, "unknown optimizer 'adams': did you mean 'adam'"),
         ({"optimizer": 3}, "optimizer"),
-        ({"optimizer_options": {"momentum": 0.9}}, "unknown option of optimizer 'sgd' 'momentum'"),
+        (
+            {"optimizer_options": {"momentum": 0.9}},
+            "unknown option 'momentum' of optimizer 'sgd', which has none",
+        ),
         (
             {"optimizer": "momentum", "optimizer_options": {"momentum": 1.0}},
             "momentum = 1: must be",

@@ -73,7 +73,9 @@ def test_a_function_is_passed_again(tmp_path: Path) -> None:
         wflow.resume(path, flow)
     with pytest.raises(InputError, match=r"'law' is not the one that .* was run with"):
         wflow.resume(path, flow, method_options={"law": lambda rng: rng.random(1)})
-    with pytest.raises(InputError, match=r"unknown option in .* 'lav': did you mean 'law'"):
+    with pytest.raises(
+        InputError, match=r"unknown option 'lav' of the run in .*: did you mean 'law'"
+    ):
         wflow.resume(path, flow, method_options={"lav": law})
     assert same_bits(wflow.resume(path, flow, method_options={"law": law}), cut(law))
 

@@ -117,7 +117,7 @@ def test_another_plan_is_refused_unless_it_adds(
         wflow.sweep(other, folder, workers=1)
     more = ONE | {"runs": [ONE["runs"][0] | {"seed": [0, 5]}]}
     result = wflow.sweep(more, folder, workers=1, progress=True)
-    assert f"{folder} is extended by 1 runs: seed = 5" in capsys.readouterr().err
+    assert f"{folder} is extended by 1 run: seed = 5" in capsys.readouterr().err
     assert result.status == ["done", "done"]
     assert result.axes["seed"].tolist() == [0, 5]
     assert before.items() < runs(folder).items()

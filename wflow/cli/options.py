@@ -41,7 +41,7 @@ def read_config(arguments: Any) -> None:
     arguments.parameters += [f"{k}={v}" for k, v in inside.items() if k not in named]
     for key, value in table.items():
         if key not in CONFIG_OPTIONS:
-            raise unknown(f"option in {path}", key, [*CONFIG_OPTIONS, "parameters"])
+            raise unknown("option", key, [*CONFIG_OPTIONS, "parameters"], of=f"--config {path}")
         kinds, wanted = CONFIG_OPTIONS[key]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise InputError(f"--config {path}: {key} = {value!r}: give {wanted}")

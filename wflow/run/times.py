@@ -52,9 +52,10 @@ def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
     """Check and return the times to save at."""
     if t_eval is None:
         return np.unique(np.linspace(*span, 11))
-    t = as_floats(f"t_eval = {shown(t_eval)}", t_eval, finite=False).ravel()
-    if t.size == 0 or not np.isfinite(t).all() or (np.diff(t) <= 0).any():
-        raise InputError("t_eval must be finite, increasing and not empty")
+    t = as_floats(f"t_eval = {shown(t_eval)}", t_eval, finite=False)
+    if t.size == 0 or t.ndim > 1 or not np.isfinite(t).all() or (np.diff(t.ravel()) <= 0).any():
+        raise InputError(f"t_eval = {shown(t_eval)}: give a list of times, finite and increasing")
+    t = t.ravel()
     off = rounding(*span)
     if t[0] < span[0] - off or t[-1] > span[1] + off:
         raise InputError(

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +30,7 @@ from wflow.solvers.method import Tolerance, choose_method
 from wflow.solvers.networks.batches import Batches, check_batch_size
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.solvers.step_size import steps_to
+from wflow.sweeps.data import data_digest, n_samples
 from wflow.systems.catalogue import FLOW_PARAMETERS, START_PARAMETERS, System, sort_parameters
 from wflow.systems.runs import stored_system
 from wflow.tools.checks import check_count, check_flag
@@ -60,7 +61,12 @@ class Batch(Parameter):
     def parse(self, value: Any) -> Any:
         if isinstance(value, tuple):
             return check_batch_size(value)
-        return value if isinstance(value, str) and value == "full" else super().parse(value)
+        if isinstance(value, str) and value == "full":
+            return value
+        try:
+            return super().parse(value)
+        except InputError as e:
+            raise InputError(f'{e}; or give "full", or pairs [t, P]') from None
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,7 @@ class Kind(ABC):
         values = read_parameters(f"a {self.name}", self.options, given)
         own, flow, start = sort_parameters(system, parameters)
         made = system(**own)
-        data = _data(system.name, json.dumps(made.stored_parameters()))
+        data = data_digest(system.name, json.dumps(made.stored_parameters()))
         self.fill(values, made)
         end = values["t_end"]
         times = check_times(made.saved_times(end) if t_eval is None else t_eval, (0.0, end))
@@ -236,7 +242,9 @@ class Limit(Kind):
     ) -> dict[str, Any]:
         name, measure, n = about["method"], start["measure"], start["n"]
         if name == "auto" and about["options"]:
-            raise InputError(f"options = {shown(about['options'])}: name the method too")
+            raise InputError(
+                f"options = {shown(about['options'])} of no method: name the method too"
+            )
         method = None if name == "auto" else get_method(name, about["options"])
         acts_on = method.acts_on if method else system.measures[0]
         measure = measure or acts_on
@@ -245,10 +253,13 @@ class Limit(Kind):
                 f"measure = {measure}: system '{system.name}' starts from {' or '.join(system.measures)}"
             )
         if method and acts_on != measure:
-            raise InputError(f"measure = {measure}: method '{name}' acts on {acts_on}")
+            raise InputError(
+                f"measure = {measure}: method '{name}' acts on {acts_on}; give another method, or measure = {acts_on}"
+            )
         if method and about["reaction_rate"] and not method.reacts:
             raise InputError(
-                f"reaction_rate = {about['reaction_rate']:g}: method '{name}' has no birth-death"
+                f"reaction_rate = {about['reaction_rate']:g}: method '{name}' has no birth-death; leave method out for "
+                "one that has"
             )
         VIEWS[measure].refuse_too_large(8.0 * n, remedy="choose a smaller n")
         keyed = measure == "particles" and system.random_particles and start["seed"] is not None
@@ -312,7 +323,7 @@ class Network(Kind):
                 raise InputError(
                     f"epochs = {values['epochs']} and t_end = {values['t_end']:g}: give one"
                 )
-            size = _samples(system.name, json.dumps(system.stored_parameters()), "epochs")
+            size = n_samples(system.name, json.dumps(system.stored_parameters()), "epochs")
             epoch = None if values["replacement"] else size
             batches = Batches(values["batch_size"], values["step_size"], epoch)
             values["t_end"] = batches.steps(values["epochs"], size) * values["step_size"]
@@ -326,10 +337,12 @@ class Network(Kind):
         VIEWS["particles"].refuse_too_large(8.0 * about["n_neurons"], remedy="choose fewer neurons")
         StochasticGradient(**self._method(about)).refuse_noise(about["temperature"])
         end, epsilon, times = about["t_end"], about["step_size"], np.array(about["t_eval"])
+        batches = Batches(about["batch_size"], epsilon)
+        batches.check_memory(batches.most, 1)
         check_count("t_end / step_size", math.ceil(min(end / epsilon, 2.0**63)))
         refuse_coinciding(epsilon, times, end)
         if not about["replacement"]:
-            size = _samples(system.name, json.dumps(about["parameters"]), "replacement = false")
+            size = n_samples(system.name, json.dumps(about["parameters"]), "replacement = false")
             Batches(about["batch_size"], epsilon, size)  # none may be larger
         return about
 
@@ -370,29 +383,6 @@ class Network(Kind):
         """The options of the method "sgd"."""
         names = ("step_size", "batch_size", "replacement", "optimizer")
         return {name: about[name] for name in names} | {"optimizer_options": about["options"]}
-
-
-def forget_data() -> None:
-    """Files are read again: they may have been written anew."""
-    for known in (_data, _samples):
-        known.cache_clear()
-
-
-@cache
-def _data(system: str, parameters: str) -> str | None:
-    """The digest of a system's data."""
-    return stored_system({"system": system, "parameters": json.loads(parameters)}).data_digest()
-
-
-@cache
-def _samples(system: str, parameters: str, asked: str) -> int:
-    """The size of a system's data set."""
-    model = stored_system({"system": system, "parameters": json.loads(parameters)}).network()
-    if not hasattr(model, "n_samples"):
-        raise InputError(
-            f"{asked}: system '{system}' draws fresh samples; only data sets are passed over"
-        )
-    return int(model.n_samples)
 
 
 KINDS: Register[Kind] = Register("run")

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import InputError, shown, unknown
-from wflow.sweeps.jobs import FLOW, KINDS, START, Job, Kind, axis, forget_data
+from wflow.sweeps.data import forget_data
+from wflow.sweeps.jobs import FLOW, KINDS, START, Job, Kind, axis
 from wflow.systems.catalogue import catalogue
 from wflow.tools.checks import check_count, check_mapping, check_path
 from wflow.tools.toml import read_toml
@@ -61,7 +62,9 @@ def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> Plan:
         where, table = str(path), read_toml("plan", path)
     blocks = table.pop("runs", None)
     if blocks is not None and not (isinstance(blocks, Sequence) and blocks):
-        raise InputError(f"{where}: runs = {shown(blocks)}: give tables, [[runs]] each")
+        raise InputError(
+            f"{where}: runs = {shown(blocks)}: give a list of tables, each under [[runs]]"
+        )
     forget_data()
     jobs: dict[str, Job] = {}
     asked: dict[str, bool] = {}
@@ -97,7 +100,12 @@ def _flat(table: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
             flat |= {(name, key): entry for key, entry in check_mapping(name, value).items()}
         elif name == "seeds":
             if "seed" in table:
-                raise InputError("seed and seeds: give a list, or how many")
+                raise InputError(
+                    f"seed = {shown(table['seed'])} and seeds = {shown(value)}: give seed, the keys themselves, or "
+                    "seeds, how many"
+                )
+            if _is_list(value):
+                raise InputError(f"seeds = {shown(value)}: it is how many; give a list as seed")
             flat["", "seed"] = range(check_count("seeds", value))
         else:
             flat["", name] = value
@@ -107,9 +115,13 @@ def _flat(table: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
 def _merged(above: dict[tuple[str, str], Any], own: dict[tuple[str, str], Any]) -> dict[Any, Any]:
     given = above | own
     known = {p.name: kind for kind in KINDS.values() for p in kind.options}
-    for part, name in given:
+    for (part, name), value in given.items():
         if not part and name not in known and name not in ("system", "run", "t_eval"):
-            raise unknown("key", name, ["system", "run", "seeds", "t_eval", *TABLES, *known])
+            if name == "runs":
+                raise InputError(f"runs = {shown(value)}: tables of runs stand in no other")
+            listed = ["system", "run", "seeds", "t_eval", *TABLES, *known]
+            remedy = f"Parameters of a system stand in [parameters]: parameters.{name}."
+            raise unknown("key", name, listed, remedy)
     for name, register in (("system", catalogue()), ("run", KINDS)):
         if ("", name) not in given:
             raise InputError(f"{name} is missing: give one or several of {', '.join(register)}")
@@ -161,7 +173,8 @@ def _product(values: Values, t_eval: Any) -> Iterator[Job]:
         if not any(key in own for own in takes.values()):
             able = [kind.name for kind in KINDS.values() if _takes(kind, *key)]
             raise InputError(
-                f"{key[1]}: a {' or '.join(takes)} takes none; it is for run = '{able[0]}'"
+                f"{key[1]} = {shown(_only(values[key]))}: a {' or '.join(takes)} takes none; it is for run = "
+                f"'{able[0]}'"
             )
     count = sum(math.prod(len(values[key]) for key in own) for own in takes.values())
     if count * len(systems) > MOST:
@@ -173,6 +186,11 @@ def _product(values: Values, t_eval: Any) -> Iterator[Job]:
             for (part, name), value in zip(own, combination, strict=True):
                 given[part][name] = value
             yield kind.job(system, given[""], given["parameters"], given["options"], t_eval)
+
+
+def _only(values: list[Any]) -> Any:
+    """The value, where there is one."""
+    return values[0] if len(values) == 1 else values
 
 
 def _too_many(count: int) -> InputError:

@@ -165,7 +165,8 @@ class Sweep:
         """One screen: how many runs, over what, and the first rows of the table."""
         words = [f"{self.count(s)} {s}" for s in STATUSES if self.count(s)]
         axes = " x ".join(f"{name} {len(values)}" for name, values in self.axes.items())
-        head = f"sweep of {len(self)} runs{f' over {axes}' if axes else ''}: {', '.join(words)}"
+        runs = "1 run" if len(self) == 1 else f"{len(self)} runs"
+        head = f"sweep of {runs}{f' over {axes}' if axes else ''}: {', '.join(words)}"
         return f"{head}\n{self.table(LINES)}"
 
     def arrays(self) -> dict[str, Labelled]:

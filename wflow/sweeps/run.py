@@ -77,7 +77,8 @@ def sweep(
     folder = Folder(output)
     with folder.held(asked) as new:
         if progress and 0 < len(new) < len(asked.jobs):
-            _say(f"{folder.path} is extended by {len(new)} runs: {_news(asked, new)}")
+            runs = "1 run" if len(new) == 1 else f"{len(new)} runs"
+            _say(f"{folder.path} is extended by {runs}: {_news(asked, new)}")
         if retry_failed:
             known = Sweep(folder.path)
             for job, state in zip(known.jobs, known.status, strict=True):

@@ -110,7 +110,7 @@ def position(bad: NDArray[np.bool_]) -> tuple[str, tuple[int, ...]]:
 
 def _no_numbers(what: str, why: str) -> InputError:
     return InputError(
-        f"{what} is not an array of real numbers, {why}: {what} must be numbers in a regular shape"
+        f"{what} is not an array of real numbers, {why}: give numbers in a regular shape"
     )
 
 

@@ -124,7 +124,7 @@ def read_parameters(
     by_name = {p.name: p for p in schema}
     for name in given:
         if name not in by_name:
-            raise unknown(f"parameter of {owner}", name, by_name)
+            raise unknown("parameter", name, by_name, of=owner)
     return {
         name: p.parse(given[name]) if name in given else p.default for name, p in by_name.items()
     }

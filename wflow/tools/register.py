@@ -89,7 +89,7 @@ class Register(Mapping[str, T]):
         )
         for key in given:
             if key not in known:
-                raise unknown(f"option of {self._what} '{name}'", key, known or {"(none)"})
+                raise unknown("option", key, known, of=f"{self._what} '{name}'")
         return made(**given)
 
     def __iter__(self) -> Iterator[str]:
