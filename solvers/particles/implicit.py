@@ -7,9 +7,10 @@ r"""Noiseless particles for long times: TR-BDF2, each stage by Newton's method o
 Second order and L-stable: what decays within a step is gone at its end, however long the step. The error is the
 distance to the embedded formula of third order, smoothed by the matrix of Newton's method, without which fast
 components would be counted that have decayed. Both stages are roots of the same kind, and share that matrix while it
-serves; how it is solved with, :mod:`wflow.solvers.particles.parts.shifted` says. A step is refused, and a shorter one
-tried, where Newton's method does not come to an end, where a direction is too unstable for the step, and where the
-free energy would rise by more than rounding.
+serves; how it is solved with, :mod:`wflow.solvers.particles.parts.shifted` says. A step is refused, and a much shorter
+one tried, where Newton's method does not come to an end, where a direction is too unstable for the step, and where the
+free energy would rise by more than rounding. No longer step is tried than lets the fastest growth of a particle's
+velocity, as the last step saw it, go on by a factor of e^0.7: beyond that most are refused.
 
 A schedule ξ(t) changes nothing but the clock: the step is one of ∫ξ dt at ξ = 1. Positions beyond a wall are held as
 by the explicit methods.
@@ -49,10 +50,16 @@ UNSEEN = 1e-12
 """A rise of the free energy that counts as rounding, relative to that of the start."""
 FAR = 3.0
 """So it is where the first iteration with it leads this far, in units of the tolerance."""
-SHORTER = 0.6
-"""Of a step that was refused."""
+SHORTER = 0.4
+"""Of a step that was refused: what it met comes on suddenly, as a unit leaves its saddle."""
 LONGER, LONGEST = 1.25, 5.0
 """A step is longer than the one before by this factor more than that one was, and by LONGEST at most."""
+GROWN = 0.2
+"""Share of a stage's bound 1/μ that a step may take of the fastest growth the last one saw: e^0.7 of a speed's."""
+MOVED = 1e-2
+"""Particles count for that which moved this share of the farthest way or more: others' rates are rounding."""
+LEAST = 0.2
+"""A step is not made shorter for it by more than this factor at once."""
 
 
 class Lost(Exception):
@@ -132,6 +139,9 @@ class Implicit(Method[Particles, ParticleProblem]):
         before = _free(problem, x, w, float(carry["risk"]))
         if error <= 1.0 and free > before + UNSEEN * float(carry["top"]):
             return Step.refused(y, carry, "the free energy would rise", 0.5 * h)
+        if (rate := runaway(end - x, v_end - v)) > 0.0:
+            stable = GROWN / (SHARE * rate) / h
+            limit = min(limit, max(stable, LEAST) * float(length))
         after = {"pull": v_end, "risk": np.array(risk), "top": carry["top"], "h": length}
         return Step({"positions": new, "weights": w}, after, error=error, limit=limit)
 
@@ -191,6 +201,17 @@ class Stages:
         moves = flow.mobile * (inside == at)
         ridge = flow.ridge * flow.ridge_mask
         return Shifted(curvature, self.w, ridge, moves, self.eta, FORCING)
+
+
+def runaway(ways: np.ndarray, changes: np.ndarray) -> float:
+    r"""The fastest growth of a particle's velocity along its way, ⟨Δv, Δθ⟩/|Δθ|²: −H between the ends, both (n, D).
+
+    >>> runaway(np.array([[1.0], [1e-9]]), np.array([[0.5], [1.0]]))
+    0.5
+    """
+    square = (ways**2).sum(axis=1)
+    far = square > MOVED**2 * square.max()
+    return float(((changes * ways).sum(axis=1)[far] / square[far]).max(initial=-math.inf))
 
 
 def own_time(flow: GradientFlow, t: float, h: float) -> tuple[float, float]:
