@@ -102,15 +102,25 @@ def test_noise_lets_the_bad_start_escape(invariants):
 
 @pytest.mark.slow
 def test_sgd_fails_and_learns_as_predicted():
-    """Published size, 1e5 and 3e5 steps: 10 s and 20 s on a busy core. The plateau is 7.25 + 3e4 ε."""
-    bad = wflow.systems.get("predicted-failure", kappa=0.1)
-    stuck = wflow.networks.sgd(bad, n_steps=100_000, seed=1, t_eval=[0.0, 0.05, 0.08, 0.1])
+    """Published size and step, 1e5 and 3e5 steps: 10 s and 20 s on a busy core. The plateau is 7.25 + 3e4 ε."""
+    bad, fine = wflow.systems.get("predicted-failure", kappa=0.1), {"step_size": 1e-6, "seed": 1}
+    stuck = wflow.networks.sgd(bad, n_steps=100_000, t_eval=[0.0, 0.05, 0.08, 0.1], **fine)
     assert np.abs(stuck.risk[1:] - 7.28).max() < 3e-3
     good = wflow.systems.get("predicted-failure", kappa=0.4)
-    learns = wflow.networks.sgd(good, n_steps=300_000, seed=1, t_eval=[0.0, 0.1, 0.3])
+    learns = wflow.networks.sgd(good, n_steps=300_000, t_eval=[0.0, 0.1, 0.3], **fine)
     limit = solve("particles", 300, 0.3, [0.0, 0.1, 0.3], kappa=0.4)
     assert learns.risk[-1] < 0.3
     assert np.abs(learns.risk / limit.risk - 1).max() < 0.05
+
+
+@pytest.mark.slow
+def test_the_step_by_default_still_fails_and_four_times_that_is_noise_enough_to_learn():
+    """N = 800 to t = 0.3, 5 s: 7.25 + 3e4 ε at 1e-5; at 4e-5 the network has left the failure."""
+    bad = wflow.systems.get("predicted-failure", kappa=0.1)
+    own = wflow.networks.sgd(bad, n_steps=30_000, seed=1, t_eval=[0.0, 0.1, 0.2, 0.3])
+    assert own.risk[1:] == pytest.approx(7.25 + 3e4 * 1e-5, abs=0.05)
+    long = wflow.networks.sgd(bad, step_size=4e-5, n_steps=7_500, seed=1, t_eval=[0.0, 0.3])
+    assert long.risk[-1] < 1.0
 
 
 @pytest.mark.slow
