@@ -32,6 +32,7 @@ from wflow.measures import Measure
 from wflow.run.times import check_times
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed, non_negative
+from wflow.tools.classical import runge_kutta
 from wflow.validation.sgd_noise import drawn, probabilities
 from wflow.validation.tangent import checked, refuse_large
 
@@ -103,18 +104,11 @@ def dean(
     def outputs(values: np.ndarray) -> np.ndarray:
         return np.asarray(np.einsum("i,piq->pq", weights, values.reshape(count, n, -1)))
 
-    def velocity(at: float, x: np.ndarray) -> np.ndarray:
+    def velocity(x: np.ndarray, at: float) -> np.ndarray:
         values, slopes = energy.features.jacobian(x)
         pull = energy.weights * _by_path(energy, energy.loss.half_slope, outputs(values))
         slope = np.einsum("pidq,pq->pid", slopes.reshape(count, n, d, -1), pull).reshape(-1, d)
         return np.asarray(-flow.schedule(at) * flow.mobile * (slope + flow.ridge_gradient(x)))
-
-    def moved(at: float, x: np.ndarray, h: float) -> np.ndarray:
-        k1 = velocity(at, x)
-        k2 = velocity(at + 0.5 * h, inside(x + 0.5 * h * k1))
-        k3 = velocity(at + 0.5 * h, inside(x + 0.5 * h * k2))
-        k4 = velocity(at + h, inside(x + h * k3))
-        return inside(x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
 
     def kicked(at: float, x: np.ndarray, h: float) -> np.ndarray:
         values, slopes = source.features.jacobian(x)
@@ -135,10 +129,10 @@ def dean(
         with np.errstate(over="ignore", invalid="ignore"):
             for k in range(parts if h > 0 else 0):
                 at = start + k * h
-                x = moved(at, x, 0.5 * h)
+                x = runge_kutta(velocity, x, 0.5 * h, at, inside)
                 if share > 0:
                     x = kicked(at + 0.5 * h, x, h)
-                x = moved(at + 0.5 * h, x, 0.5 * h)
+                x = runge_kutta(velocity, x, 0.5 * h, at + 0.5 * h, inside)
             f = outputs(energy.features.jacobian(x)[0])
         if not np.isfinite(f).all():
             raise ComputationError(

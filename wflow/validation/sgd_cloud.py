@@ -15,8 +15,6 @@ PUSH = 1e-3
 FINE = 400
 """Parts of an interval by which ∫ξ dt and ∫ξ² dt are formed."""
 
-Slope = Callable[[np.ndarray], np.ndarray]
-
 
 class Cloud:
     """The neurons of a model under its population risk."""
@@ -27,8 +25,8 @@ class Cloud:
         frozen = system.frozen()
         self.mobile = np.array([float(c not in frozen) for c in self.energy.coordinates])
 
-    def velocity(self, theta: np.ndarray) -> np.ndarray:
-        """−∇Ψ of the coordinates that move."""
+    def velocity(self, theta: np.ndarray, tau: float = 0.0) -> np.ndarray:
+        """−∇Ψ of the coordinates that move, at whatever τ."""
         slope = self.energy.prepare(theta).field(self.weights).gradient()
         return np.asarray(-self.mobile * slope)
 
@@ -78,12 +76,3 @@ def clock(
     return [
         (float(h), float(v), float(v / h)) for h, v in zip(np.diff(ends), variances, strict=True)
     ]
-
-
-def runge_kutta(velocity: Slope, x: np.ndarray, h: float) -> np.ndarray:
-    """x after a time h, by one step of the classical method of order 4."""
-    k1 = velocity(x)
-    k2 = velocity(x + 0.5 * h * k1)
-    k3 = velocity(x + 0.5 * h * k2)
-    k4 = velocity(x + h * k3)
-    return np.asarray(x + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))

@@ -34,7 +34,8 @@ from wflow.solvers.networks.problem import started
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed
-from wflow.validation.sgd_cloud import PUSH, Cloud, clock, runge_kutta
+from wflow.tools.classical import runge_kutta
+from wflow.validation.sgd_cloud import PUSH, Cloud, clock
 from wflow.validation.sgd_scatter import scatter
 
 SAMPLES = 16
@@ -191,7 +192,7 @@ def _with_lag(
 ) -> tuple[np.ndarray, np.ndarray]:
     """θ and n after h of τ, dn/dτ = ∇v (n − ½ξv), by one run on either side of θ."""
 
-    def both(state: np.ndarray) -> np.ndarray:
+    def both(state: np.ndarray, tau: float) -> np.ndarray:
         x, n = state
         v = cloud.velocity(x)
         move = PUSH * (n - 0.5 * speed * v)

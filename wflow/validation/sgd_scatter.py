@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wflow.validation.sgd_cloud import PUSH, Cloud, clock, runge_kutta
+from wflow.tools.classical import runge_kutta
+from wflow.validation.sgd_cloud import PUSH, Cloud, clock
 
 ENTRIES = 1 << 22
 """Slopes of units that are formed at a time."""
@@ -64,17 +65,14 @@ def scatter(
 def _back(cloud: Cloud, adjoints: np.ndarray, at: list[np.ndarray], h: float) -> np.ndarray:
     """λ at the last of three even points of the flow, h of τ before the first."""
 
-    def turned(x: np.ndarray, every: np.ndarray) -> np.ndarray:
+    def turned(every: np.ndarray, tau: float) -> np.ndarray:
+        x = at[0 if tau == 0.0 else 2 if tau == h else 1]
         sizes = np.maximum(np.sqrt((every**2).mean(axis=(1, 2), keepdims=True)), 1e-300)
         moves = PUSH * every / sizes
         rates = [cloud.velocity(x + move) - cloud.velocity(x - move) for move in moves]
         return np.asarray(np.stack(rates) * sizes / (2 * PUSH))
 
-    k1 = turned(at[0], adjoints)
-    k2 = turned(at[1], adjoints + 0.5 * h * k1)
-    k3 = turned(at[1], adjoints + 0.5 * h * k2)
-    k4 = turned(at[2], adjoints + h * k3)
-    return np.asarray(adjoints + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
+    return runge_kutta(turned, adjoints, h)
 
 
 def _projected(
