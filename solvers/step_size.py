@@ -19,7 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.tools.checks import positive
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
@@ -184,7 +184,7 @@ class Fixed(StepSize):
 
     >>> Fixed(0.1).clip(None, 0.05)
     Traceback (most recent call last):
-    wflow.errors.InputError: first_step or max_step with a fixed step: give method_options={'step_size': …} instead
+    wflow.errors.InputError: first_step = None and max_step = 0.05 with a fixed step: give ...
     """
 
     fixed = True
@@ -195,7 +195,8 @@ class Fixed(StepSize):
     def clip(self, first: float | None, longest: float) -> None:
         if first is not None or longest != math.inf:
             raise InputError(
-                "first_step or max_step with a fixed step: give method_options={'step_size': …} instead"
+                f"first_step = {shown(first)} and max_step = {shown(longest)} with a fixed step: give "
+                "method_options={'step_size': …} instead"
             )
 
     def first(self, suggested: Callable[[], float], span: float) -> None:

@@ -139,6 +139,10 @@ REQUESTS: dict[str, tuple[Callable[[], Any], str]] = {
     "t_eval outside": (lambda: solve(t_eval=[0, 2]), "outside t_span [0, 1]"),
     "t_eval reversed": (lambda: solve(t_eval=[1, 0]), "increasing"),
     "t_eval twice": (lambda: solve(t_eval=[0, 0.5, 0.5]), "increasing"),
+    "step with a fixed step": (
+        lambda: solve(method="kinetic", method_options={"step_size": 0.1}, max_step=0.05),
+        "max_step = 0.05 with a fixed step",
+    ),
     "t_eval empty": (lambda: solve(t_eval=[]), "t_eval = []: give a list of times"),
     "t_eval text": (lambda: solve(t_eval="now"), "t_eval = 'now'"),
     "t_eval nan": (lambda: solve(t_eval=[0, NAN]), "finite"),

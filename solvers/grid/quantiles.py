@@ -68,7 +68,7 @@ class Quantiles(EmbeddedPair[GridDensity]):
     ) -> QuantileProblem:
         if flow.temperature > 0:
             raise InputError(
-                "method 'quantiles' has no diffusion: use 'scharfetter-gummel' for temperature > 0"
+                f"temperature = {flow.temperature:g}: method 'quantiles' has no diffusion; use 'scharfetter-gummel'"
             )
         check_one_axis(self.name, measure, "muscl")
         return QuantileProblem(flow, measure, tolerance, seed, self.cells)

@@ -74,8 +74,11 @@ class NetworkProblem(ABC):
         dimension = len(self.names)
         if neurons.ndim != 2 or neurons.shape[1] != dimension:
             raise InputError(f"initial neurons of shape {neurons.shape}: expected (N, {dimension})")
-        if not np.isfinite(neurons).all():
-            raise InputError("initial neurons must be finite")
+        if (wild := np.argwhere(~np.isfinite(neurons))).size:
+            i, k = map(int, wild[0])
+            raise InputError(
+                f"initial neuron {i} has {self.names[k]} = {neurons[i, k]:g}: give finite numbers"
+            )
         self.decays = np.array([float(ridge_on is None or c in ridge_on) for c in self.names])
         self.mobile = np.array([float(c not in frozen) for c in self.names])
         self.size = neurons.size

@@ -82,8 +82,8 @@ class Implicit(Method[Particles, ParticleProblem]):
     ) -> ParticleProblem:
         if flow.temperature > 0 or flow.reaction_rate > 0:
             raise InputError(
-                "method 'implicit' moves particles and neither shakes nor weighs them: use 'langevin' for "
-                "temperature > 0 and 'runge-kutta' for reaction_rate > 0"
+                f"temperature = {flow.temperature:g}, reaction_rate = {flow.reaction_rate:g}: method 'implicit' "
+                "neither shakes particles nor weighs them; take 'langevin' for noise, 'runge-kutta' for births, deaths"
             )
         return ParticleProblem(flow, measure, tolerance, seed)
 

@@ -86,7 +86,9 @@ class Kinetic(Method[Particles, KineticProblem]):
         self, flow: GradientFlow, measure: Particles, tolerance: Tolerance, seed: int
     ) -> KineticProblem:
         if flow.temperature > 0 and self.friction == 0:
-            raise InputError("temperature > 0 without friction: noise comes with it; give friction")
+            raise InputError(
+                f"temperature = {flow.temperature:g} with friction = 0: noise comes with friction; give friction > 0"
+            )
         if flow.temperature > 0 and flow.energy.reference_drift(measure.points()).any():
             raise InputError(
                 "method 'kinetic' has no noise on a reduced state, whose momenta have more directions: use "

@@ -214,7 +214,10 @@ EDGES = [[0.0, 0.5, 1.0]]
         (lambda: GridDensity.from_function(gaussian, [(0, 1)], 0), "n = 0"),
         (lambda: GridDensity.from_function(gaussian, [(0, 1)], 2.5), r"n = 2\.5"),
         (lambda: GridDensity.from_function(gaussian, [(0, 1)], (2, 3)), "n has 2 entries for 1"),
-        (lambda: GridDensity.from_function(gaussian, [(0, 1)]), "as bounds and n, or as edges"),
+        (
+            lambda: GridDensity.from_function(gaussian, [(0, 1)]),
+            ": give bounds and n, or edges alone",
+        ),
         (lambda: GridDensity.from_function(lambda x: x[..., 0], [(-1, 1)], 2), r"f\(-0\.9.* is -0"),
         (lambda: GridDensity.from_function(lambda x: x[..., 0] * np.nan, [(0, 1)], 2), "is nan"),
         (lambda: GridDensity.from_function(lambda x: 0 * x[..., 0], [(0, 1)], 2), "f vanishes"),

@@ -211,7 +211,7 @@ def test_equality_and_one_line() -> None:
         (lambda: Particles([-0.1]).to_grid([(0, 1)], 4), r"x = -0\.1"),
         (lambda: Particles([0.1]).to_grid([(0, 1)], 4, method="linaer"), "did you mean 'linear'"),
         (lambda: Particles([0.1]).to_grid([(0, 1)] * 2, 4), "2 axes for 1 coordinates"),
-        (lambda: Particles([0.1]).to_grid([(0, 1)]), "as bounds and n, or as edges"),
+        (lambda: Particles([0.1]).to_grid([(0, 1)]), ": give bounds and n, or edges alone"),
         (lambda: Particles(np.zeros((1, 4))).to_grid([(0, 1)] * 4, 4), "at most 3"),
         (lambda: Particles.from_quantile(lambda u: u, 0), "n = 0"),
         (lambda: Particles.from_quantile(lambda u: u / 0 if u is None else u[0], 5), "ppf gives shape"),

@@ -198,7 +198,7 @@ def test_sgd_with_momentum_follows_it(tmp_path):
     [
         ({"friction": -1.0}, {}, "friction = -1"),
         ({"step_size": 0.0}, {}, "step_size = 0"),
-        ({"friction": 0.0}, {"temperature": 0.1}, "noise comes with it"),
+        ({"friction": 0.0}, {"temperature": 0.1}, "friction = 0: noise comes with friction"),
         ({}, {"reaction_rate": 1.0}, "has no birth-death"),
     ],
     ids=str,

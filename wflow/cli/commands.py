@@ -56,7 +56,9 @@ def validate_system(arguments: Any) -> int:
     options.free_places([output, picture], arguments.overwrite)
     own, flow_values, _ = sort_parameters(cls, options.pairs(arguments.parameters))
     if flow_values["reaction_rate"]:
-        raise InputError("reaction_rate: plain SGD has no birth-death; leave it 0 to validate")
+        raise InputError(
+            f"reaction_rate = {flow_values['reaction_rate']:g}: plain SGD has no birth-death; leave it 0 to validate"
+        )
     if arguments.study is not None:
         from wflow.cli.studies import study as carried_out
 

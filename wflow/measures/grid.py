@@ -12,7 +12,7 @@ import numpy as np
 from wflow.errors import InputError
 from wflow.measures.base import FloatArray, Measure, check_not_negative, read_only
 from wflow.measures.quantiles import QuantileTable
-from wflow.measures.tensor_grid import TensorGrid
+from wflow.measures.tensor_grid import TensorGrid, refuse_two_grids
 from wflow.tools.arrays import as_floats, position
 from wflow.tools.checks import check_count, check_function, check_seed, non_negative
 from wflow.tools.memory import check_held
@@ -87,8 +87,7 @@ class GridDensity(Measure):
         >>> bool(abs(rho.mass - 1) < 1e-15), float(rho.cdf(1.0))
         (True, 0.25)
         """
-        if (edges is None) == (bounds is None or n is None):
-            raise InputError("give the grid as bounds and n, or as edges; not both, not neither")
+        refuse_two_grids(bounds, n, edges)
         if edges is None:
             grid = TensorGrid.from_bounds(bounds, n, names, periodic)
         else:

@@ -15,7 +15,7 @@ from wflow.measures.deposit import deposit
 from wflow.measures.grid import GridDensity, draw
 from wflow.measures.quantiles import QuantileTable
 from wflow.measures.resampling import drawn
-from wflow.measures.tensor_grid import TensorGrid, axes_of, check_bounds
+from wflow.measures.tensor_grid import TensorGrid, axes_of, check_bounds, refuse_two_grids
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_function, check_seed
 from wflow.tools.memory import check_held
@@ -221,8 +221,7 @@ class Particles(Measure):
             raise InputError(
                 f"the particles have {self.dimension} coordinates: a grid has at most 3; deposit a projection"
             )
-        if (edges is None) == (bounds is None or n is None):
-            raise InputError("give the grid as bounds and n, or as edges; not both, not neither")
+        refuse_two_grids(bounds, n, edges)
         given = check_bounds(bounds, None) if edges is None else axes_of("edges", edges)
         axes = len(given)
         if axes != self.dimension:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.measures.base import FloatArray, check_names, read_only
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_counts, check_flag, check_list
@@ -109,6 +109,19 @@ class TensorGrid:
             for name, e, p in zip(self.names, self.edges, self.periodic, strict=True)
         )
         return " × ".join(axes)
+
+
+def refuse_two_grids(bounds: Any, n: Any, edges: Any) -> None:
+    """Refuse a grid that is given twice, or not at all.
+
+    >>> refuse_two_grids([(0, 1)], None, None)
+    Traceback (most recent call last):
+    wflow.errors.InputError: bounds = [(0, 1)], n = None, edges = None: give bounds and n, or edges alone
+    """
+    if (edges is None) == (bounds is None or n is None):
+        raise InputError(
+            f"bounds = {shown(bounds)}, n = {shown(n)}, edges = {shown(edges)}: give bounds and n, or edges alone"
+        )
 
 
 def axes_of(what: str, given: Any) -> list[Any]:

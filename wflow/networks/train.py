@@ -131,7 +131,10 @@ def sgd(
     )
     if order is not None:
         if not replacement or epochs is not None:
-            raise InputError("order names the samples one by one: leave replacement and epochs out")
+            raise InputError(
+                f"order with replacement = {replacement} and epochs = {shown(epochs)}: it names the samples one by "
+                "one; leave both out"
+            )
         model = _data_set(model, system, "order").replay(order)
     count = _steps(system, model, method, n_steps, epochs)
     if order is not None and (needed := method.batches(model).samples(count)):

@@ -210,7 +210,10 @@ class BumpSystem(System):
             for another start or target, or once the support leaves the box
         """
         if self.start != "paraboloid" or self.quartic:
-            raise InputError("barenblatt: exact for start = 'paraboloid' and quartic = 0 only")
+            raise InputError(
+                f"barenblatt with start = '{self.start}' and quartic = {self.quartic:g}: exact for start = "
+                "'paraboloid' and quartic = 0 only"
+            )
         d, alpha = self.dimension, self.alpha
         ball = math.pi ** (d / 2) / math.gamma(d / 2 + 1)
 

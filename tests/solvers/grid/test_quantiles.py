@@ -56,7 +56,11 @@ def test_a_law_that_concentrates_and_splits():
 @pytest.mark.parametrize(
     "constants,grid,says",
     [
-        ({"temperature": 0.1}, {"n": 8, "bounds": [(0, 1)]}, "no diffusion"),
+        (
+            {"temperature": 0.1},
+            {"n": 8, "bounds": [(0, 1)]},
+            "temperature = 0.1: method .quantiles. has no diffusion",
+        ),
         ({}, {"n": 8, "bounds": [(0, 1)], "periodic": True}, "muscl"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from wflow.errors import InputError
+from wflow.errors import InputError, shown
 from wflow.tools.arrays import as_floats
 from wflow.tools.streams import stream
 
@@ -70,7 +70,7 @@ class Replayed:
         asked = as_floats("order", order)
         whole = np.asarray(order).dtype.kind in "iu"
         if asked.ndim != 1 or not whole:
-            raise InputError("order must be a 1-D array of sample indices")
+            raise InputError(f"order = {shown(order)}: give a 1-D array of sample indices")
         self._rows = asked.astype(np.int64)
         wrong = np.flatnonzero((asked < 0) | (asked >= size))
         if wrong.size:
