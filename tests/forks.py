@@ -86,6 +86,13 @@ class Fork:
         out, err = (os.pread(file.fileno(), size, 0).decode() for file, size in pairs)
         return out, err
 
+    def first_line(self, timeout: float = 120.0) -> str:
+        """Wait for the first line on stdout; what there is if it ends before."""
+        end = time.monotonic() + timeout
+        while "\n" not in self.said()[0] and self.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        return "".join(self.said()[0].splitlines(keepends=True)[:1])
+
     def communicate(self, timeout: float = 120.0) -> tuple[str, str]:
         """Wait for its end; what it has printed. To be called once."""
         end = time.monotonic() + timeout

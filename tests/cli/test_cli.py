@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from forks import Fork
 
 import wflow
 from wflow.cli.main import main
@@ -357,9 +358,9 @@ def test_broken_pipe_is_silent() -> None:
 def test_interrupted_run_leaves_a_file_to_resume(
     number: int, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "wflow", "run", "isotropic-gaussians", "--quiet"]
-    command += ["-p", "n=6000", "--t-end", "4", "--t-eval", "0,0.001,4", "-o", "a.h5"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    line = ["run", "isotropic-gaussians", "--quiet", "-p", "n=6000"]
+    line += ["--t-end", "4", "--t-eval", "0,0.001,4", "-o", "a.h5"]
+    process = Fork(lambda: sys.exit(main(line)))
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:  # until the first frame inside the run is written
         try:

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import h5py
 import pytest
 from cut import Cut
+from forks import fork
 
 import wflow
 from wflow.cli.main import main
@@ -101,23 +100,27 @@ def test_a_live_run_is_running_and_an_interrupted_one_stopped(path, capsys):
     assert wflow.resume(path, trackers=[look]).status == "done"
 
 
-KILLED = """
-import os, signal, sys, wflow
 class Kill:
+    """A kill between two steps."""
+
     name = "kill"
-    def state(self): return []
-    def restore(self, state): pass
+
+    def state(self):
+        return []
+
+    def restore(self, state):
+        pass
+
     def handle(self, t, observed):
-        if t > 0.01: os.kill(os.getpid(), signal.SIGKILL)
-system = wflow.systems.get("isotropic-gaussians", d=5)
-wflow.solve(system.flow(), system.initial("grid", 12), (0, 0.02), t_eval=[0, 0.005, 0.02], output=sys.argv[1],
-            max_step=1e-3, trackers=[Kill()])
-"""
+        if t > 0.01:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_killed_run_is_stopped(path):
-    done = subprocess.run([sys.executable, "-c", KILLED, os.fspath(path)], check=False)
-    assert done.returncode == -signal.SIGKILL
+    options = {"t_eval": [0, 0.005, 0.02], "max_step": 1e-3, "trackers": [Kill()]}
+    child = fork(lambda: wflow.solve(*problem(), (0, 0.02), output=path, **options))
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
     sol = wflow.load(path)
     assert sol.status == "stopped"
     assert sol.message.startswith("stopped at t = ")

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import xarray
 from cut import Cut
+from forks import Fork
 
 import wflow
 from wflow.cli.main import main
@@ -301,8 +301,8 @@ def test_ctrl_c_keeps_what_has_landed(tmp_path: Path) -> None:
     plan.write_text(
         'system = "bump"\nrun = "network"\nt_end = 0.1\nstep_size = 1e-2\nn_neurons = 4\nseeds = 500\n'
     )
-    line = [sys.executable, "-m", "wflow", "sweep", str(plan), "-o", str(folder), "--workers", "1"]
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    line = ["sweep", str(plan), "-o", str(folder), "--workers", "1"]
+    process = Fork(lambda: sys.exit(main(line)))
     deadline = time.monotonic() + 120
     while not (folder / "runs").is_dir() or len(os.listdir(folder / "runs")) < 2:
         assert process.poll() is None, process.communicate()
