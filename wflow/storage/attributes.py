@@ -31,14 +31,14 @@ def to_json(value: Any, what: str) -> str:
 
 def write_attributes(target: Any, attributes: Mapping[str, Any]) -> None:
     """Set attributes of an h5py object."""
-    as_json = []
+    as_json, attrs = [], target.attrs
     for name, value in attributes.items():
         stored = _native(value)
         if stored is None:
             stored = to_json(value, f"attribute '{name}'")
             as_json.append(name)
-        target.attrs[name] = stored
-    target.attrs[JSON_NAMES] = json.dumps(as_json)
+        attrs[name] = stored
+    attrs[JSON_NAMES] = json.dumps(as_json)
 
 
 def read_attributes(source: Any, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -49,10 +49,11 @@ def read_attributes(source: Any, path: str | os.PathLike[str]) -> dict[str, Any]
     DamageError
         for a known one that is not of its shape
     """
-    as_json = set(json.loads(source.attrs[JSON_NAMES]))
+    attrs = source.attrs
+    as_json = set(json.loads(attrs[JSON_NAMES]))
     result: dict[str, Any] = {}
-    for name in source.attrs:
-        value = source.attrs[name]
+    for name in attrs:
+        value = attrs[name]
         if name in as_json:
             value = json.loads(value)
         elif isinstance(value, np.generic):

@@ -198,8 +198,7 @@ def _dataset(group: h5py.Group, name: str, shape: tuple[int, ...], compress: boo
     properties.set_fill_value(np.array(np.nan))
     space = h5py.h5s.create_simple(shape)
     kind = h5py.h5t.IEEE_F64LE
-    h5py.h5d.create(group.id, name.encode(), kind, space, properties)
-    return group[name]
+    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, properties))
 
 
 def _index(group: h5py.Group, name: str, n: int, meaning: str) -> h5py.Dataset:
@@ -221,13 +220,15 @@ def _count(group: h5py.Group, name: str, value: int, meaning: str) -> None:
 
 
 def _describe(dataset: h5py.Dataset, unit: str, meaning: str) -> None:
-    dataset.attrs["units"] = unit
-    dataset.attrs["meaning"] = dataset.attrs["long_name"] = meaning
+    attributes = dataset.attrs
+    attributes["units"] = unit
+    attributes["meaning"] = attributes["long_name"] = meaning
 
 
 def _attach(dataset: h5py.Dataset, i: int, name: str, scale: h5py.Dataset) -> None:
-    dataset.dims[i].label = name
-    dataset.dims[i].attach_scale(scale)
+    dimension = dataset.dims[i]
+    dimension.label = name
+    dimension.attach_scale(scale)
 
 
 def _copy(

@@ -76,8 +76,9 @@ def write_slot(file: h5py.File, checkpoint: Checkpoint) -> None:
     header = np.array(
         [checkpoint.sequence, checkpoint.n_frames, checkpoint.n_steps, len(text)], dtype=np.int64
     )
+    arrays = group["arrays"]
     for name, value in checkpoint.arrays.items():
-        group["arrays"][name][()] = value
+        arrays[name][()] = value
     # At full length: a part of the buffer would be a selection, which costs more than it saves.
     group["meta"][()] = np.frombuffer(text.ljust(META_ROOM, b"\0"), dtype=np.uint8)
     group["header"][()] = header
@@ -92,7 +93,8 @@ def read_newest(file: h5py.File, declared: Specification) -> Checkpoint | None:
         if sequence < 1 or not 0 <= length <= META_ROOM:
             continue
         group = file[SLOTS[i]]
-        arrays = {name: np.asarray(group["arrays"][name][()]) for name in declared}
+        stored = group["arrays"]
+        arrays = {name: np.asarray(stored[name][()]) for name in declared}
         text = group["meta"][()].tobytes()[:length]
         if np.array_equal(group["digest"][()], _digest(headers[i], text, arrays)):
             return Checkpoint(arrays, json.loads(text), n_frames, n_steps, sequence)
@@ -121,5 +123,4 @@ def allocate(group: h5py.Group, name: str, shape: tuple[int, ...], kind: str) ->
     properties.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
     kind_id = h5py.h5t.py_create(np.dtype(kind), logical=True)
     space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
-    h5py.h5d.create(group.id, name.encode(), kind_id, space, properties)
-    return group[name]
+    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind_id, space, properties))

@@ -68,10 +68,11 @@ def checked(
 
 def write_description(file: h5py.File, layout: Layout) -> None:
     """Seal attributes, axes and the start; nothing changes them after this."""
-    sums = {name: _of_attribute(file.attrs[name]) for name in file.attrs if name != DESCRIPTION}
+    attrs = file.attrs
+    sums = {name: _of_attribute(attrs[name]) for name in attrs if name != DESCRIPTION}
     axes = [f"/{label}" for name in layout.axes for label in (name, f"{name}_edges")]
     start = [f"/{START}/{name}" for name in file.get(START, ())]
-    file.attrs[DESCRIPTION] = json.dumps(sums | {n: _of_array(file[n]) for n in axes + start})
+    attrs[DESCRIPTION] = json.dumps(sums | {n: _of_array(file[n]) for n in axes + start})
 
 
 def damaged_description(
@@ -80,17 +81,16 @@ def damaged_description(
     """Attributes and axes that do not fit their checksums, and arrays of the start if asked; what others have added
     is theirs.
     """
-    if DESCRIPTION not in file.attrs:
+    attrs = file.attrs
+    if DESCRIPTION not in attrs:
         return []
     bad = []
-    for name, expected in json.loads(file.attrs[DESCRIPTION]).items():
+    for name, expected in json.loads(attrs[DESCRIPTION]).items():
         is_array, of_start = name.startswith("/"), name.startswith(f"/{START}/")
         if of_start and not start:
             continue
         try:
-            found = (
-                _of_array(member(file, name, path)) if is_array else _of_attribute(file.attrs[name])
-            )
+            found = _of_array(member(file, name, path)) if is_array else _of_attribute(attrs[name])
         except (OSError, RuntimeError, KeyError, DamageError):
             found = None
         if found != expected:

@@ -12,7 +12,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import h5py
 
@@ -63,38 +63,49 @@ def member(group: h5py.Group, name: str, path: str | os.PathLike[str]) -> h5py.D
         where its numbers lie outside the file; a :class:`DamageError` where there is no such dataset, or where it is
         more than the file can hold
     """
-    found = within(group, name, path)
-    if not isinstance(found, h5py.Dataset):
+    return h5py.Dataset(numbers(group, name, path), readonly=group.file.mode == "r")
+
+
+def numbers(group: h5py.Group, name: str, path: str | os.PathLike[str]) -> Any:
+    """The same as libhdf5 has it, with a shape and a type: h5py's own object costs more than to look at it."""
+    found = _found(group, name, path, HOPS)
+    if not isinstance(found, h5py.h5d.DatasetID):
         raise damaged(path, f"'{name}' is no dataset")
-    plan = found.id.get_create_plist()
+    plan = found.get_create_plist()
     if plan.get_external_count() or plan.get_layout() == h5py.h5d.VIRTUAL:
         _outside(name, path)
     if found.shape is None:
         raise damaged(path, f"'{name}' holds no numbers")
-    claimed = math.prod(found.shape) * found.dtype.itemsize
-    held = min(found.id.get_storage_size(), found.file.id.get_filesize())
+    claimed = math.prod(found.shape) * found.get_type().get_size()
+    held = min(found.get_storage_size(), h5py.h5i.get_file_id(found).get_filesize())
     if claimed > SHRINKS * held:
         entries = f"{math.prod(found.shape)} entries ({size(claimed)})"
         raise damaged(path, f"'{name}' claims {entries}, and {size(held)} of them are there")
     return found
 
 
-def within(
-    group: h5py.Group, name: str, path: str | os.PathLike[str], hops: int = HOPS
-) -> h5py.Group | h5py.Dataset:
-    """The same for whatever has the name; so many soft links are followed."""
-    here, parts = group, [part for part in name.split("/") if part not in ("", ".")]
+def within(group: h5py.Group, name: str, path: str | os.PathLike[str]) -> h5py.Group | h5py.Dataset:
+    """The same for whatever has the name."""
+    found = _found(group, name, path, HOPS)
+    return h5py.Group(found) if isinstance(found, h5py.h5g.GroupID) else h5py.Dataset(found)
+
+
+def _found(group: h5py.Group, name: str, path: str | os.PathLike[str], hops: int) -> Any:
+    """What has the name, as libhdf5 has it; so many soft links are followed."""
+    here, parts = group.id, [part for part in name.split("/") if part not in ("", ".")]
     for i, part in enumerate(parts):
-        if not (isinstance(here, h5py.Group) and has(here, part)):
+        step = part.encode()
+        links = here.links if isinstance(here, h5py.h5g.GroupID) else None
+        if links is None or not links.exists(step):
             raise damaged(path, f"'{name}' is missing")
-        kind = here.id.links.get_info(part.encode()).type
+        kind = links.get_info(step).type
         if kind == h5py.h5l.TYPE_SOFT and hops:
-            target = here.id.links.get_val(part.encode()).decode()
-            start = here.file if target.startswith("/") else here
-            return within(start, "/".join([target, *parts[i + 1 :]]), path, hops - 1)
+            target = links.get_val(step).decode()
+            start = group.file if target.startswith("/") else h5py.Group(here)
+            return _found(start, "/".join([target, *parts[i + 1 :]]), path, hops - 1)
         if kind != h5py.h5l.TYPE_HARD:
             _outside(name, path)
-        here = here[part]
+        here = h5py.h5o.open(here, step)
     return here
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from wflow.errors import damaged
 from wflow.storage.checkpoint import DIGEST_SIZE, META_ROOM, SLOTS
-from wflow.storage.contained import has, member, within
+from wflow.storage.contained import has, member, numbers, within
 from wflow.storage.layout import CHECKSUM, START, Layout
 from wflow.tools.memory import check_memory
 
@@ -49,7 +49,7 @@ def layout_of(
         entries[CHECKSUM] = (frames.size, 1 + len(layout.fields)), "<u4"
         entries[f"steps/{CHECKSUM}"] = (steps.size,), "<u4"
     for name, kind in entries.items():
-        _refuse_other(member(file, name, path), name, kind, path)
+        _refuse_other(numbers(file, name, path), name, kind, path)
     if has(file, START):
         _check_start(file, layout, path)
     at_once = 8 * (frames.size * (1 + len(layout.series)) + steps.size * len(layout.step_series))
@@ -80,21 +80,19 @@ def _check_start(file: h5py.File, layout: Layout, path: str | os.PathLike[str]) 
     """
     found = set(within(file, START, path)) - set(layout.given)
     for name, kind in layout.given.items():
-        _refuse_other(member(file, f"{START}/{name}", path), f"{START}/{name}", kind, path)
+        _refuse_other(numbers(file, f"{START}/{name}", path), f"{START}/{name}", kind, path)
     if odd := sorted(found - set(layout.fields)):
         raise damaged(path, f"'{START}/{odd[0]}' is not in the file's layout")
     for name in found:
-        array = member(file, f"{START}/{name}", path)
-        lengths = array.shape if array.ndim == len(layout.fields[name].dims) else ()
+        array = numbers(file, f"{START}/{name}", path)
+        lengths = array.shape if len(array.shape) == len(layout.fields[name].dims) else ()
         _refuse_other(array, f"{START}/{name}", (lengths, "<f8"), path)
 
 
-def _refuse_other(entry: h5py.Dataset, name: str, kind: Kind, path: str | os.PathLike[str]) -> None:
+def _refuse_other(entry: Any, name: str, kind: Kind, path: str | os.PathLike[str]) -> None:
     shape, wanted = kind[0], np.dtype(kind[1])
     # Numbers of the other byte order are the same numbers.
-    if entry.shape != shape or (entry.dtype.kind, entry.dtype.itemsize) != (
-        wanted.kind,
-        wanted.itemsize,
-    ):
-        found = f"'{name}' is {entry.dtype} of shape {entry.shape}"
+    told = entry.dtype
+    if entry.shape != shape or (told.kind, told.itemsize) != (wanted.kind, wanted.itemsize):
+        found = f"'{name}' is {told} of shape {entry.shape}"
         raise damaged(path, f"{found}, and the file's layout says {wanted} of shape {shape}")
