@@ -13,6 +13,7 @@ import numpy as np
 
 from wflow.errors import StorageError
 from wflow.storage.attributes import to_json
+from wflow.storage.put import put
 
 SLOTS = ("checkpoint_a", "checkpoint_b")
 META_ROOM = 64 * 1024
@@ -76,13 +77,16 @@ def write_slot(file: h5py.File, checkpoint: Checkpoint) -> None:
     header = np.array(
         [checkpoint.sequence, checkpoint.n_frames, checkpoint.n_steps, len(text)], dtype=np.int64
     )
-    arrays = group["arrays"]
+    arrays = group["arrays"].id
     for name, value in checkpoint.arrays.items():
-        arrays[name][()] = value
+        put(h5py.h5d.open(arrays, name.encode()), value)
     # At full length: a part of the buffer would be a selection, which costs more than it saves.
-    group["meta"][()] = np.frombuffer(text.ljust(META_ROOM, b"\0"), dtype=np.uint8)
-    group["header"][()] = header
-    group["digest"][()] = _digest(header, text, checkpoint.arrays)
+    put(
+        h5py.h5d.open(group.id, b"meta"),
+        np.frombuffer(text.ljust(META_ROOM, b"\0"), dtype=np.uint8),
+    )
+    put(h5py.h5d.open(group.id, b"header"), header)
+    put(h5py.h5d.open(group.id, b"digest"), _digest(header, text, checkpoint.arrays))
 
 
 def read_newest(file: h5py.File, declared: Specification) -> Checkpoint | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from wflow.errors import StorageError, WriteError
 from wflow.storage import disk as disks
@@ -16,6 +17,7 @@ from wflow.storage.build import Content, build
 from wflow.storage.checkpoint import Checkpoint, read_newest
 from wflow.storage.contained import written_here
 from wflow.storage.layout import CHECKSUM, Layout
+from wflow.storage.put import put
 from wflow.storage.raw_file import RawFile, uninterrupted
 from wflow.storage.reader import check_format, held_open, reading, stored_run
 
@@ -128,7 +130,7 @@ class OpenRun:
 
     def _set_counts(self, n_frames: int, n_steps: int) -> None:
         for dataset, value in zip(self._counts, (n_frames, n_steps), strict=True):
-            dataset[()] = value
+            put(dataset.id, np.array(value, dtype=np.int64))
 
     @uninterrupted()
     def _rewrite(

@@ -34,6 +34,7 @@ from wflow.storage.checkpoint import (
 )
 from wflow.storage.layout import Layout
 from wflow.storage.open_run import FIRST_STEP_ROOM, OpenRun
+from wflow.storage.put import put_rows
 from wflow.storage.raw_file import RawFile, uninterrupted
 from wflow.storage.reader import OUR_OWN, StoredRun, check_signature, reading, stored_run
 
@@ -268,9 +269,9 @@ class RunWriter(OpenRun):
                 series = 1 + len(self.layout.series)
                 parts = [frames[:series], *([field] for field in frames[series:])]
                 sums = np.stack([checksums.of_rows(part) for part in parts], axis=1)
-                self._checksums[0][new] = sums
+                put_rows(self._checksums[0].id, new.start, sums)
             if rows:
-                self._checksums[1][new_rows] = checksums.of_rows(rows)
+                put_rows(self._checksums[1].id, new_rows.start, checksums.of_rows(rows))
             self._sync()
             self._set_counts(new.stop, new_rows.stop)
             self._sync()
@@ -394,4 +395,4 @@ def _stack(values: Sequence[np.ndarray]) -> np.ndarray:
 
 def _fill(datasets: Iterable[h5py.Dataset], values: list[np.ndarray], rows: slice) -> None:
     for dataset, value in zip(datasets, values, strict=False):  # no values: nothing waited
-        dataset[rows] = value
+        put_rows(dataset.id, rows.start, value)
