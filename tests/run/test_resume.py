@@ -66,8 +66,10 @@ def own_particles(method: str, end: float, **more: Any) -> Callable[..., Any]:
     return start
 
 
-def networks(blocks: int, system: str = "isotropic-gaussians") -> Callable[..., Any]:
-    """SGD in blocks of 1024 steps, after each of which the driver may save."""
+def networks(
+    blocks: int, system: str = "isotropic-gaussians", frames: int = 13
+) -> Callable[..., Any]:
+    """SGD in blocks of 1024 steps, after each of which the driver may save; a frame within one trains up to it anew."""
     size = 2.0**-14
     end = blocks * 1024 * size
 
@@ -78,7 +80,7 @@ def networks(blocks: int, system: str = "isotropic-gaussians") -> Callable[..., 
             step_size=size,
             n_steps=round(t_end / size),
             seed=5,
-            **{"t_eval": np.linspace(0, end, 13), "temperature": 0.01, "ridge": 0.1} | options,
+            **{"t_eval": np.linspace(0, end, frames), "temperature": 0.01, "ridge": 0.1} | options,
         )
 
     return start
@@ -99,7 +101,7 @@ CASES = {
     ),
     "quantiles": Case(gaussians(0.5, "quantiles", {"cells": 60})),
     "sgd": Case(networks(60)),
-    "sgd of features": Case(networks(2, "gaussian-mixture")),
+    "sgd of features": Case(networks(2, "gaussian-mixture", frames=5)),
 }
 
 
