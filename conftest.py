@@ -4,7 +4,9 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 # Before anything imports matplotlib: no window, on any machine.
 os.environ["MPLBACKEND"] = "Agg"
@@ -27,8 +29,40 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse names that hold an address: every process would know the test under another name."""
+LONG = (
+    "tests/run/test_resume.py",
+    "tests/validation/test_verdicts.py",
+    "tests/solvers/test_invariants.py",
+    "tests/validation/test_fluctuations.py",
+    "tests/cli/test_requeue.py",
+    "tests/run/test_events.py",
+    "tests/figures/test_reproduce.py",
+    "tests/test_docs.py",
+    "tests/systems/test_bump.py",
+    "tests/storage/test_replay.py",
+    "tests/solvers/grid/test_compositions.py",
+    "tests/solvers/grid/test_several_axes.py",
+)
+"""Files that take longest, longest first: begun last, one of them would keep one process busy and the others idle."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist hand out files in the order below; its own is by the number of tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse names that hold an address: every process would know the test under another name.
+
+    Among several processes, long files come first, then those of many tests.
+    """
+    if missing := [name for name in LONG if not (Path(__file__).parent / name).is_file()]:
+        raise pytest.UsageError(f"conftest.py names {missing[0]}, which is not there")
+    if hasattr(config, "workerinput"):
+        rank = {Path(__file__).parent / name: i for i, name in enumerate(LONG)}
+        many = Counter(item.path for item in items)
+        items.sort(key=lambda i: (rank.get(i.path, len(LONG)), -many[i.path], str(i.path)))
     moving = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]", item.nodeid)]
     if moving:
         raise pytest.UsageError(f"give ids without addresses to {moving[0]}")
