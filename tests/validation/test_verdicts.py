@@ -9,13 +9,15 @@ import wflow
 from wflow.cli.main import main
 from wflow.errors import StorageError
 from wflow.validation import Report, load_report
+from wflow.validation.exponents import NEXT
+from wflow.validation.intervals import deviation_band
 from wflow.validation.judgement import unjudged
 from wflow.validation.prediction import lost
 from wflow.validation.rates import Rates
 from wflow.validation.reference import output_scatter
 from wflow.validation.steps import StepEffect
 from wflow.validation.study import Plan, default_horizon, of_samples, times_up_to
-from wflow.validation.verdicts import deviation_band, verdict, verdict_table
+from wflow.validation.verdicts import verdict, verdict_table
 
 WIDTHS = np.array([50, 100, 200, 400])
 C, V, S, T = 3.0, 2.0, 4.0, 2
@@ -87,7 +89,7 @@ def test_a_verdict_passes_when_band_and_bound_meet():
     assert verdict("at least", 0.7, 0.1, 0.45, np.inf).passed
     assert verdict("any", 0.7, 0.1, -np.inf, np.inf).passed
     head, one = verdict_table([line])
-    assert head.split() == ["verdict", "measured", "band", "allowed", "ok"]
+    assert head.split() == ["verdict", "measured", "interval", "allowed", "ok"]
     assert one.split() == ["slope", "-0.43", "-0.46", "…", "-0.4", "-0.55", "…", "-0.45", "yes"]
     with pytest.raises(AttributeError):
         line.passed = False  # frozen
@@ -124,14 +126,14 @@ def test_known_powers_pass_with_their_error_bars():
     assert all(v.passed for v in found.values()), [v for v in found.values() if not v.passed]
     slope = found["|f_N - f|: exponent of N"]
     assert slope.value == pytest.approx(-0.5, abs=1e-9)
-    # The error of a slope in log N from variances whose relative error is √(2/30)/√64 a width.
-    x = np.log(WIDTHS)
-    each = 0.5 * np.sqrt(2 / 30) / 8 / np.sqrt(((x - x.mean()) ** 2).sum())
-    fit = rates.fluctuation("output")
-    assert 0.8 * each < fit.error < 1.6 * each
+    # From variances whose relative error is √(2/30)/√64 a width, with a next order that is 0 within NEXT.
+    rows = np.stack([np.ones(4), np.log(WIDTHS), WIDTHS[0] / WIDTHS], axis=1)
+    rows = np.vstack([rows / (0.5 * np.sqrt(2 / 30) / 8), [0.0, 0.0, 1 / NEXT]])
+    exact = np.sqrt(np.linalg.inv(rows.T @ rows)[1, 1])
+    assert rates.fluctuation("output").error == pytest.approx(exact, rel=0.2)
     assert found["mean R_N - R: exponent of N"].value == pytest.approx(-1.0, abs=1e-3)
     assert found["SGD noise in f: exponent of the step size"].value == pytest.approx(0.5, abs=1e-9)
-    c, error = rates.bias()
+    c, error, _ = rates.bias()
     np.testing.assert_allclose(c, C, atol=1e-3)
     # Of c by least squares on 1/N and 1/N² with weights 1/s.e., to the error of resampling.
     rows = np.stack([1 / WIDTHS, 1 / WIDTHS**2], axis=1)
@@ -251,7 +253,7 @@ def test_a_slope_of_gaps_is_as_open_as_the_limit_is():
     rates.limit_error = np.full(T, 0.1 * C / 400)
     _, unsure = rates.bias_exponent()
     up = np.polyfit(np.log(WIDTHS), np.log(C / WIDTHS - 0.1 * C / 400), 1)[0] + 1.0
-    assert unsure == pytest.approx(abs(up), rel=0.02)
+    assert unsure == pytest.approx(abs(up), rel=0.1)
 
 
 def test_the_exponent_of_the_scatter_is_judged_where_predictions_say_it_has_one():
@@ -295,6 +297,50 @@ def test_distances_of_laws_are_not_judged_where_sgd_moves_them():
     assert "note: distances of laws: their exponents of N are not judged" in found.table()
 
 
+def test_a_next_order_is_no_other_power_and_a_note_says_so():
+    """‖f_N − f‖ = N^−½ (1 + 50/N): a slope of −.78 through four widths, and no failure of the limit."""
+    name = "|f_N - f|: exponent of N"
+    for power, passed in ((-0.5, True), (-0.1, False)):
+        rates, n = study(fluctuation=power), WIDTHS[:, None, None]
+        signal = (rates.output - S * rates.steps[0]) * (1 + 50 / n) ** 2
+        rates.output = signal + S * rates.steps[0]
+        found = report(rates)
+        assert by_name(found)[name].passed is passed
+        (said,) = [note for note in found.remarks if note.startswith("|f_N - f|")]
+        assert said == (
+            "|f_N - f|: not one power of N from N = 50 to 400; the exponent is that of a N^p (1 + b/N) with b free"
+        )
+
+
+def test_a_distance_that_is_full_has_no_exponent():
+    """Bounded-Lipschitz distances are 2 at most: near that they fall as slowly as they please."""
+    rates, name = study(), "bounded Lipschitz of the law: exponent of N"
+    rates.lipschitz = 2.0 - 1e-3 * np.arange(4)[:, None, None] * np.ones((1, 64, T))
+    found = report(rates)
+    assert name not in by_name(found)
+    assert "W2 of the law: exponent of N" in by_name(found)
+    assert (
+        "note: bounded Lipschitz distance of the law: its exponent of N is not judged"
+        in found.table()
+    )
+    assert name in by_name(report(study()))
+
+
+def test_a_bound_as_wide_as_what_it_is_to_tell_is_open():
+    """Where nothing is expected, half of the risk is: a bound of that width passes whatever comes."""
+    for unsure, said in ((1e-2, "yes"), (0.6, "open")):
+        step = StepEffect(np.zeros((1, 2)), np.full((1, 2), unsure * 1e4 / 5.41))
+        found = report(None, predicted={"bias": np.zeros(2)}, step=step)
+        found.risk = found.risk - 3.0 / 800
+        assert {line.ok for line in found.verdicts} == {said}
+    # In many coordinates a law is never near: −1/D + .1 allows what does not fall at all.
+    rates = study()
+    rates.lipschitz = rates.lipschitz * 0 + 0.5 * WIDTHS[:, None, None] ** -0.02
+    found = report(rates)
+    found.laws = np.zeros((8, 2, 800, 30))
+    assert by_name(found)["bounded Lipschitz of the law: exponent of N"].ok == "open"
+
+
 def test_a_wrong_limit_moves_c_as_far_as_the_bound_allows():
     """c is fitted beside c₂/N²: gaps that are all off by 10⁻² move it by 2.75, five times N_min 10⁻²."""
     name, off = "c of c/N in mean R_N - R at t = 1", 1e-2
@@ -311,7 +357,7 @@ def test_a_wrong_limit_moves_c_as_far_as_the_bound_allows():
     assert by_name(report(rates))[name].passed
     # Where it is not predicted, what the study tells is open by as much.
     _, unsure = report(rates).coefficient()
-    assert unsure[1] == pytest.approx(rates.reach() * rates.bias()[1][-1] + moved)
+    assert unsure[1] == pytest.approx(max(*np.transpose(rates.bias().reach(63))[-1]) + moved)
 
 
 def test_scatter_of_outputs_is_half_the_squared_distance_in_pairs():
@@ -342,6 +388,52 @@ def test_what_the_step_size_adds_is_told_by_other_steps_and_taken_off():
     np.testing.assert_allclose(rates.shift(), np.stack([expected, expected], axis=1), atol=2e-6)
     before = study().gap()[0]
     np.testing.assert_allclose(rates.gap()[0], before - expected[:, None], atol=1e-5)
+
+
+def test_the_last_width_may_have_fewer_pairs_of_one_start():
+    """Those it has count, and no others: as if the first had no more."""
+    rates, few = study(), study()
+    few.noise_risk, few.noise_output = few.noise_risk[:, :, :10], few.noise_output[:, :, :5]
+    rates.noise_risk[1, :, 10:], rates.noise_output[1, :, 5:] = np.nan, np.nan
+    for of in ("risk", "output"):
+        np.testing.assert_array_equal(rates.noise(of)[1], few.noise(of)[1])
+        np.testing.assert_array_equal(rates.noise(of)[0], study().noise(of)[0])
+    found = report(rates)
+    assert found.passed, [v for v in found.verdicts if not v.passed]
+    assert np.isfinite([v.band for v in found.verdicts]).all()
+    assert rates.over_samples().shape == (T, 10)
+    # Many of the narrowest networks tell a power of ε: half as many where shorter steps take long.
+    system = wflow.systems.get("bump")
+    for steps, seeds, pairs in (
+        ((1.0, 4.0, 16.0), 32, (48, 6)),
+        ((1.0, 0.5, 0.25), 32, (24, 6)),
+        ((1.0, 4.0, 16.0), 4, (6, 5)),
+    ):
+        plan = Plan(system, (4, 8, 16, 32), seeds, (1.0,), steps, 1)
+        assert plan.noise_pairs == pairs
+        assert len(plan.jobs()) == 4 * seeds + 3 * 2 * sum(pairs)
+
+
+def test_a_correlation_is_judged_where_the_fit_tells_it():
+    """Cov = k/N + k₂/N² + k₃/N³ passes, what is left of it fails, and what is not seen is a note."""
+    name, n = "correlation of two neurons: left as N grows", WIDTHS[:, None, None]
+    x, noise = WIDTHS[0] / n, S * study().steps[0]
+    for left, scatter, said in ((0.0, 1e-3, "yes"), (0.05, 1e-3, "NO"), (0.0, 30.0, "told")):
+        rates = study(seeds=32)
+        correlation = left - 0.01 * x + 0.005 * x**2 - 0.003 * x**3
+        each = np.random.default_rng(0).standard_normal((4, 32, 1)) * np.ones((1, 1, T))
+        each -= each.mean(axis=1, keepdims=True)
+        rates.output = V / n * (1 + (n - 1) * correlation) * (1 + scatter * each) + noise
+        rates.noise_output = rates.noise_output[..., :1] * np.ones(T)
+        found = report(rates)
+        if said == "told":
+            assert name not in by_name(found)
+            (note,) = [one for one in found.remarks if one.startswith(name)]
+            assert (
+                "by chance, is not judged, as k/N of the narrowest networks is about 0.02" in note
+            )
+        else:
+            assert by_name(found)[name].ok == said
 
 
 def test_where_a_study_ends_and_looks():

@@ -27,6 +27,8 @@ def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> A
     failed = [v.name for v in report.verdicts if not v.passed]
     count = len(report.verdicts)
     said = f"{count - len(failed)} of {count} verdicts pass" if count else "no verdicts"
+    if undecided := sum(v.ok == "open" for v in report.verdicts):
+        said += f", {undecided} of them open"
     figure.suptitle(f"{report.system}: mean-field limit and SGD, {said}", fontsize=11)
     sizes = {
         "neurons": report.neurons.tolist(),

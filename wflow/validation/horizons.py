@@ -21,6 +21,7 @@ from wflow.errors import InputError
 from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_list, positive
+from wflow.validation.intervals import reaches
 from wflow.validation.prediction import Prediction, predict
 from wflow.validation.training import Job, trained
 from wflow.validation.trend import (
@@ -33,7 +34,7 @@ from wflow.validation.trend import (
     mean_curve,
     resampled,
 )
-from wflow.validation.verdicts import student, verdict
+from wflow.validation.verdicts import verdict
 
 STEPS = 100_000
 """SGD steps a network at most, unless a shorter step is asked for."""
@@ -142,11 +143,13 @@ def horizon_study(
     if "bias" in expected.series:
         bias = expected.series["bias"] / n
         curves["predicted mean, c/N"] = Curve(bias, np.zeros(at.size))
+        ratio = off / np.where(bias == 0, np.nan, bias)[:, None]
+        down, up = reaches(ratio)
         verdicts = [
             verdict(
                 f"mean R_N - R over c/N at t = {at[k]:.3g}",
-                mean.value[k] / bias[k],
-                student(count - 1) * mean.error[k] / abs(bias[k]),
+                float(ratio[k].mean()),
+                (down[k], up[k]),
                 1 - SHARE,
                 1 + SHARE,
                 [0.5],

@@ -20,8 +20,8 @@ from wflow.kernels.parallel import one_blas_thread
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System
 from wflow.validation.fluctuations import ATOMS, Fluctuations, fluctuations
+from wflow.validation.intervals import student
 from wflow.validation.sgd_noise import sgd_noise
-from wflow.validation.verdicts import student
 
 BUDGET = 3e11
 """Operations that a prediction may take, and as many for features: some ten seconds each, counted and not timed."""

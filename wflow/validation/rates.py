@@ -3,8 +3,8 @@ r"""How networks approach the limit as N grows and ε shrinks: what a study meas
 .. math:: R_N(t) = R(t) + \frac{c(t)}{N} + \sqrt{\frac{V(t)}{N}}\,g + O(N^{-3/2}), \qquad
           E\lVert f_N - f\rVert^2 = \frac{V_f(t)}{N} + \frac\varepsilon P S_f(t) + \dots
 
-A slope is fitted at each time through four widths or more and averaged over the times; its error bar comes from
-resampling the seeds of every width apart.
+An exponent is fitted through four widths or more, to the mean over the times (:mod:`wflow.validation.exponents`); its
+error bar comes from resampling the seeds of every width apart. Sums over seeds keep their skewness, too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from wflow.validation.verdicts import student
+from wflow.validation.exponents import Estimate, line, power
+from wflow.validation.intervals import reaches_of, skewness, student
 
 RESAMPLES = 400
 SEEN, CLEAR = 2.0, 10.0
@@ -24,16 +25,24 @@ SEEN, CLEAR = 2.0, 10.0
 
 The second where samples' part cannot be taken off, as of distances of laws: less of it turns −½ into −.48 at most.
 """
+LINEAR = 4.0
+"""Times the study's own step size up to which what a step adds is taken to be linear in it."""
 LEADS = 0.1
 """Share of a predicted variance that may be of second order where the first one leads."""
+FULL = 1.0
+"""Bounded-Lipschitz distance, of 2 at most, from which on it tells how much mass is far, not how far."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its standard error."""
+class Series(NamedTuple):
+    """Numbers, their standard errors and their own skewness, (T,) each."""
 
-    value: float
-    error: float
+    value: np.ndarray
+    error: np.ndarray
+    skew: np.ndarray
+
+    def reach(self, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+        """How far below and above them chance leaves open."""
+        return reaches_of(self.error, self.skew, degrees)
 
 
 @dataclass
@@ -48,7 +57,8 @@ class Rates:
     control : (W, S, T): the first-order effect of each network's own start on its risk, 0 where it is not known
     limit, limit_error, excess : (T,): risk of the limit, its error, N times the excess of independent draws
     noise_risk, noise_output : (2, E, S', T) and (2, E, S'/2, T): risks of networks of the first and of the last width,
-        each from one start on samples of their own, and half the squared distances of their outputs in pairs
+        each from one start on samples of their own, and half the squared distances of their outputs in pairs; the last
+        width may have fewer pairs, the first ones, and NaN for the others
     batch_size : samples a step, P
     predicted, notes : series at ``t`` by name, and why others are not known
     """
@@ -75,7 +85,7 @@ class Rates:
         return int(self.risk.shape[1])
 
     def reach(self) -> float:
-        """Standard errors that a band reaches."""
+        """Standard errors that the band of a normal mean reaches."""
         return student(self.seeds - 1)
 
     def variance(
@@ -92,18 +102,26 @@ class Rates:
         if of == "risk":
             # In pairs too, so that both are resampled alike.
             value = 0.5 * (self.noise_risk[:, :, :-1:2] - self.noise_risk[:, :, 1::2]) ** 2
-        return np.asarray(_picked(value, pick).mean(axis=2))
+        return self._over_pairs(_picked(value, pick))
+
+    def _over_pairs(self, value: np.ndarray) -> np.ndarray:
+        """Means (2, E, T) over the pairs that each of the two widths has."""
+        both = zip(value, self._pairs, strict=True)
+        return np.stack([one[:, :count].mean(axis=1) for one, count in both])
+
+    @cached_property
+    def _pairs(self) -> np.ndarray:
+        """Pairs of the first and of the last width."""
+        return np.asarray(np.isfinite(self.noise_risk).all(axis=(1, 3)).sum(axis=1) // 2)
 
     def shift(self, pick: np.ndarray | None = None) -> np.ndarray:
         """What the step size adds to the mean risk of each width, (W, T), from what longer or shorter steps add."""
-        value = self.noise_risk
-        if pick is not None:
-            both = np.stack([2 * pick, 2 * pick + 1], axis=-1).reshape(*pick.shape[:2], -1)
-            value = _picked(value, both)
-        mean = value.mean(axis=2)
+        value = 0.5 * (self.noise_risk[:, :, :-1:2] + self.noise_risk[:, :, 1::2])
+        mean = self._over_pairs(_picked(value, pick))
         e = self.steps / self.steps[0]
-        weight = (e - e.mean()) / ((e - e.mean()) ** 2).sum()
-        return self._between(np.einsum("e,wet->wt", weight, mean))
+        near = e <= LINEAR
+        off = e[near] - e[near].mean()
+        return self._between(np.einsum("e,wet->wt", off / (off**2).sum(), mean[:, near]))
 
     def _between(self, ends: np.ndarray) -> np.ndarray:
         """Values at the first and the last width, linear in 1/N at all of them, (W, T)."""
@@ -134,36 +152,45 @@ class Rates:
         if not seen.any():
             return None
 
-        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
+        def deviation(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
             value = self.variance(of, pick, again)[:, seen]
-            return 0.5 * slope(self.widths, np.maximum(value, 1e-3 * noise[:, seen] + 1e-300))
+            return np.asarray(np.sqrt(np.maximum(value, 1e-3 * noise[:, seen] + 1e-300)))
 
-        return self._resampled(fit)
+        # Where V/N is predicted to lead in the risk, β is known to be small.
+        fit = line if of == "risk" and self.first_order() else power
+        return fit(self.widths, deviation(None, None), self._drawn(deviation, 0))
 
     def distance(self, of: str) -> Estimate | None:
-        """The exponent of N in the mean distance of the law; None where SGD's noise is a tenth of what scatters."""
-        if not (np.isfinite(getattr(self, of)).all() and self.clear.any()):
+        """The exponent of N in the mean distance of the law; None where SGD's noise is a tenth of what scatters.
+
+        Nor is there one where a distance is near its greatest.
+        """
+        if not (np.isfinite(getattr(self, of)).all() and self.clear.any()) or self.saturated(of):
             return None
 
-        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
-            return slope(self.widths, _picked(getattr(self, of), pick).mean(axis=1)[:, self.clear])
+        def mean(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
+            return np.asarray(_picked(getattr(self, of), pick).mean(axis=1)[:, self.clear])
 
-        return self._resampled(fit)
+        return power(self.widths, mean(None, None), self._drawn(mean, 0))
+
+    def saturated(self, of: str) -> bool:
+        """Whether bounded-Lipschitz distances near 2: masses are further apart than it can tell."""
+        return of == "lipschitz" and bool((self.lipschitz.mean(axis=1) > FULL).any())
 
     def noise_exponent(self, of: str) -> Estimate | None:
-        """The exponent of ε in the standard deviation over samples."""
-        value = self.noise(of)[1]
+        """The exponent of ε in the standard deviation over samples, of networks of the first width."""
+        value = self.noise(of)[0]
         if self.steps.size < 3 or not (np.isfinite(value).all() and (value > 0).all()):
             return None
-        return self._resampled(
-            lambda pick, again: 0.5 * slope(self.steps, self.noise(of, again)[1])
-        )
 
-    def coefficient(self, of: str) -> tuple[np.ndarray, np.ndarray]:
-        """N times the variance over starts as N grows, from its fit by 1/N and 1/N², and its error, (T,) each."""
-        rng = np.random.default_rng(1)
-        drawn = [self._one_over_n(self.variance(of, *self._draw(rng))) for _ in range(RESAMPLES)]
-        return self._one_over_n(self.variance(of)), np.std(drawn, axis=0, ddof=1)
+        def deviation(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
+            return np.asarray(np.sqrt(np.maximum(self.noise(of, again)[0], 1e-300)))
+
+        return line(self.steps, deviation(None, None), self._drawn(deviation, 0))
+
+    def coefficient(self, of: str) -> Series:
+        """N times the variance over starts as N grows, from its fit by 1/N and 1/N²."""
+        return self._summed(lambda *drawn: self._one_over_n(self.variance(of, *drawn)), 1)
 
     def gap(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean over seeds of R_N − R, and its standard error, (W, T) each.
@@ -180,8 +207,8 @@ class Rates:
         drawn = np.array([self.shift(self._draw(rng)[1]) for _ in range(RESAMPLES)])
         return np.asarray(drawn.std(axis=0, ddof=1))
 
-    def bias(self) -> tuple[np.ndarray, np.ndarray]:
-        """c of R_N = R + c/N + c₂/N², by least squares on the gaps, and its standard error, (T,) each."""
+    def bias(self) -> Series:
+        """c of R_N = R + c/N + c₂/N², by least squares on the gaps."""
         return self._bias
 
     def bias_mesh(self) -> np.ndarray:
@@ -189,11 +216,11 @@ class Rates:
         return np.asarray(np.abs(self._inverse(_C).sum(axis=1)) * self.limit_error)
 
     @cached_property
-    def _bias(self) -> tuple[np.ndarray, np.ndarray]:
+    def _bias(self) -> Series:
         return self._regressed(_C)
 
-    def left(self) -> tuple[np.ndarray, np.ndarray]:
-        """What is left of the gap as N grows, by a constant beside c/N + c₂/N², and its standard error, (T,) each."""
+    def left(self) -> Series:
+        """What is left of the gap as N grows, by a constant beside c/N + c₂/N²."""
         return self._regressed((0, 1, 2))
 
     def bias_exponent(self) -> tuple[Estimate, float] | None:
@@ -206,38 +233,50 @@ class Rates:
         if not seen.any():
             return None
 
-        def fit(pick: np.ndarray | None, again: np.ndarray | None, wrong: float = 0.0) -> float:
+        def mean(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
             off = _picked(self.risk - self.control - self.limit, pick).mean(axis=1)
-            value = off - self.shift(again) + wrong * self.limit_error
-            return slope(self.widths, np.maximum(np.abs(value)[:, seen], 1e-300))
+            return np.asarray((off - self.shift(again))[:, seen])
 
-        found = self._resampled(fit)
-        return found, max(abs(fit(None, None, e) - found.value) for e in (-1.0, 1.0))
+        drawn = self._drawn(mean, 0)
+        found, *both = (
+            power(
+                self.widths,
+                *(
+                    np.maximum(np.abs(gap + wrong * self.limit_error[seen]), 1e-300)
+                    for gap in (value[:, seen], drawn)
+                ),
+            )
+            for wrong in (0.0, -1.0, 1.0)
+        )
+        return found, max(abs(one.value - found.value) for one in both)
 
-    def over_samples(self) -> tuple[np.ndarray, np.ndarray]:
-        """P/ε times the variance of the output over samples, of the first width at its shortest step, and its error."""
+    def over_samples(self) -> np.ndarray:
+        """P/ε times the variance of the output over samples, of the first width at its shortest step: (T, pairs)."""
         j = int(np.argmin(self.steps))
-        each = self.noise_output[0, j] * (self.batch_size / self.steps[j])
-        return each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))
+        return np.asarray(self.noise_output[0, j].T * (self.batch_size / self.steps[j]))
 
-    def chaos(self) -> Estimate | None:
-        r"""What is left of the correlation of two neurons' features as N grows, at the last time.
+    def chaos(self) -> tuple[Estimate, float] | None:
+        r"""What is left of the correlation of two neurons' features as N grows, at the last time, and how open that is.
 
         .. math:: \mathrm{Cov} = \frac{N\,E\lVert f_N - f\rVert^2 - E_\rho\lVert\sigma_* - f\rVert^2}{N-1},
 
-        relative to a single neuron's variance; chaos propagates where it vanishes like 1/N.
+        relative to a single neuron's variance; chaos propagates where it vanishes like 1/N. A constant is fitted beside
+        k/N + k₂/N². What that makes of a k₃/N³ as large as the larger of these at the narrowest width is left open.
         """
         single = self.excess[-1]
         if not (np.isfinite(self.output).all() and self.seen[-1] and single > 0):
             return None
         n = self.widths.astype(float)
 
-        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> float:
+        def fit(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
             together = self.variance("output", pick, again)[:, -1]
             covariance = (n * together - single) / (n - 1) / single
-            return float(np.polyfit(1 / n, covariance, 2, w=n)[2])
+            return np.polyfit(1 / n, covariance, 2, w=n)
 
-        return self._resampled(fit)
+        value, error, skew = (part.tolist() for part in self._summed(fit, 0))
+        third = max(abs(value[0]) / n[0] ** 2, abs(value[1]) / n[0])
+        answer = np.polyfit(1 / n, (n[0] / n) ** 3, 2, w=n)[2]
+        return Estimate(value[2], error[2], skew[2]), float(abs(answer) * third)
 
     def _one_over_n(self, value: np.ndarray) -> np.ndarray:
         n = self.widths.astype(float)
@@ -252,7 +291,7 @@ class Rates:
         each = [(np.linalg.pinv(rows / e[:, None]) / e)[0] for e in np.maximum(error, 1e-300).T]
         return np.array(each)
 
-    def _regressed(self, powers: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    def _regressed(self, powers: tuple[int, ...]) -> Series:
         inverse = self._inverse(powers)
         off = self.risk - self.control - self.limit
 
@@ -260,20 +299,23 @@ class Rates:
             gap = _picked(off, pick).mean(axis=1) - self.shift(again)
             return np.asarray(np.einsum("tw,wt->t", inverse, gap))
 
-        rng = np.random.default_rng(3)
-        drawn = [fit(*self._draw(rng)) for _ in range(RESAMPLES)]
-        return fit(None, None), np.std(drawn, axis=0, ddof=1)
+        return self._summed(fit, 3)
 
     def _draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         w, s, _ = self.risk.shape
         *ends, again, _ = self.noise_output.shape
-        return rng.integers(0, s, (w, s)), rng.integers(0, again, (*ends, again))
+        pairs = self._pairs[:, None, None]
+        return rng.integers(0, s, (w, s)), rng.integers(0, pairs, (*ends, again))
 
-    def _resampled(self, fit: Callable[[np.ndarray | None, np.ndarray | None], float]) -> Estimate:
-        """A fit and its standard error over resampled seeds."""
-        rng = np.random.default_rng(0)
-        drawn = [fit(*self._draw(rng)) for _ in range(RESAMPLES)]
-        return Estimate(fit(None, None), float(np.std(drawn, ddof=1)))
+    def _drawn(self, of: Drawn, seed: int) -> np.ndarray:
+        """What comes out over resampled seeds, first axis the draws."""
+        rng = np.random.default_rng(seed)
+        return np.array([of(*self._draw(rng)) for _ in range(RESAMPLES)])
+
+    def _summed(self, fit: Drawn, seed: int) -> Series:
+        """Sums over seeds (T,), with standard errors and skewness over resampled ones."""
+        drawn = self._drawn(fit, seed)
+        return Series(fit(None, None), drawn.std(axis=0, ddof=1), skewness(drawn.T))
 
     def first_order(self) -> bool | None:
         """Whether V/N leads in the variance of R_N at every width, as predicted; None where it is not predicted.
@@ -303,7 +345,7 @@ class Rates:
                 f"{np.sqrt(max(self.output[i, :, -1].mean(), 0.0)):12.4e}{self.transport[i, :, -1].mean():10.4f}"
                 f"{self.lipschitz[i, :, -1].mean():14.4f}"
             )
-        c, error = self.bias()
+        c, error, _ = self.bias()
         if not self.seen.all():
             lines.append(
                 f"at {int((~self.seen).sum())} of {self.t.size} times SGD's own noise hides the chance of the start: "
@@ -329,25 +371,17 @@ class Rates:
             **found,
             "noise_risk": self.noise("risk"),
             "noise_output": self.noise("output"),
-            "bias": dict(zip(("value", "error"), self.bias(), strict=True)),
+            "bias": dict(zip(("value", "error"), self.bias(), strict=False)),
             "predicted": self.predicted,
         }
 
 
 _C = (1, 2)
 """Powers of 1/N in R_N − R."""
+Drawn = Callable[[np.ndarray | None, np.ndarray | None], np.ndarray]
+"""What comes out for seeds, and pairs of one start, drawn anew; for all of them once without a draw."""
 
 
 def _picked(value: np.ndarray, pick: np.ndarray | None) -> np.ndarray:
     """Seeds drawn anew along the last axis but one; all of them once without a draw."""
     return value if pick is None else np.take_along_axis(value, pick[..., None], axis=-2)
-
-
-def slope(x: np.ndarray, values: np.ndarray) -> float:
-    """The exponent of x in values (len(x), T), the mean of the least-squares fits at each time.
-
-    >>> n = np.array([50, 100, 200, 400])
-    >>> round(slope(n, 3.0 * n[:, None] ** -0.5), 12)
-    -0.5
-    """
-    return float(np.polyfit(np.log(x), np.log(values), 1)[0].mean())

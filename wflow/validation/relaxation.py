@@ -32,9 +32,10 @@ from wflow.solvers.statics import GibbsState, solve_gibbs
 from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_list, check_word, positive
+from wflow.validation.intervals import reaches
 from wflow.validation.training import Job, trained
 from wflow.validation.trend import Curve, Trend, check_axis, check_steps, check_training, described
-from wflow.validation.verdicts import Verdict, student, verdict
+from wflow.validation.verdicts import Verdict, verdict
 
 OVER = {"N": (32, 64, 128, 256), "d": (5, 10, 20, 40)}
 """The axes, and what is tried on them by default."""
@@ -288,7 +289,7 @@ def _verdicts(over: str, x: np.ndarray, reached: np.ndarray, own: np.ndarray) ->
         verdict(
             name,
             float(each.mean()),
-            student(GROUPS - 1) * float(each.std(ddof=1)) / math.sqrt(GROUPS),
+            reaches(each),
             1 - TOLERANCE,
             1 + TOLERANCE,
             [0.5],

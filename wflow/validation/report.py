@@ -141,16 +141,21 @@ class Report:
         if self.rates is not None:
             at = np.isin(self.rates.t, self.t)
             where = np.searchsorted(self.t, self.rates.t[at])
-            value, error = (part[at] for part in self.rates.bias())
+            fit = self.rates.bias()
             known = np.isfinite(c[where])
             c, unsure = c.copy(), unsure.copy()
-            c[where] = np.where(known, c[where], value)
-            open_by = self.rates.reach() * error + self.rates.bias_mesh()[at]
+            c[where] = np.where(known, c[where], fit.value[at])
+            open_by = np.maximum(*fit.reach(self.rates.seeds - 1))[at] + self.rates.bias_mesh()[at]
             unsure[where] = np.where(known, unsure[where], open_by)
         return c, unsure
 
     def at_infinity(self) -> tuple[np.ndarray, np.ndarray]:
-        r"""What is left of the gap as N grows, and its standard error over seeds, shape (t,) each.
+        """What is left of the gap as N grows, and its standard error over seeds, shape (t,) each."""
+        each = self.each_at_infinity()
+        return each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))
+
+    def each_at_infinity(self) -> np.ndarray:
+        r"""What is left of the gap as N grows, of the networks of each seed, (seed, t).
 
         .. math:: R_N(t) = R_\infty(t) + c(t)/N
 
@@ -169,16 +174,14 @@ class Report:
             )
         n, risk = self.neurons.astype(float), self.risk[:, self.finest]
         fit = np.polyfit(1 / n, risk.reshape(n.size, -1), 1, w=np.sqrt(n))[1]
-        each = fit.reshape(risk.shape[1:])
-        error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
-        return each.mean(axis=0) - self.limit_risk, error
+        return np.asarray(fit.reshape(risk.shape[1:]) - self.limit_risk)
 
     def table(self) -> str:
         """Limit and SGD at every saved time, measured gap beside the predicted one, and the verdicts."""
         lines = [f"{self.system}: limit against SGD, {self.risk.shape[2]} seeds a size"]
         i, j = self.neurons.size - 1, self.finest
         value, unsure = self.expected()
-        heads = "".join(f"{f'R {k}':>14}{'± mesh':>10}" for k in self.limits)
+        heads = "".join(f"{f'R {k}':>14}{f'± {self._by}':>10}" for k in self.limits)
         law = "W2" if self.laws.shape[-1:] == (1,) or not self.laws.size else "sliced W2"
         lines.append(
             f"{'t':>8}{heads}{f'R SGD N={self.neurons[i]}':>18}{'± s.e.':>11}{'gap':>11}{'expected':>11}{'±':>9}"
@@ -199,7 +202,7 @@ class Report:
             )
         lines.append(
             f"gap: mean of SGD less {self._beside}; expected: {'' if self.own.size else 'c/N and '}what the step size "
-            f"{self.step_sizes[j]:g} adds; mesh: the error of the limit"
+            f"{self.step_sizes[j]:g} adds; {self._by}: the error of the limit, {self._told}"
         )
         for a, n in enumerate(self.neurons):
             for b, e in enumerate(self.step_sizes):
@@ -216,6 +219,15 @@ class Report:
                 f"limit {self.seconds['limit']:.1f} s, everything {self.seconds['total']:.1f} s"
             )
         return "\n".join(lines)
+
+    @property
+    def _by(self) -> str:
+        """What the limit's error comes from: particles that were drawn are a sample of it."""
+        return "sample" if self.own.size else "mesh"
+
+    @property
+    def _told(self) -> str:
+        return "by other samples" if self.own.size else "by half as many cells or particles"
 
     @property
     def _beside(self) -> str:

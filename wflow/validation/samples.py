@@ -16,8 +16,8 @@ from wflow.measures import Particles
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.systems.catalogue import System
+from wflow.validation.intervals import student
 from wflow.validation.prediction import is_reduced
-from wflow.validation.verdicts import student
 
 LARGER = 4
 """As many times more particles than neurons in the largest network, unless a number is asked for."""

@@ -20,8 +20,8 @@ import numpy as np
 from wflow.errors import ComputationError
 from wflow.solvers.step_size import Clock, steps_to
 from wflow.systems.catalogue import System
+from wflow.validation.intervals import student
 from wflow.validation.training import Job, trained
-from wflow.validation.verdicts import student
 
 STEPS = 100_000
 """Steps to the end, at most."""

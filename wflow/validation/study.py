@@ -34,6 +34,8 @@ ALONE = 100
 """Neurons, at most, that tell the variance of a single one."""
 SLOPES = 10**8
 """Products of matrices whose noise is followed, in operations."""
+PAIRS, MANY_PAIRS = 5, 48
+"""Pairs of networks of one start: at least, and at most."""
 APART = 10_000
 """Seeds of one width lie so far from those of the next."""
 
@@ -55,9 +57,15 @@ class Plan:
     flow: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def noise_seeds(self) -> int:
-        """An even number, for pairs."""
-        return 2 * max(5, min(self.seeds // 4, 6))
+    def noise_pairs(self) -> tuple[int, int]:
+        """Pairs of networks of one start, of the first and of the last width.
+
+        The first tell what noise does, so they are many, half as many where shorter steps take long; the last tell only
+        what wide networks have less of it.
+        """
+        few = max(PAIRS, min(self.seeds // 4, PAIRS + 1))
+        many = 3 * self.seeds // (2 if self.steps[1] > self.steps[0] else 4)
+        return max(PAIRS, min(many, MANY_PAIRS)), few
 
     def jobs(self) -> list[Job]:
         """All networks of the study; their place is ("width", i, seed) or ("step", 0 or 1, j, seed)."""
@@ -71,7 +79,7 @@ class Plan:
             )
             for i, n in enumerate((self.widths[0], self.widths[-1]))
             for j, e in enumerate(self.steps)
-            for s in range(self.noise_seeds)
+            for s in range(2 * self.noise_pairs[i])
         ]
 
     def _job(
@@ -99,13 +107,13 @@ def default_widths(largest: int) -> tuple[int, ...]:
 
 
 def default_steps(horizon: float, step: float) -> tuple[float, ...]:
-    """Step sizes by factors of 2, the study's own first: no more than STEPS steps, and shorter ones where cheap.
+    """Step sizes, the study's own first: no more than STEPS steps, by factors of 4; halves of it where that is cheap.
 
     >>> default_steps(1.0, 1e-6), default_steps(1.0, 1e-2)
-    ((1e-05, 2e-05, 4e-05), (0.01, 0.005, 0.0025))
+    ((1e-05, 4e-05, 0.00016), (0.01, 0.005, 0.0025))
     """
     own = max(step, horizon / STEPS)
-    factor = 2.0 if horizon / own > STEPS / 10 else 0.5
+    factor = 4.0 if horizon / own > STEPS / 10 else 0.5
     return own, own * factor, own * factor**2
 
 
@@ -151,7 +159,8 @@ def study(
     Where the limit itself is a ``sampled`` one, the outputs and laws of networks are held against what all networks of
     their width make together: a sample of the limit is off as a network of its size is.
     """
-    w, seeds, e, again = len(plan.widths), plan.seeds, len(plan.steps), plan.noise_seeds
+    w, seeds, e, pairs = len(plan.widths), plan.seeds, len(plan.steps), plan.noise_pairs
+    again = 2 * max(pairs)
     times, model = len(plan.times), reference.model
     risk, noise_risk = np.full((w, seeds, times), np.nan), np.full((2, e, again, times), np.nan)
     measured = {name: risk.copy() for name in ("output", "transport", "lipschitz")}
@@ -164,7 +173,7 @@ def study(
             if kind == "step":
                 j, seed = rest
                 noise_risk[i, j, seed] = network.risk
-                held = laws.setdefault((i, j), np.empty((again, *network.neurons.shape)))
+                held = laws.setdefault((i, j), np.empty((2 * pairs[i], *network.neurons.shape)))
                 held[seed] = network.neurons
                 continue
             (seed,) = rest
@@ -189,10 +198,10 @@ def study(
     starts = [
         model.start(n, seed_of(i, s)) for i, n in enumerate(plan.widths) for s in range(seeds)
     ]
-    noise_output = np.empty((2, e, again // 2, times))
+    noise_output = np.full((2, e, again // 2, times), np.nan)
     for (i, j), held in laws.items():
         for k in range(times):
-            noise_output[i, j, :, k] = output_scatter(reference.network_energy, held[:, k])
+            noise_output[i, j, : pairs[i], k] = output_scatter(reference.network_energy, held[:, k])
     return Rates(
         t=at,
         widths=np.array(plan.widths),

@@ -18,9 +18,11 @@ from wflow.run.solve import solve
 from wflow.systems.catalogue import System
 from wflow.tools.checks import check_count, check_flag, check_kind
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, caption, facts, new_figure, save_figure
-from wflow.validation.rates import RESAMPLES, Estimate, slope
+from wflow.validation.exponents import Estimate, slope
+from wflow.validation.intervals import student
+from wflow.validation.rates import RESAMPLES
 from wflow.validation.reference import Reference
-from wflow.validation.verdicts import OTHER, Verdict, plain, student, verdict, verdict_table
+from wflow.validation.verdicts import OTHER, Verdict, plain, verdict, verdict_table
 
 FEWEST = 3
 """Values through which a power is fitted: two carry no line."""

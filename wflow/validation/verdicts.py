@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 
-LEVEL = 1e-3
-"""Chance that a band misses what it estimates; some twenty verdicts a report then err once in fifty reports."""
-
 OTHER = 0.25
 """What a power is told from: one that is off by so much."""
 
@@ -80,9 +77,16 @@ class Verdict:
 
 
 def verdict(
-    name: str, value: float, reach: float, low: float, high: float, instead: Iterable[float] = ()
+    name: str,
+    value: float,
+    reach: float | tuple[Any, Any],
+    low: float,
+    high: float,
+    instead: Iterable[float] = (),
 ) -> Verdict:
     """The verdict on value ± reach against [low, high], which decides if it would fail at all values ``instead``.
+
+    A pair says how far the band reaches below and above.
 
     >>> verdict("slope", -0.47, 0.01, -0.55, -0.45).passed, verdict("slope", -0.4, 0.01, -0.55, -0.45).passed
     (True, False)
@@ -90,40 +94,21 @@ def verdict(
     ['yes', 'open']
     """
 
+    down, up = reach if isinstance(reach, tuple) else (reach, reach)
+
     def meets(value: float) -> bool:
         # Rounding is no failure.
         slack = 1e-12 * max([abs(value), *(abs(end) for end in (low, high) if math.isfinite(end))])
-        return bool(value + reach + slack >= low and value - reach - slack <= high)
+        return bool(value + up + slack >= low and value - down - slack <= high)
 
     return Verdict(
         name,
         float(value),
-        (float(value - reach), float(value + reach)),
+        (float(value - down), float(value + up)),
         (float(low), float(high)),
         meets(value),
         not any(map(meets, instead)),
     )
-
-
-def student(degrees: float) -> float:
-    """Standard errors that a band of a mean reaches, at :data:`LEVEL` with so many degrees of freedom.
-
-    >>> round(student(7), 2), round(student(1e6), 2)
-    (5.41, 3.29)
-    """
-    from scipy.stats import t
-
-    return float(t.ppf(1 - LEVEL / 2, degrees))
-
-
-def deviation_band(values: np.ndarray) -> tuple[float, float]:
-    """What chance leaves open for the standard deviation of normal numbers, by the chi-square law at LEVEL."""
-    from scipy.stats import chi2
-
-    degrees = values.size - 1
-    ends = np.sqrt(degrees / chi2.ppf([1 - LEVEL / 2, LEVEL / 2], degrees))
-    low, high = float(values.std(ddof=1)) * ends
-    return float(low), float(high)
 
 
 def plain(value: Any) -> Any:
@@ -153,7 +138,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
     ]
     if not rows:
         return []
-    rows.insert(0, ("verdict", "measured", "band", "allowed", "ok"))
+    rows.insert(0, ("verdict", "measured", "interval", "allowed", "ok"))
     widths = [max(len(row[k]) for row in rows) for k in range(5)]
     said = [OPEN] if any(v.ok == "open" for v in verdicts) else []
     return [
