@@ -282,7 +282,8 @@ def test_validate_at_tiny_size(refused: Refused, capsys: pytest.CaptureFixture[s
     tiny += ["--step-sizes", "1e-2", "--t-end", "0.1", "-o", "v.h5", "--no-rates"]
     assert main(tiny) == 0
     said = capsys.readouterr()
-    assert said.err == ""
+    stages = ["wflow: the limit of isotropic-gaussians", "wflow: 4 networks, the published run"]
+    assert said.err.splitlines() == stages
     assert "R SGD N=8" in said.out
     assert "written: v.h5, v.png" in said.out
     assert Path("v.png").read_bytes().startswith(b"\x89PNG")

@@ -82,7 +82,9 @@ def step_effect(
     ]
     risk = np.empty((len(sizes), 2, SEEDS, times.size))
     try:
-        with contextlib.closing(trained(jobs, executor, workers, progress)) as networks:
+        with contextlib.closing(
+            trained(jobs, executor, workers, progress, ", what the step size adds")
+        ) as networks:
             for network in networks:
                 risk[network.job.place] = network.risk
     except ComputationError as e:

@@ -167,7 +167,9 @@ def study(
     laws: dict[tuple[int, int], np.ndarray] = {}
     reduced: dict[int, np.ndarray] = {}
     whole, excess = np.empty((0, 0, 0)), [np.nan] * times
-    with contextlib.closing(trained(plan.jobs(), executor, workers, progress)) as networks:
+    with contextlib.closing(
+        trained(plan.jobs(), executor, workers, progress, ", the study of rates")
+    ) as networks:
         for network in networks:
             kind, i, *rest = network.job.place
             if kind == "step":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from wflow.run.trackers import Fail
 from wflow.solvers.networks.problem import started
 from wflow.systems.catalogue import System
 from wflow.tools.checks import check_count
+from wflow.validation.progress import meter
 
 
 class Halt:
@@ -106,13 +106,20 @@ def train(job: Job, halt: Halt | None = None) -> Trained:
 
 
 def trained(
-    jobs: Sequence[Job], executor: Executor | None, workers: int | None, progress: bool
+    jobs: Sequence[Job],
+    executor: Executor | None,
+    workers: int | None,
+    progress: bool,
+    what: str = "",
 ) -> Generator[Trained, None, None]:
-    """The networks of all jobs, as they are ready; by threads of one's own unless an executor is given."""
+    """The networks of all jobs, as they are ready; by threads of one's own unless an executor is given.
+
+    ``what`` they are for is said beside how far they have come.
+    """
     longest_first = sorted(jobs, key=lambda job: -job.cost)
     halt = Halt()
     local = executor is None
-    bar = _bar(progress, jobs)
+    bar = meter(progress, f"{len(jobs)} networks{what}", sum(job.cost for job in jobs))
     from threadpoolctl import threadpool_limits
 
     with contextlib.ExitStack() as stack:
@@ -142,12 +149,3 @@ def trained(
         finally:
             if bar is not None:
                 bar.close()
-
-
-def _bar(progress: bool, jobs: Sequence[Job]) -> Any:
-    if not (progress and sys.stderr.isatty()):
-        return None
-    from tqdm import tqdm
-
-    shown = "SGD networks {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-    return tqdm(total=sum(job.cost for job in jobs), bar_format=shown, leave=False)

@@ -24,6 +24,7 @@ from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_kind, check_list, positive
 from wflow.tools.workers import executor as processes
 from wflow.validation.prediction import Prediction, predict
+from wflow.validation.progress import stage
 from wflow.validation.reference import Reference
 from wflow.validation.report import Report
 from wflow.validation.samples import sampled_limit
@@ -138,44 +139,46 @@ def validate(
     if sampled and len(kinds) == 2:
         kinds, sampled = ["grid"], False
     counts = {"grid": n_grid, "particles": n_particles}
-    limits: dict[str, Solution] = {}
-    errors: dict[str, np.ndarray] = {}
-    own = np.empty(0)
-    for kind in kinds:
-        if sampled:
-            limits[kind], errors[kind], own = sampled_limit(
-                flow, system, sizes, seeds, n_particles, times
-            )
-        else:
-            limits[kind], errors[kind] = _limit(flow, system, kind, counts[kind], times, end)
-    reference = Reference(limits[kinds[-1]], flow.energy, model)
-    pde_seconds = time.perf_counter() - began
-    jobs = [
-        Job(
-            (i, j, s),
-            system,
-            n,
-            e,
-            steps_to(end, e),
-            tuple(times),
-            s,
-            batch,
-            None,
-            constants,
-        )
-        for i, n in enumerate(sizes)
-        for j, e in enumerate(epsilons)
-        for s in range(seeds)
-    ]
-    shape = (len(sizes), len(epsilons), seeds, times.size)
-    risk, distance, off = (np.full(shape, np.nan) for _ in range(3))
-    laws: dict[int, np.ndarray] = {}
-    finest = (len(sizes) - 1, int(np.argmin(epsilons)))
     with contextlib.ExitStack() as stack:
         if scheduler is not None:
+            # A wrong address is refused before the work begins.
             executor = stack.enter_context(processes(scheduler=scheduler))
+        limits: dict[str, Solution] = {}
+        errors: dict[str, np.ndarray] = {}
+        own = np.empty(0)
+        stage(progress, f"the limit of {system.name}")
+        for kind in kinds:
+            if sampled:
+                limits[kind], errors[kind], own = sampled_limit(
+                    flow, system, sizes, seeds, n_particles, times
+                )
+            else:
+                limits[kind], errors[kind] = _limit(flow, system, kind, counts[kind], times, end)
+        reference = Reference(limits[kinds[-1]], flow.energy, model)
+        pde_seconds = time.perf_counter() - began
+        jobs = [
+            Job(
+                (i, j, s),
+                system,
+                n,
+                e,
+                steps_to(end, e),
+                tuple(times),
+                s,
+                batch,
+                None,
+                constants,
+            )
+            for i, n in enumerate(sizes)
+            for j, e in enumerate(epsilons)
+            for s in range(seeds)
+        ]
+        shape = (len(sizes), len(epsilons), seeds, times.size)
+        risk, distance, off = (np.full(shape, np.nan) for _ in range(3))
+        laws: dict[int, np.ndarray] = {}
+        finest = (len(sizes) - 1, int(np.argmin(epsilons)))
         networks = stack.enter_context(
-            contextlib.closing(trained(jobs, executor, workers, progress))
+            contextlib.closing(trained(jobs, executor, workers, progress, ", the published run"))
         )
         for network in networks:
             where = network.job.place
@@ -190,6 +193,7 @@ def validate(
         every = times if plan is None else np.union1d(times, plan.times)
         prediction = Prediction(times)
         if plan is not None:
+            stage(progress, "what is expected of them")
             prediction = predict(system, flow, model, every, began_with)
         starts = [model.start(n, s) for n in sizes for s in range(seeds)]
         control = prediction.control(model, starts, times).reshape(len(sizes), 1, seeds, times.size)
