@@ -8,6 +8,7 @@ then the seconds of computing tell what the sweep costs above its runs, of all i
     python benchmarks/sweep.py
 """
 
+import argparse
 import os
 import tempfile
 import time
@@ -21,7 +22,6 @@ from wflow.sweeps.plan import read_plan
 from wflow.sweeps.work import carry_out
 from wflow.tools.workers import cores, executor
 
-RUNS = 40
 PLAN = {
     "system": "isotropic-gaussians",
     "run": "network",
@@ -29,7 +29,6 @@ PLAN = {
     "step_size": 1e-4,
     "t_end": 1.0,
     "t_eval": [0, 0.5, 1.0],
-    "seeds": RUNS,
 }
 
 
@@ -40,7 +39,10 @@ def computed(family: list[psutil.Process]) -> float:
 
 def main() -> None:
     """Print both times and their ratio."""
-    plan = read_plan(PLAN)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=40, help="networks, 3 or more (40)")
+    runs = parser.parse_args().runs
+    plan = read_plan(PLAN | {"seeds": runs})
     own = psutil.Process()
     with tempfile.TemporaryDirectory() as place:
         wflow.sweep(PLAN | {"seeds": 1}, Path(place) / "warm", workers=1)
@@ -64,10 +66,10 @@ def main() -> None:
             calls = [pool.submit(carry_out, job.about, folders[1]) for job in plan.jobs[2:]]
             assert not any(call.result() for call in calls)
             parallel, spent = time.perf_counter() - began, computed(family) - before
-    share = (RUNS - 2) / RUNS
-    print(f"{RUNS} networks, N = 200, 10^4 steps; {cores()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"serial          {serial:7.2f} s, {used:.2f} s of computing, {used / RUNS:.3f} s a run")
-    print(f"two workers     {parallel:7.2f} s, {spent:.2f} s of computing, for {RUNS - 2} of them")
+    share = (runs - 2) / runs
+    print(f"{runs} networks, N = 200, 10^4 steps; {cores()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"serial          {serial:7.2f} s, {used:.2f} s of computing, {used / runs:.3f} s a run")
+    print(f"two workers     {parallel:7.2f} s, {spent:.2f} s of computing, for {runs - 2} of them")
     print(f"starting them   {started:7.2f} s, with a run each")
     print(f"efficiency      {share * serial / (2 * parallel):7.2f} (aim 0.85)")
     print(f"computing       {share * used / spent:7.2f} of the sweep's is in its runs")

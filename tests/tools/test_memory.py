@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import wflow
+from wflow.energies import GaussianKernel, PairEnergy
 from wflow.measures import GridDensity, Particles, TensorGrid, sliced_wasserstein_2
 from wflow.validation import sgd_drift
 
@@ -24,6 +25,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "a grid of 1000000000000 cells": lambda: GridDensity.from_function(
         lambda x: 1.0, [(0, 1)], MANY
     ),
+    "dimension": lambda: GaussianKernel(1.0, MANY),
+    "dimension = 1": lambda: PairEnergy(lambda x: x[..., 0], dimension=MANY),
+    "seeds": lambda: wflow.validate("isotropic-gaussians", seeds=MANY),
     "a run on particles": lambda: wflow.networks.sgd("isotropic-gaussians", n_neurons=MANY),
     "a run on particles of": lambda: sgd_drift("isotropic-gaussians", [0, 1], n_neurons=MANY),
 }

@@ -10,6 +10,7 @@ import numpy as np
 
 from wflow.errors import InputError, shown
 from wflow.tools.arrays import as_floats, check_size
+from wflow.tools.memory import NAME, check_held
 
 
 def as_points(points: Any, dimension: int) -> np.ndarray:
@@ -168,6 +169,7 @@ def place(point: np.ndarray, names: Sequence[str]) -> str:
 @cache
 def numbered(letter: str, count: int) -> tuple[str, ...]:
     """Names of coordinates: y, or y1, y2, …"""
+    check_held("dimension", count, NAME)
     return (letter,) if count == 1 else tuple(f"{letter}{i + 1}" for i in range(count))
 
 

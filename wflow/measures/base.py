@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wflow.errors import InputError
 from wflow.tools.arrays import position
 from wflow.tools.checks import names_of
+from wflow.tools.memory import NAME, check_held
 
 if TYPE_CHECKING:
     from wflow.measures.quantiles import QuantileTable
@@ -165,6 +166,7 @@ def check_names(names: Sequence[str] | None, dimension: int) -> tuple[str, ...]:
     if names is None:
         if dimension <= 3:
             return ("x", "y", "z")[:dimension]
+        check_held("dimension", dimension, NAME)
         return tuple(f"x{i + 1}" for i in range(dimension))
     given = names_of("names", names)
     if len(given) != dimension:

@@ -10,6 +10,8 @@ CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 MANY = 1 << 24
 """Floats that fit anywhere."""
+NAME = 8
+"""Floats that the name of a coordinate takes the place of."""
 
 
 def size(n: float) -> str:

@@ -27,7 +27,7 @@ from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_list, positive
 from wflow.validation.study import default_horizon, times_up_to
-from wflow.validation.training import Job, trained
+from wflow.validation.training import Job, check_seeds, trained
 from wflow.validation.trend import (
     Curve,
     Trend,
@@ -115,7 +115,7 @@ def dimension_study(
         check_list("dimensions", dimensions, "dimensions"),
         lambda v: check_count("d", v, 2),
     )
-    n, count = check_count("neurons", neurons), check_count("seeds", seeds, 2)
+    n, count = check_count("neurons", neurons), check_seeds(seeds, 2)
     share = positive("neurons_per_dimension", neurons_per_dimension)
     systems = {k: make(k) for k in d}
     first = systems[d[0]]

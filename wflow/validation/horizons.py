@@ -23,7 +23,7 @@ from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_flag, check_list, positive
 from wflow.validation.intervals import reaches
 from wflow.validation.prediction import Prediction, predict
-from wflow.validation.training import Job, trained
+from wflow.validation.training import Job, check_seeds, trained
 from wflow.validation.trend import (
     Curve,
     Trend,
@@ -105,7 +105,7 @@ def horizon_study(
             lambda v: positive("T", v),
         )
     )
-    n, count = check_count("neurons", neurons), check_count("seeds", seeds, 2)
+    n, count = check_count("neurons", neurons), check_seeds(seeds, 2)
     end = float(at[-1])
     step = max(one.sgd["step_size"], end / STEPS) if step_size is None else step_size
     epsilon = positive("step_size", step)

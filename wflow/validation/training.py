@@ -22,7 +22,11 @@ from wflow.run.trackers import Fail
 from wflow.solvers.networks.problem import started
 from wflow.systems.catalogue import System
 from wflow.tools.checks import check_count
+from wflow.tools.memory import check_held
 from wflow.validation.progress import meter
+
+JOB = 64
+"""Floats that a job and what it leaves take at least."""
 
 
 class Halt:
@@ -72,6 +76,11 @@ class Trained:
     job: Job
     risk: np.ndarray
     neurons: np.ndarray
+
+
+def check_seeds(seeds: int, least: int = 1) -> int:
+    """How many networks of a kind are trained, where memory holds their jobs."""
+    return check_held("seeds", check_count("seeds", seeds, least), JOB)
 
 
 def train(job: Job, halt: Halt | None = None) -> Trained:

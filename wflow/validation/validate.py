@@ -38,7 +38,7 @@ from wflow.validation.study import (
     study,
     times_up_to,
 )
-from wflow.validation.training import Job, trained
+from wflow.validation.training import Job, check_seeds, trained
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ def validate(
     batch = check_count(
         "batch_size", system.sgd.get("batch_size", 1) if batch_size is None else batch_size
     )
-    check_count("seeds", seeds, 2)  # a band needs two
+    check_seeds(seeds, 2)  # a band needs two
     check_flag("progress", progress)
     check_free(output, check_flag("overwrite", overwrite))
     if workers is not None:

@@ -38,7 +38,7 @@ from wflow.systems import System
 from wflow.systems.shared.sphere import frames
 from wflow.systems.spherical_3_spin import SphericalThreeSpin
 from wflow.tools.checks import check_count, check_list, positive
-from wflow.validation.training import Halt
+from wflow.validation.training import Halt, check_seeds
 from wflow.validation.verdicts import FEWEST_SIZES
 
 KINDS = ("free", "fixed", "random centres")
@@ -190,7 +190,7 @@ def error_against_n(
     sizes = sorted({check_count("neurons", n) for n in check_list("neurons", neurons, "widths")})
     if not sizes:
         raise InputError("neurons is empty: give widths such as (16, 64, 256)")
-    check_count("seeds", seeds)
+    check_seeds(seeds)
     ends = (positive("horizon", horizon), positive("sgd_horizon", sgd_horizon))
     threads = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
     common = {"d": d, "unit": unit, "kappa": kappa, "target_seed": target_seed, "nodes": nodes}
