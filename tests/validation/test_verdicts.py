@@ -405,9 +405,9 @@ def test_the_last_width_may_have_fewer_pairs_of_one_start():
     # Many of the narrowest networks tell a power of ε: half as many where shorter steps take long.
     system = wflow.systems.get("bump")
     for steps, seeds, pairs in (
-        ((1.0, 4.0, 16.0), 32, (48, 6)),
+        ((1.0, 2.0, 4.0), 32, (48, 6)),
         ((1.0, 0.5, 0.25), 32, (24, 6)),
-        ((1.0, 4.0, 16.0), 4, (6, 5)),
+        ((1.0, 2.0, 4.0), 4, (6, 5)),
     ):
         plan = Plan(system, (4, 8, 16, 32), seeds, (1.0,), steps, 1)
         assert plan.noise_pairs == pairs
@@ -434,6 +434,21 @@ def test_a_correlation_is_judged_where_the_fit_tells_it():
             )
         else:
             assert by_name(found)[name].ok == said
+
+
+def test_longer_steps_show_a_next_order_and_no_other_power():
+    """√(ε/(1 + ε/16)) at ε = 1, 2, 4: a slope of .43, and a half."""
+    name = "SGD noise in f: exponent of the step size"
+    rates = study()
+    rates.steps = 1e-6 * np.array([1.0, 2.0, 4.0])
+    chance = np.random.default_rng(0).chisquare(30, (2, 3, 48, T)) / 30
+    for power, passed in ((1.0, True), (0.5, False)):
+        square = np.array([1.0, 2.0, 4.0]) ** power / (1 + np.array([1.0, 2.0, 4.0]) / 16)
+        rates.noise_output = 1e-7 * square[:, None, None] * chance
+        rates.noise_risk = rates.limit + np.zeros((2, 3, 96, T))
+        line = by_name(report(rates))[name]
+        assert line.passed is passed
+        assert line.decides
 
 
 def test_where_a_study_ends_and_looks():

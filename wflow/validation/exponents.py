@@ -54,8 +54,10 @@ def line(x: np.ndarray, values: np.ndarray, drawn: np.ndarray) -> Estimate:
     return Estimate(float(held @ y), float((again @ held).std(ddof=1)))
 
 
-def power(n: np.ndarray, values: np.ndarray, drawn: np.ndarray) -> Estimate:
-    """p of values (N, T) beside β, from draws of them over resampled seeds (B, N, T).
+def power(x: np.ndarray, values: np.ndarray, drawn: np.ndarray, order: int = -1) -> Estimate:
+    """p of values (X, T) beside β, from draws of them over resampled seeds (B, X, T).
+
+    The next order goes with x to ``order``, as 1/N or ε, and β is its share where that is greatest.
 
     >>> n, rng = np.array([50, 100, 200, 400]), np.random.default_rng(0)
     >>> noise = rng.lognormal(0.0, 0.01, (400, 4, 1))
@@ -67,7 +69,8 @@ def power(n: np.ndarray, values: np.ndarray, drawn: np.ndarray) -> Estimate:
     -0.78 -0.58 ± 0.02 True
     """
     y, again, chance = _logarithms(values, drawn)
-    rows = np.stack([np.ones(y.size), np.log(n), n.min() / n], axis=1)
+    share = (x / (x.min() if order < 0 else x.max())) ** float(order)
+    rows = np.stack([np.ones(y.size), np.log(x), share], axis=1)
     free = np.linalg.pinv(rows / chance[:, None]) / chance
     beta, beta_error = float(free[2] @ y), float((again @ free[2]).std(ddof=1))
     if abs(beta) > BENT * np.hypot(NEXT, beta_error):

@@ -25,8 +25,6 @@ SEEN, CLEAR = 2.0, 10.0
 
 The second where samples' part cannot be taken off, as of distances of laws: less of it turns −½ into −.48 at most.
 """
-LINEAR = 4.0
-"""Times the study's own step size up to which what a step adds is taken to be linear in it."""
 LEADS = 0.1
 """Share of a predicted variance that may be of second order where the first one leads."""
 FULL = 1.0
@@ -119,9 +117,8 @@ class Rates:
         value = 0.5 * (self.noise_risk[:, :, :-1:2] + self.noise_risk[:, :, 1::2])
         mean = self._over_pairs(_picked(value, pick))
         e = self.steps / self.steps[0]
-        near = e <= LINEAR
-        off = e[near] - e[near].mean()
-        return self._between(np.einsum("e,wet->wt", off / (off**2).sum(), mean[:, near]))
+        weight = (e - e.mean()) / ((e - e.mean()) ** 2).sum()
+        return self._between(np.einsum("e,wet->wt", weight, mean))
 
     def _between(self, ends: np.ndarray) -> np.ndarray:
         """Values at the first and the last width, linear in 1/N at all of them, (W, T)."""
@@ -186,7 +183,11 @@ class Rates:
         def deviation(pick: np.ndarray | None, again: np.ndarray | None) -> np.ndarray:
             return np.asarray(np.sqrt(np.maximum(self.noise(of, again)[0], 1e-300)))
 
-        return line(self.steps, deviation(None, None), self._drawn(deviation, 0))
+        value, drawn = deviation(None, None), self._drawn(deviation, 0)
+        if self.steps[1] < self.steps[0]:
+            return line(self.steps, value, drawn)
+        # Of longer steps than the study's own the next order in ε is seen.
+        return power(self.steps, value, drawn, 1)
 
     def coefficient(self, of: str) -> Series:
         """N times the variance over starts as N grows, from its fit by 1/N and 1/N²."""

@@ -107,13 +107,13 @@ def default_widths(largest: int) -> tuple[int, ...]:
 
 
 def default_steps(horizon: float, step: float) -> tuple[float, ...]:
-    """Step sizes, the study's own first: no more than STEPS steps, by factors of 4; halves of it where that is cheap.
+    """Step sizes by factors of 2, the study's own first: no more than STEPS steps, and shorter ones where cheap.
 
     >>> default_steps(1.0, 1e-6), default_steps(1.0, 1e-2)
-    ((1e-05, 4e-05, 0.00016), (0.01, 0.005, 0.0025))
+    ((1e-05, 2e-05, 4e-05), (0.01, 0.005, 0.0025))
     """
     own = max(step, horizon / STEPS)
-    factor = 4.0 if horizon / own > STEPS / 10 else 0.5
+    factor = 2.0 if horizon / own > STEPS / 10 else 0.5
     return own, own * factor, own * factor**2
 
 
