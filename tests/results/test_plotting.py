@@ -236,7 +236,7 @@ def test_two_points_are_no_line() -> None:
     for n, style in ((2, "None"), (3, "-")):
         line = drawn([LEVEL] * n, EDGES)[0].lines[0]
         assert line.get_linestyle() == style
-    run = wflow.networks.sgd("isotropic-gaussians", n_neurons=20, step_size=1e-3, n_steps=3000)
+    run = wflow.networks.sgd("isotropic-gaussians", n_neurons=20, step_size=1e-3, n_steps=2000)
     (loss,) = run.plot().axes[1].lines
     assert len(loss.get_xdata()) == 2
     assert loss.get_linestyle() == "None"
