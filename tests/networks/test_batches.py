@@ -190,8 +190,11 @@ def test_cut_and_resumed_it_is_the_whole_run(system, asked, tmp_path, monkeypatc
     [
         ({"epochs": 2, "n_steps": 5}, "n_steps = 5 and epochs = 2: give one"),
         ({"epochs": 0}, "epochs = 0"),
-        ({"epochs": 1, "order": [0, 1]}, "leave replacement and epochs out"),
-        ({"replacement": False, "n_steps": 5, "order": [0]}, "leave replacement and epochs out"),
+        ({"epochs": 1, "order": [0, 1]}, "it names the samples one by one; leave both out"),
+        (
+            {"replacement": False, "n_steps": 5, "order": [0]},
+            "it names the samples one by one; leave both out",
+        ),
         ({"replacement": "no", "n_steps": 5}, "replacement = 'no': give True or False"),
         (
             {"replacement": False, "epochs": 1, "batch_size": 61},

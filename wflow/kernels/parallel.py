@@ -73,7 +73,8 @@ def over_blocks(
 ) -> None:
     """Call ``work(start, stop)`` for each block of ``rows`` of n; raises what a block raised.
 
-    ``products`` says that blocks multiply matrices: the library's own threads would only wait for each other in ours.
+    ``products`` says that blocks multiply matrices: the library's own threads would only wait for each other in ours,
+    and beside a single one of ours they would split a block in their own way, on some machines to other bits.
 
     >>> seen = []
     >>> over_blocks(lambda start, stop: seen.append((start, stop)), 5, 2, 10)
@@ -81,7 +82,8 @@ def over_blocks(
     [(0, 2), (2, 4), (4, 5)]
     """
     blocks = [(start, min(start + rows, n)) for start in range(0, n, rows)]
-    count = min(threads(), len(blocks)) if pairs >= LEAST_PAIRS else 1
+    shared = pairs >= LEAST_PAIRS and len(blocks) > 1
+    count = min(threads(), len(blocks)) if shared else 1
     remaining = iter(blocks)
 
     def take() -> None:
@@ -89,11 +91,11 @@ def over_blocks(
         for start, stop in remaining:
             work(start, stop)
 
-    if count < 2:
-        take()
-        return
-    with one_blas_thread() if products else nullcontext():
-        _side_by_side([take] * count)
+    with one_blas_thread() if products and shared else nullcontext():
+        if count < 2:
+            take()
+        else:
+            _side_by_side([take] * count)
 
 
 def _side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:
