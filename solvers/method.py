@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, T
 
 import numpy as np
 
+from wflow.equation import Equation
 from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.solvers.options import described
@@ -25,7 +26,7 @@ from wflow.tools.register import Register
 from wflow.views import View
 
 Arrays = dict[str, np.ndarray]
-ActsOn = Literal["grid", "particles", "network"]
+ActsOn = Literal["grid", "particles", "network", "ensemble"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Method(ABC, Generic[M, P]):
     reacts: ClassVar[bool] = False
     """Whether birth–death is solved; else a flow with reaction_rate > 0 is refused."""
 
-    def prepare(self, flow: GradientFlow, measure: M, tolerance: Tolerance, seed: int) -> P:
+    def prepare(self, flow: Any, measure: M, tolerance: Tolerance, seed: int) -> P:
         """Check that the method can solve this flow from this measure, and lay out the arrays."""
         raise InputError(f"method '{self.name}' does not start from a flow and a measure")
 
@@ -163,7 +164,11 @@ class Method(ABC, Generic[M, P]):
 AnyMethod: TypeAlias = Method[Any, Any]
 
 METHODS: Register[type[AnyMethod]] = Register(
-    "method", "wflow.solvers.grid", "wflow.solvers.particles", "wflow.solvers.networks"
+    "method",
+    "wflow.solvers.grid",
+    "wflow.solvers.particles",
+    "wflow.solvers.ensembles",
+    "wflow.solvers.networks",
 )
 register = METHODS.enter
 """Enter a method in the register under its name."""
@@ -199,10 +204,12 @@ def get_method(spec: str | AnyMethod, options: Mapping[str, Any] | None = None) 
     return method
 
 
-def choose_method(flow: GradientFlow, measure_kind: str) -> tuple[str, str]:
+def choose_method(flow: Any, measure_kind: str) -> tuple[str, str]:
     """The default method for a flow on a kind of measure, and why."""
-    check_kind("flow", flow, GradientFlow, "pass a wflow.GradientFlow")
+    check_kind("flow", flow, Equation, "pass a wflow.GradientFlow")
     check_kind("measure_kind", measure_kind, str, "give grid or particles")
+    if measure_kind == "ensemble":
+        return "ensemble-runge-kutta", "layers of weights: an adaptive Runge-Kutta pair"
     if measure_kind == "grid":
         if flow.reaction_rate > 0:
             return (

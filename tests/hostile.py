@@ -94,6 +94,7 @@ MODULES = (
     solvers,
     statics,
     wflow.figures,
+    wflow.multilayer,
     wflow.networks,
     wflow.systems,
     wflow.trackers,
@@ -421,9 +422,54 @@ def calls() -> dict[str, Call]:
             {"energy": features, "bounds": [(-2.0, 2.0)], "search": 21, "max_iterations": 3},
         ),
     }
+    table |= layered_calls()
     for name, method in solvers.methods().items():
         table[f"method {name}"] = (method, {"step_size": 0.1} if name == "sgd" else {})
     return table
+
+
+def layered_calls() -> dict[str, Call]:
+    """The same of networks of many layers."""
+    layers = wflow.multilayer
+    flow = layers.Flow([-1.0, 1.0], [-0.5, 0.5])
+    net = layers.Ensemble([[1.0, 2.0], [[1.0, 0.5], [0.0, 1.0]], [1.0, -1.0]])
+    limit = layers.iid_limit(4, [1.0, -1.0], [1.0, 0.5], 0.5)
+    quick = {"flow": flow, "network": net, "step_size": 1e-2, "n_steps": 3}
+    return {
+        "Ensemble": (layers.Ensemble, {"weights": [[1.0, 2.0], [1.0, -1.0]]}),
+        "Ensemble.sample": (net.sample, {"widths": [3, 4], "seed": 0}),
+        "Ensemble.taken": (net.taken, {"atoms": [[0, 1], [1]]}),
+        "FeatureFlow": (layers.FeatureFlow, {"gram": np.eye(2), "targets": [1.0, 2.0]}),
+        "Flow": (layers.Flow, {"nodes": [-1.0, 1.0], "targets": [-0.5, 0.5]}),
+        "Flow.risk": (flow.risk, {"ensemble": net}),
+        "Flow.gradient": (flow.gradient, {"ensemble": net}),
+        "Flow.hidden": (flow.hidden, {"ensemble": net, "x": [0.5]}),
+        "Flow.predict": (flow.predict, {"measure": net, "x": [0.5]}),
+        "Units": (
+            layers.Units,
+            {
+                "phi": lambda b, w, h: b + w * h,
+                "d_bias": lambda b, w, h: 1.0,
+                "d_weight": lambda b, w, h: h,
+                "d_hidden": lambda b, w, h: w,
+            },
+        ),
+        "coupled": (layers.coupled, {"flow": flow, "limit": net, "widths": 3, "t_eval": [0, 0.1]}),
+        "distance": (layers.distance, {"network": net, "limit": net, "atoms": [[0, 1], [0, 1]]}),
+        "diversity": (layers.diversity, {"flow": flow, "ensemble": net}),
+        "feature_regression": (layers.feature_regression, {"flow": flow, "widths": [3, 4]}),
+        "iid_limit": (
+            layers.iid_limit,
+            {"depth": 4, "first": [1.0, 2.0], "last": [1.0], "means": 0.5},
+        ),
+        "iid_network": (layers.iid_network, {"limit": limit, "widths": 3, "std": 1.0, "seed": 0}),
+        "normal_atoms": (layers.normal_atoms, {"n": 4, "d": 2}),
+        "positions": (layers.positions, {"inputs": 2, "widths": [3, 4]}),
+        "sgd of layers": (layers.sgd, quick),
+        "solve of layers": (wflow.solve, {"flow": flow, "rho0": net, "t_span": (0, 0.1)}),
+        "types": (layers.types, {"inputs": 2, "widths": [3, 4]}),
+        "with_features": (layers.with_features, {"ensemble": net, "x": [0.5, 1.0]}),
+    }
 
 
 def attacks(table: dict[str, Call]) -> Iterator[tuple[str, str, str]]:

@@ -15,7 +15,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wflow import energies, figures, networks, solvers, systems, trackers, validation
+    from wflow import (
+        energies,
+        figures,
+        multilayer,
+        networks,
+        solvers,
+        systems,
+        trackers,
+        validation,
+    )
     from wflow.errors import ComputationError, InputError, StorageError
     from wflow.figures.catalogue import reproduce
     from wflow.flow import GradientFlow
@@ -50,6 +59,7 @@ _MODULES = (
     "energies",
     "figures",
     "measures",
+    "multilayer",
     "networks",
     "solvers",
     "systems",
@@ -71,6 +81,7 @@ __all__ = [
     "load",
     "load_sweep",
     "measures",
+    "multilayer",
     "networks",
     "reproduce",
     "resume",

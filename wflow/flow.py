@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.errors import MISTAKES, InputError, shown
+from wflow.equation import Equation, Schedule
+from wflow.errors import InputError, shown
 from wflow.measures import Measure
+from wflow.measures.base import refuse_another_order
 from wflow.tools.checks import check_kind, check_mapping, names_of, non_negative
 from wflow.tools.fingerprint import of_function
-from wflow.tools.portable import Portable
 
-Schedule = float | Callable[[float], float]
 BaseLaw = Callable[[int, np.random.Generator], np.ndarray]
 
 
-class GradientFlow(Portable):
+class GradientFlow(Equation):
     """A Wasserstein, McKean–Vlasov or Wasserstein–Fisher–Rao gradient flow.
 
     Parameters
@@ -60,6 +60,8 @@ class GradientFlow(Portable):
     GradientFlow(PairEnergy(dimension=1, interaction=False), temperature=0.1)
     """
 
+    run = "flow"
+
     def __init__(
         self,
         energy: Energy,
@@ -84,13 +86,7 @@ class GradientFlow(Portable):
         self.reaction_rate = non_negative("reaction_rate", reaction_rate)
         if self.temperature > 0 and (why := energy.refuse_temperature()):
             raise InputError(f"{why}; choose a finite d or temperature = 0")
-        if not callable(schedule):
-            schedule = non_negative("schedule", schedule)
-            if schedule == 0:
-                raise InputError(
-                    "schedule 0: nothing would move; give a positive number or function"
-                )
-        self._schedule = schedule
+        super().__init__(schedule)
         self.observations = check_mapping("observations", observations)
         for name, other in self.observations.items():
             if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*_risk", name):
@@ -102,8 +98,6 @@ class GradientFlow(Portable):
                 raise InputError(
                     f"observation '{name}' is {shown(other)}: give an energy of {energy.dimension} coordinates"
                 )
-        self.origin: dict[str, object] = {}
-        """Which system and parameters this flow came from, written into its files; empty for a user's own."""
         self.base_law: BaseLaw | None = None
         """Where a system's particles are born anew: n positions (n, D) from a generator; none for a user's own."""
         everything = energy.coordinates
@@ -118,24 +112,37 @@ class GradientFlow(Portable):
                 "would move them; choose temperature = 0"
             )
 
-    def schedule(self, t: float) -> float:
-        """ξ(t)."""
-        if not callable(self._schedule):
-            return self._schedule
-        try:
-            value = float(self._schedule(t))
-        except MISTAKES as e:
-            raise InputError(
-                f"schedule({t:g}) failed ({e}): it must exist a little past the end too"
-            ) from None
-        if not (math.isfinite(value) and value >= 0):
-            raise InputError(f"schedule({t:g}) = {value}: must be finite and not negative")
-        return value
-
     @property
-    def clock(self) -> Schedule:
-        """ξ as it was given: a number, or a function of time."""
-        return self._schedule
+    def predictor(self) -> Energy:
+        """The energy."""
+        return self.energy
+
+    def refuse_start(self, what: str, start: Any) -> None:
+        """Refuse what is no measure, or one of coordinates in another order."""
+        check_kind(what, start, Measure, "pass a wflow.GridDensity or wflow.Particles")
+        refuse_another_order(what, start.names, self.energy.coordinates)
+
+    def check(self, start: Measure) -> None:
+        """Refuse a measure that one of the energies cannot do with."""
+        for energy in (self.energy, *self.observations.values()):
+            energy.check(start)
+
+    def refuse_method(self, name: str, reacts: bool) -> None:
+        """Refuse a method without birth-death where there is some."""
+        if self.reaction_rate > 0 and not reacts:
+            raise InputError(
+                f"method '{name}' has no birth-death and reaction_rate = {self.reaction_rate:g}: use a "
+                "grid with 'strang', particles with 'birth-death' or noiseless 'runge-kutta', or reaction_rate = 0"
+            )
+
+    def constants(self) -> dict[str, Any]:
+        """The evaluator, τ, λ and α."""
+        return {
+            "evaluator": self.energy.evaluator,
+            "temperature": self.temperature,
+            "ridge": self.ridge,
+            "reaction_rate": self.reaction_rate,
+        }
 
     def ridge_potential(self, points: np.ndarray) -> np.ndarray:
         """(λ/2)|θ|² over the decaying coordinates, shape (n,)."""

@@ -7,17 +7,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from wflow.energies.features.losses import get_loss
 from wflow.energies.network import DenseNetwork, NetworkModel, energy_on
+from wflow.equation import Schedule
 from wflow.errors import InputError
-from wflow.flow import Schedule
 from wflow.kernels.sgd.blocked import sgd, sgd_plain
 from wflow.kernels.sgd.outputs import sgd_outputs
-from wflow.solvers.method import Arrays
+from wflow.solvers.method import Arrays, Problem
 from wflow.solvers.networks.batches import FULL
 from wflow.solvers.networks.optimizers import Optimizer
 from wflow.views import ParticleView, View
@@ -43,6 +43,36 @@ class Stretch:
 
 Observe = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 """Points and weights of a measure ↦ further scalars of a frame."""
+
+
+class Drawn(Protocol):
+    """What SGD draws samples from; a data set knows its length, ``n_samples``, besides."""
+
+    @property
+    def input_dimension(self) -> int:
+        """d of the inputs."""
+
+    def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Samples number first, first+1, …: inputs (count, d) and targets; a pure function."""
+
+
+class Trained(Problem, Protocol):
+    """A network that takes stretches of steps."""
+
+    seed: int
+    size: int
+    temperature: float
+    schedule: Schedule
+
+    @property
+    def model(self) -> Drawn:
+        """Where its samples come from."""
+
+    def neurons(self, y: Arrays) -> np.ndarray:
+        """All that is trained, as one array."""
+
+    def train(self, y: Arrays, memory: Arrays, stretch: Stretch, rule: Optimizer) -> float:
+        """Take these steps in place; the sum of the batches' losses, each before its step."""
 
 
 class NetworkProblem(ABC):
@@ -246,6 +276,10 @@ def started(model: NetworkModel, n_neurons: int, seed: int) -> np.ndarray:
     return model.start(n_neurons, seed)
 
 
+LOOPED = ("square", "logistic", "softmax")
+"""Losses that the compiled loops know."""
+
+
 def outputs_of(model: NetworkModel) -> int:
     """K of a network of K outputs."""
     return int(getattr(model, "outputs", 1))
@@ -255,6 +289,6 @@ def network_problem(
     model: NetworkModel, *arguments: Any, looped: bool = True, **options: Any
 ) -> NetworkProblem:
     """The problem for a model's kind of units; ``looped``: dense ones take plain steps by compiled loops."""
-    if looped and not hasattr(model, "features"):
+    if looped and model.loss in LOOPED and not hasattr(model, "features"):
         return DenseProblem(model, *arguments, **options)
     return FeatureProblem(model, *arguments, **options)

@@ -22,11 +22,10 @@ import numpy as np
 
 from wflow.energies.network import NetworkModel
 from wflow.errors import InputError
-from wflow.measures import Measure
 from wflow.solvers.method import Arrays, Method, Step, register
 from wflow.solvers.networks.batches import Batches, BatchSize, check_batch_size
 from wflow.solvers.networks.optimizers import OPTIMIZERS, Optimizer, get_optimizer
-from wflow.solvers.networks.problem import NetworkProblem, Stretch
+from wflow.solvers.networks.problem import Drawn, Stretch, Trained
 from wflow.solvers.step_size import Clock, StepSize
 from wflow.tools.checks import check_flag, positive
 from wflow.tools.streams import stream
@@ -42,7 +41,7 @@ LOOPED = 1 << 21
 
 @register
 @dataclass(frozen=True)
-class StochasticGradient(Method[Measure, NetworkProblem]):
+class StochasticGradient(Method[Any, Trained]):
     """Batches of ``batch_size`` samples and steps ``step_size`` (ε), taken by an optimiser.
 
     Parameters
@@ -92,10 +91,10 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
                 f"state at that temperature: take {able}, or no noise"
             )
 
-    def batches(self, model: NetworkModel) -> Batches:
+    def batches(self, model: Drawn) -> Batches:
         """The batches of a network's samples."""
         # What is not drawn with replacement is a data set, which knows its length.
-        epoch = None if self.replacement else model.n_samples  # type: ignore[union-attr]
+        epoch = None if self.replacement else model.n_samples  # type: ignore[attr-defined]
         return Batches(self.batch_size, self.step_size, epoch)
 
     def loops(self, model: NetworkModel, n_neurons: int) -> bool:
@@ -105,7 +104,7 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
             return False
         return batches.most == 1 or n_neurons * batches.most * model.input_dimension < LOOPED
 
-    def init(self, problem: NetworkProblem, t: float, y: Arrays) -> Arrays:
+    def init(self, problem: Trained, t: float, y: Arrays) -> Arrays:
         carry = {"loss": np.array(0.0)} | self.rule.init(problem.neurons(y))
         batches = self.batches(problem.model)
         batches.check_memory(batches.most, problem.model.input_dimension)
@@ -113,10 +112,10 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
             carry["drawn"] = np.array(0, dtype=np.int64)
         return carry
 
-    def control(self, problem: NetworkProblem) -> StepSize:
+    def control(self, problem: Trained) -> StepSize:
         return Clock(self.step_size, self.stream_steps(problem), ROWS)
 
-    def stream_steps(self, problem: NetworkProblem) -> int:
+    def stream_steps(self, problem: Trained) -> int:
         """Steps in a block of samples, a power of two from the sizes of the problem alone."""
         batches = self.batches(problem.model)
         if not batches.known:
@@ -127,7 +126,7 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
         fit = max(1, STREAM_ENTRIES // width)
         return int(min(STREAM_STEPS, 1 << (fit.bit_length() - 1)))
 
-    def step(self, problem: NetworkProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+    def step(self, problem: Trained, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
         first = round(t / self.step_size)
         count = round(h / self.step_size)
         block = self.stream_steps(problem)
@@ -139,9 +138,7 @@ class StochasticGradient(Method[Measure, NetworkProblem]):
         carry["loss"] = np.array(total / count)
         return Step(y, carry)
 
-    def _train(
-        self, problem: NetworkProblem, y: Arrays, carry: Arrays, k: int, count: int
-    ) -> float:
+    def _train(self, problem: Trained, y: Arrays, carry: Arrays, k: int, count: int) -> float:
         """Steps k … k + count − 1, in place; the summed training loss before each step."""
         model, batches = problem.model, self.batches(problem.model)
         drawn = k * batches.asked if batches.even else int(carry["drawn"])

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from flows import gauss, interacting, orders
 from flows import march as arrays_at
+from multilayer.nets import X, Y, network
 
 import wflow
 from wflow import GradientFlow, Particles
 from wflow.energies import PairEnergy
+from wflow.multilayer import Flow
 from wflow.solvers import get_method, methods
 from wflow.validation import GaussianWell
 from wflow.validation.orders import distance, march
@@ -74,13 +76,19 @@ PARTICLES = {
 }
 
 
+LAYERS = {
+    "ensemble-runge-kutta": Case(in_time=(10, 20, 40, 80)),
+    "ensemble-gradient-descent": Case(),
+}
+
+
 def test_every_method_is_measured():
     # The order of births is that of laws: tests/solvers/particles/test_birth_death.py.
-    assert set(methods()) == {*GRID, *PARTICLES, "langevin", "birth-death", "sgd"}
+    assert set(methods()) == {*GRID, *PARTICLES, *LAYERS, "langevin", "birth-death", "sgd"}
 
 
 def test_the_readme_says_what_is_declared():
-    rows = re.findall(r"^\| `([a-z-]+)` \| (?:grid|part).*\| ([^|]+) \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z-]+)` \| (?:grid|part|ens).*\| ([^|]+) \|$", README, re.MULTILINE)
     said = dict(rows)
     for name, method in methods().items():
         mesh = "" if method.order_in_space is None else f", {method.order_in_space}"
@@ -99,6 +107,16 @@ def test_in_time(name):
     ends = [arrays_at(method, flow, start, 0.5 / n, 0.5)[0] for n in case.in_time]
     apart = [max(float(np.abs(a[k] - b[k]).mean()) for k in a) for a, b in itertools.pairwise(ends)]
     assert orders(apart)[-1] == pytest.approx(method.order, abs=0.35 if method.order > 2 else 0.15)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_of_layers_in_time(name):
+    case, net, flow = LAYERS[name], network((6, 5)), Flow(X, Y)
+    ends = [
+        arrays_at(get_method(name), flow, net, 2.0 / n, 2.0)[0]["parameters"] for n in case.in_time
+    ]
+    apart = [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(ends)]
+    assert orders(apart)[-1] == pytest.approx(methods()[name].order, abs=0.35)
 
 
 @pytest.mark.parametrize("name", GRID)

@@ -10,8 +10,8 @@ import numpy as np
 
 from wflow.energies.base import Energy
 from wflow.energies.network import NetworkModel
+from wflow.equation import Equation
 from wflow.errors import InputError, shown
-from wflow.flow import GradientFlow
 from wflow.measures import Particles
 from wflow.measures.base import refuse_another_order
 from wflow.measures.resampling import refuse_uneven
@@ -228,7 +228,7 @@ class NetworkRun(RunKind):
 
     name = "network"
 
-    def rebuild(self, stored: StoredRun, start: Particles, flow: GradientFlow | None) -> Task:
+    def rebuild(self, stored: StoredRun, start: Particles, flow: Equation | None) -> Task:
         about = stored.attributes
         if flow is not None:
             raise InputError(

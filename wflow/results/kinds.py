@@ -8,23 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-
+from wflow.equation import Equation, Predicts
 from wflow.tools.register import Register
 
 if TYPE_CHECKING:
-    from wflow.flow import GradientFlow
     from wflow.solvers.method import AnyMethod, Problem
     from wflow.storage import StoredRun
-
-
-class Predicts(Protocol):
-    """What knows the outputs of a network from its state: an energy, where the state is a measure."""
-
-    def predict(self, measure: Any, x: Any) -> np.ndarray:
-        """The outputs (m,) at inputs x (m, d)."""
 
 
 class Task(NamedTuple):
@@ -41,7 +32,7 @@ class RunKind(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def rebuild(self, stored: StoredRun, start: Any, flow: GradientFlow | None) -> Task:
+    def rebuild(self, stored: StoredRun, start: Any, flow: Equation | None) -> Task:
         """The task of a stored run, prepared with its start.
 
         Parameters
@@ -67,7 +58,9 @@ class RunKind(ABC):
         """
 
 
-KINDS: Register[RunKind] = Register("kind of run", "wflow.systems", "wflow.networks")
+KINDS: Register[RunKind] = Register(
+    "kind of run", "wflow.systems", "wflow.networks", "wflow.multilayer"
+)
 
 
 def kind_of(about: Mapping[str, Any]) -> RunKind:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wflow.equation import Predicts
 from wflow.errors import damaged
-from wflow.results.kinds import Predicts
 from wflow.results.solution import Solution
 from wflow.storage import StoredRun, demand, read_run
 from wflow.storage.disk import being_written

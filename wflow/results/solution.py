@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from wflow.equation import Predicts
 from wflow.errors import InputError, printable, shown
-from wflow.results.kinds import Predicts, kind_of
+from wflow.results.kinds import kind_of
 from wflow.tools.checks import number
 from wflow.tools.portable import travels
 from wflow.views import Fields, View

@@ -7,10 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from wflow.equation import Equation
 from wflow.errors import InputError
-from wflow.flow import GradientFlow
-from wflow.measures import Measure
-from wflow.measures.base import refuse_another_order
 from wflow.results.kinds import Task
 from wflow.results.solution import Solution
 from wflow.run.events import as_events
@@ -27,8 +25,8 @@ ASKED_FOR = "asked for"
 
 
 def solve(
-    flow: GradientFlow,
-    rho0: Measure,
+    flow: Equation,
+    rho0: Any,
     t_span: Sequence[float],
     *,
     method: str | AnyMethod = "auto",
@@ -54,8 +52,8 @@ def solve(
 
     Parameters
     ----------
-    flow : GradientFlow
-    rho0 : GridDensity or Particles
+    flow : GradientFlow, or a wflow.multilayer.Flow
+    rho0 : GridDensity or Particles; a wflow.multilayer.Ensemble for a multilayer flow
     t_span : (t0, t1), t1 > t0
     method : a name of ``wflow.solvers.methods()``, a method object, or "auto"
     t_eval : increasing times in t_span to save at, 11 even ones by default; they are hit exactly and do not bend the
@@ -117,8 +115,8 @@ def solve(
 
 
 def flow_run(
-    flow: GradientFlow,
-    rho0: Measure,
+    flow: Equation,
+    rho0: Any,
     t_span: Sequence[float],
     *,
     method: str | AnyMethod = "auto",
@@ -135,8 +133,8 @@ def flow_run(
     settings: Settings,
 ) -> Underway:
     """The run that :func:`solve` carries out, checked and at its start."""
-    check_kind("flow", flow, GradientFlow, "pass a wflow.GradientFlow (system.flow())")
-    check_kind("rho0", rho0, Measure, "pass a wflow.GridDensity or wflow.Particles")
+    check_kind("flow", flow, Equation, "pass a wflow.GradientFlow (system.flow())")
+    flow.refuse_start("rho0", rho0)
     span = check_span(t_span)
     why = ASKED_FOR
     if isinstance(method, str) and method == "auto":
@@ -147,21 +145,15 @@ def flow_run(
             f"method '{chosen.name}' acts on {chosen.acts_on} and rho0 is {rho0.kind}: "
             f"choose another, e.g. '{choose_method(flow, rho0.kind)[0]}'"
         )
-    if flow.reaction_rate > 0 and not chosen.reacts:
-        raise InputError(
-            f"method '{chosen.name}' has no birth-death and reaction_rate = {flow.reaction_rate:g}: use a "
-            "grid with 'strang', particles with 'birth-death' or noiseless 'runge-kutta', or reaction_rate = 0"
-        )
+    flow.refuse_method(chosen.name, chosen.reacts)
     view = view_of(rho0)
     kept = 0 if settings.output is not None else check_times(t_eval, span).size
     view.refuse_too_large(sum(v.nbytes for v in view.store(rho0).values()), kept)
     tolerance = Tolerance(positive("rtol", rtol), positive("atol", atol))
-    refuse_another_order("rho0", rho0.names, flow.energy.coordinates)
     problem = chosen.prepare(flow, rho0, tolerance, check_seed(seed))
-    for energy in (flow.energy, *flow.observations.values()):
-        energy.check(rho0)
+    flow.check(rho0)
     about = {
-        "run": "flow",
+        "run": flow.run,
         "method_reason": why,
         "rtol": rtol,
         "atol": atol,
@@ -169,13 +161,10 @@ def flow_run(
         "max_step": max_step,
         "seed": seed,
         "fingerprint": flow.fingerprint(),
-        "evaluator": flow.energy.evaluator,
-        "temperature": flow.temperature,
-        "ridge": flow.ridge,
-        "reaction_rate": flow.reaction_rate,
     }
+    about |= flow.constants()
     return begin(
-        Task(problem, chosen, flow.energy),
+        Task(problem, chosen, flow.predictor),
         rho0,
         t_span=span,
         t_eval=t_eval,

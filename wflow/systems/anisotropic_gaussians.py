@@ -26,8 +26,8 @@ import numpy as np
 from wflow.energies import Activation, FeatureEnergy, get_activation
 from wflow.energies.features.two_radii import two_radii_energy
 from wflow.energies.pairs.ramps import RampsOnGaussians
+from wflow.equation import Schedule
 from wflow.errors import InputError
-from wflow.flow import Schedule
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import EVALUATOR, System, system
 from wflow.tools.parameters import Parameter

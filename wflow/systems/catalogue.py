@@ -17,8 +17,9 @@ import numpy as np
 from wflow.energies.base import Energy
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.network import NetworkModel, energy_on
+from wflow.equation import Schedule
 from wflow.errors import InputError, shown
-from wflow.flow import GradientFlow, Schedule
+from wflow.flow import GradientFlow
 from wflow.measures import Measure
 from wflow.tools.checks import check_count, check_kind, check_seed, non_negative, positive
 from wflow.tools.memory import check_held

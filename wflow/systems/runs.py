@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wflow.energies.base import Energy
+from wflow.equation import Equation
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.results.kinds import KINDS, RunKind, Task
@@ -25,7 +26,7 @@ class FlowRun(RunKind):
 
     name = "flow"
 
-    def rebuild(self, stored: StoredRun, start: Any, flow: GradientFlow | None) -> Task:
+    def rebuild(self, stored: StoredRun, start: Any, flow: Equation | None) -> Task:
         about = stored.attributes
         demand(about, "fingerprint", "method", "rtol", "atol", "seed")
         if flow is None:

@@ -28,7 +28,7 @@ from wflow.energies import Activation, get_activation
 from wflow.energies.pairs.arc_cosine import ArcCosineKernel
 from wflow.energies.pairs.closed import KernelEnergy
 from wflow.energies.pairs.kernel import KernelSum
-from wflow.flow import Schedule
+from wflow.equation import Schedule
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System, system
 from wflow.tools.parameters import Parameter

@@ -25,8 +25,8 @@ from wflow.flow import GradientFlow
 from wflow.measures import Measure
 from wflow.solvers.method import ActsOn, Arrays, Method, Step, Tolerance, dissipation
 from wflow.solvers.particles.problem import ParticleProblem
+from wflow.solvers.tableau import Row, combine
 
-Row = Sequence[float]
 M = TypeVar("M", bound=Measure)
 
 
@@ -72,14 +72,14 @@ class EmbeddedPair(Method[M, ParticleProblem]):
         react = problem.flow.reaction_rate > 0
         xs, ws = x, w
         for c, row in zip(self.abscissae, self.stages, strict=True):
-            xs = x + h * _combine(row, moves)
-            ws = problem.reweighted(w, h * _combine(row, grows)) if react else w
+            xs = x + h * combine(row, moves)
+            ws = problem.reweighted(w, h * combine(row, grows)) if react else w
             v, g, risk = problem.rates(t + c * h, xs, ws)
             moves.append(v)
             grows.append(g)
         tol = problem.tolerance
         # Both solutions are projected before they are compared: at a wall they agree.
-        other = problem.project(xs - h * _combine(self.estimate, moves))
+        other = problem.project(xs - h * combine(self.estimate, moves))
         xs = problem.project(xs)
         # Relative to the cloud's size where that is larger: a particle near 0, or one that slides along a kink of
         # the activation (where no step is short enough for a relative error of its own), must not stop the rest.
@@ -87,7 +87,7 @@ class EmbeddedPair(Method[M, ParticleProblem]):
         scale = tol.atol + tol.rtol * np.maximum(size, np.abs(xs))
         error = float(np.sqrt(np.mean(((xs - other) / scale) ** 2)))
         if react:
-            apart = h * _combine(self.estimate, grows)
+            apart = h * combine(self.estimate, grows)
             error += _log_error(w, ws, apart, problem.balanced) / tol.rtol
         after = {"velocity": moves[-1], "log_growth": grows[-1], "risk": np.array(risk)}
         done = Step({"positions": xs, "weights": ws}, after, error=error)
@@ -112,12 +112,3 @@ def _log_error(
     fall = np.log(before, where=living, out=np.zeros_like(before))
     fall -= np.log(after, where=living, out=np.zeros_like(before))
     return float(np.sqrt(np.mean((apart / np.maximum(fall, 1.0)) ** 2)))
-
-
-def _combine(row: Row, rates: list[np.ndarray]) -> np.ndarray:
-    """Σ row_j rates_j."""
-    total = row[0] * rates[0]
-    for a, k in zip(row[1:], rates[1:], strict=False):
-        if a != 0:
-            total = total + a * k
-    return np.asarray(total)

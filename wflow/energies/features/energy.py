@@ -86,7 +86,7 @@ class FeatureEnergy(SameSpace, Energy):
     nodes : (Q, d) array of inputs x_q (or (Q,) for d = 1)
     targets : (Q,) array y_q; or (Q, K) for networks of K outputs, whose neurons have charges a ∈ R^K
     weights : (Q,) array p_q ≥ 0, by default 1/Q
-    loss : "square" |y − f|², "logistic" log(1 + e^{−yf}) with y = ±1, or "softmax", the cross-entropy
+    loss : "square" |y − f|², "huber", "logistic" log(1 + e^{−yf}) with y = ±1, or "softmax", the cross-entropy
         −Σ_k y_k log softmax(f)_k of class probabilities in the rows of (Q, K), or of labels 0 … K−1, (Q,)
     charges, offset : whether θ has output weights a and an offset b; θ = (a, b, w) or (a1, …, aK, b, w) in this order
     features : any other :class:`FeatureMap`, in place of activation, nodes, charges and offset

@@ -7,7 +7,9 @@ Networks of one output have targets and predictions (Q,), those of K outputs (Q,
 
 .. math:: \ell = |y - f|^2, \qquad \ell = \log(1 + e^{-yf}), \qquad
           \ell = \sum_k y_k\bigl(\log\textstyle\sum_j e^{f_j} - f_k\bigr), \quad
-          r = \tfrac12(\mathrm{softmax}(f) - y).
+          r = \tfrac12(\mathrm{softmax}(f) - y),
+
+and Huber's loss, the square of e = f − y up to |e| = 1 and 2|e| − 1 beyond, with :math:`r = \mathrm{clip}(e, -1, 1)`.
 """
 
 from __future__ import annotations
@@ -91,6 +93,16 @@ def _square_half_slope(y: np.ndarray, f: np.ndarray) -> np.ndarray:
     return np.asarray(f - y)
 
 
+def _huber(y: np.ndarray, f: np.ndarray) -> np.ndarray:
+    off = np.abs(f - y)
+    each = np.where(off <= 1.0, off**2, 2.0 * off - 1.0)
+    return np.asarray(each.sum(axis=1) if each.ndim == 2 else each)
+
+
+def _huber_half_slope(y: np.ndarray, f: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip(f - y, -1.0, 1.0))
+
+
 def _logistic(y: np.ndarray, f: np.ndarray) -> np.ndarray:
     return np.asarray(np.logaddexp(0.0, -y * f))
 
@@ -113,6 +125,7 @@ LOSSES = {
     loss.name: loss
     for loss in (
         Loss("square", _square, _square_half_slope, _any_target, quadratic=True, outputs="any"),
+        Loss("huber", _huber, _huber_half_slope, _any_target, outputs="any"),
         Loss("logistic", _logistic, _logistic_half_slope, _sign_target, classifies=True),
         Loss("softmax", _softmax, _softmax_half_slope, _share_target, outputs="several", classifies=True),
     )
