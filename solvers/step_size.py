@@ -102,6 +102,10 @@ class StepSize(ABC):
         for name, value in zip(self.memory, state.tolist(), strict=True):
             setattr(self, name, value)
 
+    def is_own(self) -> bool:
+        """Whether what was restored can be of a run with the steps that the method asks for."""
+        return True
+
 
 class Stability(StepSize):
     """As long as the method's own limit lets it; grows towards it by no more than a factor a step.
@@ -250,6 +254,9 @@ class Clock(Fixed):
         """The nearest ticks in ``span`` = (t0, t1), each once; a time after the last whole tick takes that one."""
         ticks = np.minimum(self.since(times, span[0]), self.span(*span))
         return np.asarray(span[0] + np.unique(ticks))
+
+    def is_own(self) -> bool:
+        return self.tick == self.asked and self.h >= self.tick
 
     def since(self, times: np.ndarray, start: float) -> np.ndarray:
         """As multiples of the tick, of which times far from 0 have lost the digits."""

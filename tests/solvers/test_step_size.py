@@ -3,6 +3,7 @@
 import math
 import pkgutil
 
+import numpy as np
 import pytest
 from flows import gauss, interacting
 
@@ -60,3 +61,10 @@ def test_no_step_looks_into_the_register_or_on_the_disk(name, monkeypatch):
     monkeypatch.setattr("wflow.solvers.grid.parts.operator_splitting.get_method", looked)
     assert method.first_step(problem, 0.0, problem.initial, carry) > 0
     assert method.step(problem, 0.0, 1e-3, problem.initial, carry).status == "ok"
+
+
+@pytest.mark.parametrize("h, tick, own", [(0.4, 0.1, True), (0.3, 3.0, False), (0.05, 0.1, False)])
+def test_a_clock_knows_the_ticks_of_another_run(h, tick, own):
+    clock = Clock(0.1, block=4)
+    clock.restore(np.array([h, tick]))
+    assert clock.is_own() is own

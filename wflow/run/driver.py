@@ -100,6 +100,8 @@ class State:
         self.y = {k[2:]: v for k, v in arrays.items() if k.startswith("y.")}
         self.carry = {k[6:]: v for k, v in arrays.items() if k.startswith("carry.")}
         self.control.restore(arrays["step_size"])
+        if not self.control.is_own():
+            raise InputError("the checkpoint is of another run than the file says: run it anew")
         t, self.start, self.seconds, *elapsed = map(float, arrays["clock"])
         self.elapsed = elapsed[0] if elapsed else t - self.start
         self.accepted, self.rejected, self.saved = map(int, arrays["counts"])
