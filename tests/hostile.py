@@ -467,7 +467,28 @@ def layered_calls() -> dict[str, Call]:
         "positions": (layers.positions, {"inputs": 2, "widths": [3, 4]}),
         "sgd of layers": (layers.sgd, quick),
         "solve of layers": (wflow.solve, {"flow": flow, "rho0": net, "t_span": (0, 0.1)}),
+        "step_study": (
+            partial(validation.step_study, rtol=1e-3, workers=1, executor=None, seeds=2),
+            {
+                "flow": flow,
+                "limit": net,
+                "step_sizes": (0.01, 0.02, 0.04),
+                "horizon": 0.4,
+                "width": 2,
+            }
+            | {"batch_size": 1, "std": None},
+        ),
         "types": (layers.types, {"inputs": 2, "widths": [3, 4]}),
+        "width_study": (
+            partial(validation.width_study, horizon=0.1, rtol=1e-3, workers=1, executor=None),
+            {
+                "flow": flow,
+                "limit": net,
+                "widths": (2, 3, 4),
+                "std": None,
+                "seeds": 2,
+            },
+        ),
         "with_features": (layers.with_features, {"ensemble": net, "x": [0.5, 1.0]}),
     }
 

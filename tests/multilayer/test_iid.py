@@ -5,7 +5,7 @@ import pytest
 
 import wflow
 from wflow.errors import InputError
-from wflow.multilayer import Ensemble, Flow, coupled, iid_limit, iid_network, normal_atoms
+from wflow.multilayer import Flow, coupled, iid_limit, iid_network, normal_atoms
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(20, 3))
@@ -106,26 +106,6 @@ def test_no_mean_and_no_bias_freeze_four_layers_but_not_three():
     assert moves.risk[1] < 0.5 * moves.risk[0]
     biased = limit(4, 0.0, [0.5, 0.5, 0.0])
     assert wflow.solve(FLOW, biased, (0, 50), t_eval=[0, 50]).risk[1] < 0.9 * FLOW.risk(biased)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("depth", [2, 3, 4])
-def test_the_coupling_falls_with_the_width(depth):
-    """RMS over neurons, fitted through four widths and eight seeds: −½ ± .07."""
-
-    widths, seeds = np.array([50, 100, 200, 400]), range(8)
-    if depth == 2:
-        law, std = Ensemble([normal_atoms(512, 3).points(), np.ones(512)]), None
-    else:
-        law, std = limit(depth), 1.0
-    sol = wflow.solve(FLOW, law, (0, T), t_eval=[0, T], rtol=1e-6)
-    rms = np.array(
-        [[coupled(FLOW, sol, int(n), t_eval=[0, T], std=std, seed=s).rms[-1].max() for s in seeds] for n in widths]
-    )  # fmt: skip
-    logs = np.log(rms)
-    slope = np.polyfit(np.log(widths), logs.mean(axis=1), 1)[0]
-    error = logs.std(axis=1, ddof=1).mean() / np.sqrt(len(seeds)) / np.log(widths).std() / 2
-    assert abs(slope + 0.5) < 0.07 + 3 * error, (slope, error)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ Source: Nguyen & Pham, arXiv:2001.11443, theorem 10.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from wflow.multilayer.iid import iid_network
 from wflow.multilayer.train import sgd
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
+from wflow.solvers.step_size import steps_to
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_kind, check_seed, positive
 
@@ -90,7 +91,7 @@ def coupled(
     limit: Ensemble | Solution,
     widths: int | Sequence[int],
     *,
-    t_eval: Sequence[float],
+    t_eval: Any,
     step_size: float | None = None,
     batch_size: int = 1,
     std: float | Sequence[float] | None = None,
@@ -137,7 +138,7 @@ def coupled(
             flow,
             start,
             step_size=epsilon,
-            n_steps=max(1, round(times[-1] / epsilon)),
+            n_steps=steps_to(float(times[-1]), epsilon),
             batch_size=batch_size,
             seed=seed,
             t_eval=times,

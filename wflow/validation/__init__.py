@@ -1,6 +1,7 @@
 """The mean-field limit held against finite networks trained by SGD, and methods against exact solutions."""
 
 from wflow.validation.band import band
+from wflow.validation.coupling import step_study, width_study
 from wflow.validation.dean import Dean, dean
 from wflow.validation.dimensions import dimension_study
 from wflow.validation.directions import Directions
@@ -42,5 +43,7 @@ __all__ = [
     "relaxation_study",
     "sgd_drift",
     "sgd_noise",
+    "step_study",
     "validate",
+    "width_study",
 ]
