@@ -24,7 +24,16 @@ from wflow.kernels.parallel import over_blocks
 from wflow.layers.layout import Layers
 
 ROWS = 128
-"""Neurons a block: fixed, so that the number of threads changes no bit."""
+"""Neurons a block, about."""
+
+
+def block_of(n: int) -> int:
+    """Neurons a block of n, so that their number is even: it depends on n alone, so that threads change no bit.
+
+    >>> block_of(400), block_of(1000), block_of(5)
+    (100, 125, 3)
+    """
+    return -(-n // (2 * max(1, round(n / (2 * ROWS)))))
 
 
 class Sink(ABC):
@@ -161,7 +170,7 @@ class Standard:
             act.map(h.reshape(-1), act.params, value[a:b].reshape(-1), slope[a:b].reshape(-1))
             np.multiply(value[a:b], shares[a:b], out=h)
 
-        over_blocks(block, n, ROWS, rows.size * samples, products=True)
+        over_blocks(block, n, block_of(n), rows.size * samples, products=True)
         trace.values.append(value)
         trace.slopes.append(slope)
         if hidden is not None and fields is not None:
@@ -189,7 +198,7 @@ class Standard:
         over_blocks(
             lambda a, b: sink.product(0, a, b, d[a:b], back),
             w[0].shape[0],
-            ROWS,
+            block_of(w[0].shape[0]),
             w[0].size * d.shape[1],
             products=True,
         )
@@ -207,5 +216,7 @@ def _before(
         later[a:b] *= slope[a:b]
         sink.product(i, a, b, value[a:b], d)
 
-    over_blocks(block, rows.shape[0], ROWS, rows.size * d.shape[1], products=True)
+    over_blocks(
+        block, rows.shape[0], block_of(rows.shape[0]), rows.size * d.shape[1], products=True
+    )
     return later
