@@ -7,14 +7,15 @@ ensemble (:class:`wflow.multilayer.Flow`) another. An equation advances nothing.
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from wflow.errors import MISTAKES, InputError
-from wflow.tools.checks import non_negative
+from wflow.errors import MISTAKES, InputError, shown
+from wflow.tools.checks import check_mapping, non_negative
 from wflow.tools.portable import Portable
 
 Schedule = float | Callable[[float], float]
@@ -86,3 +87,24 @@ class Equation(Portable, ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A digest of the whole equation and of what is observed."""
+
+
+def check_observations(given: Any, fits: Callable[[Any], bool], wanted: str) -> dict[str, Any]:
+    """What is reported beside the risk, by the name of its series, which ends in ``_risk``.
+
+    Parameters
+    ----------
+    given : a mapping, or None
+    fits : whether something can be observed where this equation's states are
+    wanted : what can, for the refusal
+    """
+    observations = check_mapping("observations", given)
+    for name, other in observations.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*_risk", name):
+            raise InputError(
+                f"observation {shown(name)}: a series of its own needs a name in lower case that ends in _risk, "
+                "test_risk say"
+            )
+        if not fits(other):
+            raise InputError(f"observation '{name}' is {shown(other)}: give {wanted}")
+    return observations

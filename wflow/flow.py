@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.equation import Equation, Schedule
+from wflow.equation import Equation, Schedule, check_observations
 from wflow.errors import InputError, shown
 from wflow.measures import Measure
 from wflow.measures.base import refuse_another_order
-from wflow.tools.checks import check_kind, check_mapping, names_of, non_negative
+from wflow.tools.checks import check_kind, names_of, non_negative
 from wflow.tools.fingerprint import of_function
 
 BaseLaw = Callable[[int, np.random.Generator], np.ndarray]
@@ -87,17 +86,11 @@ class GradientFlow(Equation):
         if self.temperature > 0 and (why := energy.refuse_temperature()):
             raise InputError(f"{why}; choose a finite d or temperature = 0")
         super().__init__(schedule)
-        self.observations = check_mapping("observations", observations)
-        for name, other in self.observations.items():
-            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*_risk", name):
-                raise InputError(
-                    f"observation {shown(name)}: a series of its own needs a name in lower case that ends in _risk, "
-                    "test_risk say"
-                )
-            if not isinstance(other, Energy) or other.dimension != energy.dimension:
-                raise InputError(
-                    f"observation '{name}' is {shown(other)}: give an energy of {energy.dimension} coordinates"
-                )
+        self.observations: dict[str, Energy] = check_observations(
+            observations,
+            lambda other: isinstance(other, Energy) and other.dimension == energy.dimension,
+            f"an energy of {energy.dimension} coordinates",
+        )
         self.base_law: BaseLaw | None = None
         """Where a system's particles are born anew: n positions (n, D) from a generator; none for a user's own."""
         everything = energy.coordinates

@@ -1,34 +1,60 @@
-"""The flow of a multilayer network as one vector of weights and biases."""
+"""A multilayer network as one vector of weights and biases, and its flow."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 
 from wflow.layers import Ensemble, Flow
-from wflow.layers.layout import Layers
-from wflow.solvers.method import Arrays, Tolerance
+from wflow.solvers.method import ActsOn, Arrays, Method, Tolerance
 from wflow.views.ensemble import EnsembleView
 
 PARAMETERS = "parameters"
 
 
-class EnsembleProblem:
-    """An ensemble under a flow.
+class LayersProblem:
+    """An ensemble under a flow, however it is advanced."""
+
+    def __init__(self, flow: Flow, start: Ensemble) -> None:
+        self.flow = flow
+        self.layout, self.probabilities = start.layout, start.probabilities
+        self.view = EnsembleView.of(start)
+        self.initial: Arrays = {PARAMETERS: start.flat()}
+
+    def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
+        """Risks, and the shares told right."""
+        layers = self.layout.split(y[PARAMETERS])
+        outputs = self.flow.network.predict(layers, self.probabilities, self.flow.samples.inputs)
+        risk = self.flow.risk_of(outputs)
+        return {
+            "risk": risk,
+            "free_energy": 0.5 * risk,
+            **self.flow.scored(outputs),
+            **self.flow.observe(layers, self.probabilities),
+        }
+
+    def fields(self, y: Arrays) -> Arrays:
+        """Weights, biases and probabilities by their names."""
+        arrays = dict(self.layout.views(y[PARAMETERS]))
+        return arrays | {f"p{i + 1}": p for i, p in enumerate(self.probabilities)}
+
+
+class EnsembleProblem(LayersProblem):
+    """One that follows the gradient over all samples.
 
     Steps carry ``gradient``, all of G at the end of the step, and ``risk`` there.
     """
 
     def __init__(self, flow: Flow, start: Ensemble, tolerance: Tolerance) -> None:
-        self.flow, self.tolerance = flow, tolerance
-        self.layout, self.probabilities = start.layout, start.probabilities
-        self.view = EnsembleView.of(start)
-        self.initial: Arrays = {PARAMETERS: start.flat()}
+        super().__init__(flow, start)
+        self.tolerance = tolerance
         self._shares = _shares(start)
 
-    def gradient(self, parameters: np.ndarray) -> tuple[np.ndarray, float]:
-        """G, and the risk."""
+    def at(self, parameters: np.ndarray) -> Arrays:
+        """G and the risk, as they are carried."""
         g, outputs = self.flow.gradient_of(parameters, self.layout, self.probabilities)
-        return g, self.flow.risk_of(outputs)
+        return {"gradient": g, "risk": np.array(self.flow.risk_of(outputs))}
 
     def total(self, values: np.ndarray) -> float:
         """E over the atoms that weights and biases join of ``values``, those of all layers added."""
@@ -54,22 +80,28 @@ class EnsembleProblem:
         return {"risk": risk, "free_energy": 0.5 * risk}
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
-        theta = y[PARAMETERS]
-        layers: Layers = self.layout.split(theta)
-        outputs = self.flow.network.predict(layers, self.probabilities, self.flow.samples.inputs)
-        risk = self.flow.risk_of(outputs)
-        return {
-            "risk": risk,
-            "free_energy": 0.5 * risk,
-            "second_moment": self.total(theta**2),
+        """The same with the second moment and the dissipation."""
+        return super().observe(y, carry) | {
+            "second_moment": self.total(y[PARAMETERS] ** 2),
             "transport_dissipation": self.total(carry["gradient"] ** 2),
-            **self.flow.scored(outputs),
-            **self.flow.observe(layers, self.probabilities),
         }
 
-    def fields(self, y: Arrays) -> Arrays:
-        arrays = dict(self.layout.views(y[PARAMETERS]))
-        return arrays | {f"p{i + 1}": p for i, p in enumerate(self.probabilities)}
+
+class EnsembleMethod(Method[Ensemble, EnsembleProblem]):
+    """Base of the methods that carry the gradient over all samples."""
+
+    acts_on: ClassVar[ActsOn] = "ensemble"
+
+    def prepare(
+        self, flow: Flow, measure: Ensemble, tolerance: Tolerance, seed: int
+    ) -> EnsembleProblem:
+        return EnsembleProblem(flow, measure, tolerance)
+
+    def init(self, problem: EnsembleProblem, t: float, y: Arrays) -> Arrays:
+        return problem.at(y[PARAMETERS])
+
+    def dissipation(self, problem: EnsembleProblem, t: float, y: Arrays, carry: Arrays) -> float:
+        return problem.flow.schedule(t) * problem.total(carry["gradient"] ** 2)
 
 
 def _shares(start: Ensemble) -> np.ndarray:

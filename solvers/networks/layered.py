@@ -10,26 +10,22 @@ from wflow.equation import Schedule
 from wflow.layers import Ensemble, Flow
 from wflow.layers.network import Samples
 from wflow.layers.standard import Descent, Inputs, Written
+from wflow.solvers.ensembles.problem import PARAMETERS, LayersProblem
 from wflow.solvers.method import Arrays
 from wflow.solvers.networks.batches import FULL
 from wflow.solvers.networks.optimizers import Optimizer
 from wflow.solvers.networks.problem import Drawn, Stretch
-from wflow.views.ensemble import EnsembleView
-
-PARAMETERS = "parameters"
 
 
-class LayeredProblem:
+class LayeredProblem(LayersProblem):
     """A network on the samples of its flow, in the order that ``model`` draws them."""
 
     temperature = 0.0
 
     def __init__(self, flow: Flow, start: Ensemble, model: Drawn, seed: int) -> None:
-        self.flow, self.model, self.seed = flow, model, seed
+        super().__init__(flow, start)
+        self.model, self.seed = model, seed
         self.schedule: Schedule = flow.schedule if callable(flow.clock) else flow.clock
-        self.layout, self.probabilities = start.layout, start.probabilities
-        self.view = EnsembleView.of(start)
-        self.initial: Arrays = {PARAMETERS: start.flat()}
         self.size = self.layout.size
 
     def neurons(self, y: Arrays) -> np.ndarray:
@@ -61,19 +57,3 @@ class LayeredProblem:
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         return {"loss": float(carry["loss"])}
-
-    def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
-        theta = y[PARAMETERS]
-        layers = self.layout.split(theta)
-        outputs = self.flow.network.predict(layers, self.probabilities, self.flow.samples.inputs)
-        risk = self.flow.risk_of(outputs)
-        return {
-            "risk": risk,
-            "free_energy": 0.5 * risk,
-            **self.flow.scored(outputs),
-            **self.flow.observe(layers, self.probabilities),
-        }
-
-    def fields(self, y: Arrays) -> Arrays:
-        arrays = dict(self.layout.views(y[PARAMETERS]))
-        return arrays | {f"p{i + 1}": p for i, p in enumerate(self.probabilities)}

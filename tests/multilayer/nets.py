@@ -13,7 +13,6 @@ Y = np.sin(X[:, 0]) + 0.5 * X[:, 1] * X[:, 2]
 SIGNS = np.where(Y > 0, 1.0, -1.0)
 ROWS = np.column_stack([Y, np.cos(X[:, 1])])
 LABELS = np.arange(12) % 3
-Q = RNG.dirichlet(np.full(12, 5.0))
 
 
 def network(widths, outputs=0, biased=False, seed=0, d=3, probabilities=False):

@@ -89,6 +89,14 @@ def as_vector(name: str, values: Any, n: int) -> np.ndarray:
     return v
 
 
+def node_weights(weights: Any, n: int) -> np.ndarray:
+    """p_q of n nodes, not negative; 1/n each where none are given."""
+    p = as_vector("weights", np.full(n, 1.0 / n) if weights is None else weights, n)
+    if p.min() < 0:
+        raise InputError(f"node weight {p.min():g}: weights must not be negative; drop such nodes")
+    return p
+
+
 def answered(what: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """What an energy or a user's function answers, as floats of the shape that was asked for.
 

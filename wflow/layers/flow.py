@@ -13,23 +13,22 @@ clock runs twice as fast. Along it
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_inputs, as_vector
+from wflow.energies.arrays import as_inputs, node_weights
 from wflow.energies.features.losses import Loss, get_loss, right
 from wflow.energies.features.targets import as_targets, refuse_misfit
-from wflow.equation import Equation, Schedule
-from wflow.errors import InputError, shown
+from wflow.equation import Equation, Schedule, check_observations
+from wflow.errors import InputError
 from wflow.layers.ensemble import Ensemble
 from wflow.layers.layout import Layers, Layout
 from wflow.layers.network import Network, Samples
 from wflow.layers.standard import Inputs, Written
 from wflow.layers.units import Units
-from wflow.tools.checks import check_flag, check_kind, check_mapping
+from wflow.tools.checks import check_flag, check_kind
 from wflow.tools.fingerprint import of_function
 
 BLOCK = 1 << 24
@@ -108,28 +107,17 @@ class Flow(Equation):
         y = as_targets(targets, of)
         refuse_misfit(y, count, y[:1].size)
         outputs = y.shape[1] if y.ndim == 2 else 0
-        q = np.full(count, 1.0 / count) if weights is None else as_vector("weights", weights, count)
-        if q.min() < 0:
-            raise InputError(
-                f"node weight {q.min():g}: weights must not be negative; drop such nodes"
-            )
         self.network = Network(activation, output, of, outputs, units)
-        self.samples = Samples(inputs, y, q)
+        self.samples = Samples(inputs, y, node_weights(weights, count))
         told = of.classifies if accuracy is None else check_flag("accuracy", accuracy)
         self.scores = ("accuracy",) if told else ()
 
     def _observe(self, observations: Mapping[str, Flow] | None) -> None:
-        self.observations: dict[str, Flow] = check_mapping("observations", observations)
-        for name, other in self.observations.items():
-            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*_risk", name):
-                raise InputError(
-                    f"observation {shown(name)}: a series of its own needs a name in lower case that ends in _risk, "
-                    "test_risk say"
-                )
-            if not isinstance(other, Flow) or other.inputs != self.inputs:
-                raise InputError(
-                    f"observation '{name}' is {shown(other)}: give a wflow.multilayer.Flow of {self.inputs} inputs"
-                )
+        self.observations: dict[str, Flow] = check_observations(
+            observations,
+            lambda other: isinstance(other, Flow) and other.inputs == self.inputs,
+            f"a wflow.multilayer.Flow of {self.inputs} inputs",
+        )
 
     @property
     def predictor(self) -> Flow:

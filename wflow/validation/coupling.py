@@ -113,17 +113,12 @@ def width_study(
         _at_half("r.m.s. of differences: exponent of N", x, rms, count),
         _at_half("largest difference over √log N: exponent of N", x, even, count),
     ]
-    apart = resampled(lambda v: np.sqrt((v[0] ** 2).mean(axis=1)), gap)
     return Trend(
         study="N",
         system="multilayer",
         parameters={"limit": repr(limit)},
         x=x,
-        curves={
-            "r.m.s. of the weights' differences": mean_curve(rms, "parameter"),
-            "largest difference": mean_curve(largest, "parameter"),
-            "r.m.s. over seeds of R_N - R": Curve(*apart),
-        },
+        curves=_curves(rms, largest, gap, "R_N - R"),
         verdicts=tuple(verdicts),
         sizes={"T": times[-1], "seeds": count, "L": limit.depth},
         seconds=time.perf_counter() - began,
@@ -186,21 +181,16 @@ def step_study(
             "give shorter steps"
         )
     check_steps(times[-1], x[0])
-    jobs = [(flow, limit, n, times, std, s, rtol, e, batch) for e in x for s in range(count)]
-    found = np.array(_side_by_side(_of_step, jobs, workers, executor))
-    rms, largest, gap = found.reshape(len(x), count, 3).transpose(2, 0, 1)
+    jobs = [(flow, limit, n, times, std, s, rtol, x, batch) for s in range(count)]
+    found = np.array(_side_by_side(_of_seed, jobs, workers, executor))
+    rms, largest, gap = found.transpose(2, 1, 0)
     fit, axis = "r.m.s. of differences: exponent of ε", np.array(x)
-    apart = resampled(lambda v: np.sqrt((v[0] ** 2).mean(axis=1)), gap)
     return Trend(
         study="step size",
         system="multilayer",
         parameters={"limit": repr(limit)},
         x=axis,
-        curves={
-            "r.m.s. of the weights' differences": mean_curve(rms, "parameter"),
-            "largest difference": mean_curve(largest, "parameter"),
-            "r.m.s. over seeds of the risk's difference": Curve(*apart),
-        },
+        curves=_curves(rms, largest, gap, "the risk's difference"),
         verdicts=(exponent_verdict(fit, exponent(axis, rms), count, 0.5 - STEP, np.inf),),
         sizes={"T": times[-1], "N": n, "seeds": count, "L": limit.depth, "batch_size": batch},
         unit="time",
@@ -244,7 +234,7 @@ def _of_width(
     return _Apart(float(found.rms.max()), float(found.largest.max()), float(found.gap[-1]))
 
 
-def _of_step(
+def _of_seed(
     flow: Flow,
     limit: Ensemble,
     n: int,
@@ -252,27 +242,54 @@ def _of_step(
     std: SPREAD,
     seed: int,
     rtol: float,
-    epsilon: float,
+    step_sizes: Sequence[float],
     batch: int,
-) -> _Apart:
+) -> list[_Apart]:
+    """One network at every step size; its flow is solved once, at the times that all of them save."""
     start = limit.sample(n, seed) if std is None else iid_network(limit, n, std, seed)
-    steps = steps_to(float(times[-1]), epsilon)
-    run = sgd(
-        flow, start, step_size=epsilon, n_steps=steps, batch_size=batch, seed=seed, t_eval=times
-    )
-    if not run.success:
-        raise ComputationError(f"SGD at step_size = {epsilon:g} failed: {run.message}")
-    own, rms, largest = _solved(flow, start, run.t, rtol), 0.0, 0.0
-    for state, there in zip(run.measures, own.measures, strict=True):
+    runs = []
+    for epsilon in step_sizes:
+        run = sgd(
+            flow,
+            start,
+            step_size=epsilon,
+            n_steps=steps_to(float(times[-1]), epsilon),
+            batch_size=batch,
+            seed=seed,
+            t_eval=times,
+        )
+        if not run.success:
+            raise ComputationError(f"SGD at step_size = {epsilon:g} failed: {run.message}")
+        runs.append(run)
+    own = _solved(flow, start, np.unique(np.concatenate([run.t for run in runs])), rtol)
+    return [_from_own(run, own) for run in runs]
+
+
+def _from_own(run: Solution, own: Solution) -> _Apart:
+    """How far a network comes from the flow of its start, which has frames at its times."""
+    rms = largest = 0.0
+    places = np.searchsorted(own.t, run.t)
+    for state, k in zip(run.measures, places, strict=True):
+        there = own.measures[int(k)]
         apart = [a - b for a, b in zip(state.weights, there.weights, strict=True)]
         rms = max(rms, *(float(np.sqrt(np.mean(a**2))) for a in apart))
         largest = max(largest, *(float(np.abs(a).max()) for a in apart))
-    return _Apart(rms, largest, float(run.risk[-1] - own.risk[-1]))
+    return _Apart(rms, largest, float(run.risk[-1] - own.risk[places[-1]]))
+
+
+def _curves(rms: np.ndarray, largest: np.ndarray, gap: np.ndarray, what: str) -> dict[str, Curve]:
+    """Of values (X, S): means over seeds, and the root mean square of the risk's."""
+    apart = resampled(lambda v: np.sqrt((v[0] ** 2).mean(axis=1)), gap)
+    return {
+        "r.m.s. of the weights' differences": mean_curve(rms, "parameter"),
+        "largest difference": mean_curve(largest, "parameter"),
+        f"r.m.s. over seeds of {what}": Curve(*apart),
+    }
 
 
 def _side_by_side(
     function: Any, jobs: list[Any], workers: int | None, given: Executor | None
-) -> list[_Apart]:
+) -> list[Any]:
     """What a function answers to all jobs, in their order; one worker is this process."""
     if given is None and workers == 1:
         return [function(*job) for job in jobs]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.arrays import as_masses, as_points, as_vector
+from wflow.energies.arrays import as_masses, as_points, node_weights
 from wflow.energies.base import Energy, Law, SameSpace
 from wflow.energies.contracts import of_the_library
 from wflow.energies.curvature import Curvature
@@ -144,13 +144,7 @@ class FeatureEnergy(SameSpace, Energy):
         self.evaluator = evaluator
         told = self.loss.classifies if accuracy is None else check_flag("accuracy", accuracy)
         self.scores = ("accuracy",) if told else ()
-        if weights is None:
-            weights = np.full(features.n_nodes, 1.0 / features.n_nodes)
-        self.weights = as_vector("weights", weights, features.n_nodes)
-        if self.weights.min() < 0:
-            raise InputError(
-                f"node weight {self.weights.min():g}: weights must not be negative; drop such nodes"
-            )
+        self.weights = node_weights(weights, features.n_nodes)
 
     def prepare(self, points: np.ndarray) -> PreparedFeatureEnergy:
         return PreparedFeatureEnergy(self, as_points(points, self.dimension))
