@@ -28,6 +28,7 @@ from wflow.solvers.step_size import StepSize
 from wflow.tools.arrays import all_finite
 
 NOT_A_NUMBER = "the energy is not a number"
+ANOTHER_RUN = "the checkpoint is of another run than the file says: run it anew"
 
 
 class Recorder(Protocol):
@@ -96,12 +97,12 @@ class State:
         )
         fits = fits and arrays["clock"].size in (3, 4)
         if not (fits and np.isfinite(arrays["clock"]).all() and arrays["counts"].min() >= 0):
-            raise InputError("the checkpoint is of another run than the file says: run it anew")
+            raise InputError(ANOTHER_RUN)
         self.y = {k[2:]: v for k, v in arrays.items() if k.startswith("y.")}
         self.carry = {k[6:]: v for k, v in arrays.items() if k.startswith("carry.")}
         self.control.restore(arrays["step_size"])
         if not self.control.is_own():
-            raise InputError("the checkpoint is of another run than the file says: run it anew")
+            raise InputError(ANOTHER_RUN)
         t, self.start, self.seconds, *elapsed = map(float, arrays["clock"])
         self.elapsed = elapsed[0] if elapsed else t - self.start
         self.accepted, self.rejected, self.saved = map(int, arrays["counts"])
