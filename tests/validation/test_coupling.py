@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wflow.errors import InputError
+from wflow.errors import ComputationError, InputError
 from wflow.multilayer import Ensemble, Flow, iid_limit, normal_atoms
 from wflow.validation import load_trend, step_study, width_study
 
@@ -109,3 +109,10 @@ def test_mistakes_are_told_in_a_line(make, words):
     with pytest.raises(InputError, match=words) as told:
         make()
     assert "\n" not in str(told.value)
+
+
+def test_networks_that_are_their_limit_carry_no_power():
+    """Two neurons of two atoms may be the atoms themselves: there is no difference to take a logarithm of."""
+    atoms = Ensemble([[[1.0, 0.0, 0.5], [0.5, 1.0, -1.0]], [1.0, 2.0]])
+    with pytest.raises(ComputationError, match="no power is fitted through 0, the difference of network"):
+        width_study(FLOW, atoms, (2, 3, 4), horizon=0.1, seeds=8, rtol=1e-3, workers=1)

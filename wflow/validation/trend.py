@@ -216,7 +216,19 @@ def resampled(
 
 
 def exponent(x: np.ndarray, each: np.ndarray) -> Estimate:
-    """The power of x in the mean over seeds of values (X, S)."""
+    """The power of x in the mean over seeds of values (X, S).
+
+    Raises
+    ------
+    ComputationError
+        where a value is 0: networks of a few neurons may be their limit itself
+    """
+    if not (each > 0.0).all():
+        k, seed = np.argwhere(~(each > 0.0))[0]
+        raise ComputationError(
+            f"no power is fitted through {each[k, seed]:g}, the difference of network {seed} at {x[k]:g}: "
+            "give wider networks, or other seeds"
+        )
     found, error = resampled(lambda v: slope(x, v[0].mean(axis=1)[:, None]), each)
     return Estimate(float(found), float(error))
 
