@@ -44,7 +44,7 @@ class Conic(Method[Particles, Cone]):
     Options
     -------
     form : "mirror" or "linear", the step of the masses
-    penalty : κ, on the mass
+    penalty : κ, on the mass; below 0 it rewards mass
     balanced : whether the mass is kept, by J' less its mean
     sphere : whether θ are directions, of the lengths that they begin with
     """

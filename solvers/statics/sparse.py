@@ -31,6 +31,7 @@ from wflow.solvers.statics.on_grid import minimise_at
 from wflow.solvers.statics.search import Search, lower_bound
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_flag, non_negative
+from wflow.tools.memory import check_held
 
 NO_WEIGHT = 1e-9
 """Atoms that carry less are dropped."""
@@ -89,7 +90,11 @@ def minimise_sparse(
     tolerance = non_negative("tolerance", tolerance)
     rounds = check_count("max_iterations", max_iterations)
     box = _box(bounds, objective)
-    look = Search(box, None if search is None else check_count("search", search))
+    if search is not None:
+        check_held(
+            "search", check_count("search", search), float(search) ** (len(box) - 1) * len(box)
+        )
+    look = Search(box, search)
     atoms = _starts(starts, box, objective)
     if atoms is None:
         atoms, _ = look.lowest(objective.around(np.zeros((1, box.shape[0])), np.zeros(1)))

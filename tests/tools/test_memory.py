@@ -9,9 +9,11 @@ import pytest
 import wflow
 from wflow.energies import GaussianKernel, PairEnergy
 from wflow.measures import GridDensity, Particles, TensorGrid, sliced_wasserstein_2
-from wflow.validation import sgd_drift
+from wflow.solvers.statics import minimise_sparse
+from wflow.validation import GaussianWell, relaxation_study, sgd_drift
 
 GRID = GridDensity.from_function(lambda x: np.exp(-(x[..., 0] ** 2)), [(-1, 1)], n=4)
+SYSTEM, WELL = wflow.systems.get("isotropic-gaussians"), GaussianWell()
 CLOUD, MANY = Particles([[0.0, 1.0], [2.0, 3.0]]), 10**12
 CALLS: dict[str, Callable[[], Any]] = {
     "n": lambda: GRID.sample(MANY, 0),
@@ -30,6 +32,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     "seeds": lambda: wflow.validate("isotropic-gaussians", seeds=MANY),
     "a run on particles": lambda: wflow.networks.sgd("isotropic-gaussians", n_neurons=MANY),
     "a run on particles of": lambda: sgd_drift("isotropic-gaussians", [0, 1], n_neurons=MANY),
+    "order": lambda: GridDensity.from_function(lambda x: 1.0, [(0, 1)], 4, order=MANY),
+    "order = 1": lambda: Particles.from_quantile(lambda u: u, 4, order=MANY),
+    "search": lambda: minimise_sparse(SYSTEM.energy(), [(0.0, 6.5)], search=MANY),
+    "paths": lambda: sgd_drift(SYSTEM, [0, 1], n_neurons=5, paths=MANY),
+    "pool": lambda: relaxation_study(SYSTEM, values=(2, 4, 8), temperature=0.1, pool=MANY),
+    "cells": lambda: WELL.law(1.0, MANY),
 }
 
 

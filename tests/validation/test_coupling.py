@@ -114,5 +114,7 @@ def test_mistakes_are_told_in_a_line(make, words):
 def test_networks_that_are_their_limit_carry_no_power():
     """Two neurons of two atoms may be the atoms themselves: there is no difference to take a logarithm of."""
     atoms = Ensemble([[[1.0, 0.0, 0.5], [0.5, 1.0, -1.0]], [1.0, 2.0]])
-    with pytest.raises(ComputationError, match="no power is fitted through 0, the difference of network"):
+    with pytest.raises(
+        ComputationError, match="no power is fitted through 0, the difference of network"
+    ):
         width_study(FLOW, atoms, (2, 3, 4), horizon=0.1, seeds=8, rtol=1e-3, workers=1)

@@ -93,7 +93,8 @@ class GridDensity(Measure):
         else:
             grid = TensorGrid(edges, names, periodic)
         check_function("f", f, "points (..., D)")
-        nodes, weights = np.polynomial.legendre.leggauss(check_count("order", order))
+        order = check_held("order", check_count("order", order), order)
+        nodes, weights = np.polynomial.legendre.leggauss(order)
         density = np.zeros(grid.shape)
         for index in itertools.product(range(nodes.size), repeat=grid.dimension):
             points = grid.at(nodes[list(index)].tolist())

@@ -106,7 +106,8 @@ class Particles(Measure):
         if n == 1:
             halves = cls.from_quantile(ppf, 2, names=names, order=order)
             return cls([float(halves.mean()[0])], names=names)
-        nodes, weights = np.polynomial.legendre.leggauss(check_count("order", order))
+        order = check_held("order", check_count("order", order), order)
+        nodes, weights = np.polynomial.legendre.leggauss(order)
         u = (np.arange(1, n - 1)[:, None] + 0.5 * (1 + nodes)) / n
         depth, tail = np.polynomial.laguerre.laggauss(32)
         share = np.exp(-depth) / n

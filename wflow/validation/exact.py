@@ -17,6 +17,7 @@ from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_counts, check_flag, non_negative, positive
+from wflow.tools.memory import check_held
 
 
 class Exact(Protocol):
@@ -133,6 +134,7 @@ class GaussianWell:
     def law(self, t: float, cells: int | Sequence[int]) -> GridDensity:
         """Cell averages at time t on a uniform grid, normalised to mass 1 in the box."""
         shape = check_counts("cells", cells, self.dimension)
+        check_held("cells", max(shape), math.prod(shape) / max(shape))
         density = np.ones(())
         edges = []
         for n, m, s in zip(shape, *self.moments(t), strict=True):

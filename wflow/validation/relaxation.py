@@ -32,8 +32,9 @@ from wflow.solvers.statics import GibbsState, solve_gibbs
 from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
 from wflow.tools.checks import check_count, check_list, check_word, positive
+from wflow.tools.memory import check_held
 from wflow.validation.intervals import reaches
-from wflow.validation.training import Job, trained
+from wflow.validation.training import JOB, Job, trained
 from wflow.validation.trend import Curve, Trend, check_axis, check_steps, check_training, described
 from wflow.validation.verdicts import Verdict, verdict
 
@@ -137,7 +138,10 @@ def relaxation_study(
     delta, end = positive("delta", delta), positive("horizon", horizon)
     rate = positive("steps_per_dimension", steps_per_dimension)
     batch = check_count("batch_size", batch_size)
-    held, together = check_count("neurons", neurons), check_count("pool", pool)
+    held, together = (
+        check_count("neurons", neurons),
+        check_held("pool", check_count("pool", pool), JOB),
+    )
     check_steps(end, 1.0 / rate)
     places: list[Place] = []
     for value in x:

@@ -35,6 +35,7 @@ from wflow.systems.catalogue import System, as_system
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed
 from wflow.tools.classical import runge_kutta
+from wflow.tools.memory import check_held
 from wflow.validation.sgd_cloud import PUSH, Cloud, clock
 from wflow.validation.sgd_scatter import scatter
 
@@ -133,9 +134,9 @@ def sgd_drift(
     system = as_system(system)
     model, flow = system.network(), system.flow()
     t = check_times(t_eval, (0.0, float(np.max(as_floats("t_eval", t_eval), initial=0.0))))
-    check_count("paths", paths, 2)
     check_count("steps", steps)
     theta = started(model, check_count("n_neurons", n_neurons), check_seed(seed))
+    check_held("paths", check_count("paths", paths, 2), 2 * theta.size)
     cloud = Cloud(system, model, theta)
     draws, scattered = (
         Draws(cloud, seed, paths),
