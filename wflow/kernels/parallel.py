@@ -147,6 +147,8 @@ def one_blas_thread() -> Iterator[None]:
 
 @cache
 def _blas() -> Any:
+    # It knows the libraries that are loaded by now: scipy's is another one than numpy's.
+    import scipy.linalg.cython_blas  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")

@@ -21,9 +21,10 @@ import numpy as np
 
 from wflow.energies.features.activations import Activation
 from wflow.kernels.parallel import over_blocks
+from wflow.kernels.products import add_product
 from wflow.layers.layout import Layers
 
-ROWS = 128
+ROWS = 200
 """Neurons a block, about."""
 
 
@@ -31,7 +32,7 @@ def block_of(n: int) -> int:
     """Neurons a block of n, so that their number is even: it depends on n alone, so that threads change no bit.
 
     >>> block_of(400), block_of(1000), block_of(5)
-    (100, 125, 3)
+    (200, 250, 3)
     """
     return -(-n // (2 * max(1, round(n / (2 * ROWS)))))
 
@@ -75,9 +76,7 @@ class Descent(Sink):
         self._from, self._step = layers, step
 
     def product(self, i: int, a: int, b: int, left: np.ndarray, right: np.ndarray) -> None:
-        change = left @ right.T
-        change *= self._step
-        self._from.weights[i][a:b] -= change
+        add_product(self._from.weights[i][a:b], -self._step, left, right)
 
     def whole(self, i: int, g: np.ndarray) -> None:
         self._from.weights[i][...] -= self._step * g
