@@ -82,14 +82,14 @@ def test_samples_come_by_their_weights():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({}, "n_steps = None and epochs = None: give one of them"),
-        ({"n_steps": 3, "epochs": 2}, "n_steps = 3 and epochs = 2: give one of them"),
+        ({}, "n_steps = None and epochs = None: give one"),
+        ({"n_steps": 3, "epochs": 2}, "n_steps = 3 and epochs = 2: give one"),
         ({"n_steps": 0}, "n_steps = 0: give a whole number of at least 1"),
         ({"n_steps": 3, "batch_size": 0}, "batch_size = 0"),
         ({"n_steps": 3, "optimizer": "lion"}, "unknown optimizer 'lion'"),
         ({"n_steps": 3, "order": [1, 2, 50]}, r"order\[2\] is 50"),
         ({"epochs": 1, "batch_size": 13, "replacement": False}, "batch_size = 13 is larger than"),
-        ({"epochs": 1, "order": [0] * 12}, "order names the samples one by one"),
+        ({"epochs": 1, "order": [0] * 12}, "it names the samples one by one; leave both out"),
     ],
 )
 def test_mistakes_are_told_in_a_line(options, words):

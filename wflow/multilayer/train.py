@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from wflow.errors import InputError, shown
 from wflow.layers import Ensemble, Flow
 from wflow.multilayer.runs import TrainedRun
 from wflow.multilayer.samples import drawn
@@ -18,9 +17,10 @@ from wflow.run.execute import begin, execute
 from wflow.run.record import Settings
 from wflow.run.trackers import Tracker
 from wflow.solvers.networks.batches import BatchSize
+from wflow.solvers.networks.counts import refuse_replay, refuse_short, steps_asked
 from wflow.solvers.networks.layered import LayeredProblem
 from wflow.solvers.networks.sgd import StochasticGradient
-from wflow.tools.checks import check_count, check_kind, check_mapping, check_seed, positive
+from wflow.tools.checks import check_kind, check_mapping, check_seed, positive
 
 
 def sgd(
@@ -93,20 +93,12 @@ def sgd(
         optimizer,
         check_mapping("optimizer_options", optimizer_options),
     )
-    if order is not None and (not replacement or epochs is not None):
-        raise InputError("order names the samples one by one: leave replacement and epochs out")
+    if order is not None:
+        refuse_replay(method, epochs)
     model = drawn(flow, method, order)
-    if (n_steps is None) == (epochs is None):
-        raise InputError(
-            f"n_steps = {shown(n_steps)} and epochs = {shown(epochs)}: give one of them"
-        )
-    if epochs is None:
-        count = check_count("n_steps", n_steps)
-    else:
-        passes = check_count("epochs", epochs)
-        count = check_count("n_steps", method.batches(model).steps(passes, model.n_samples))
-    if order is not None and (needed := method.batches(model).samples(count)):
-        model.samples(seed, needed - 1, 1)  # refuses an order that is too short
+    count = steps_asked(method, model, n_steps, epochs)
+    if order is not None:
+        refuse_short(method, model, count, seed)
     about = {
         "run": TrainedRun.name,
         "seed": seed,

@@ -11,7 +11,7 @@ import numpy as np
 from wflow.energies.base import Energy
 from wflow.energies.network import NetworkModel
 from wflow.equation import Equation
-from wflow.errors import InputError, shown
+from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.measures.base import refuse_another_order
 from wflow.measures.resampling import refuse_uneven
@@ -22,6 +22,7 @@ from wflow.run.record import Settings
 from wflow.run.trackers import Tracker
 from wflow.solvers.method import get_method
 from wflow.solvers.networks.batches import BatchSize
+from wflow.solvers.networks.counts import refuse_replay, refuse_short, steps_asked
 from wflow.solvers.networks.problem import network_problem, started
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun, demand
@@ -130,15 +131,11 @@ def sgd(
         check_mapping("optimizer_options", optimizer_options),
     )
     if order is not None:
-        if not replacement or epochs is not None:
-            raise InputError(
-                f"order with replacement = {replacement} and epochs = {shown(epochs)}: it names the samples one by "
-                "one; leave both out"
-            )
+        refuse_replay(method, epochs)
         model = _data_set(model, system, "order").replay(order)
     count = _steps(system, model, method, n_steps, epochs)
-    if order is not None and (needed := method.batches(model).samples(count)):
-        model.samples(seed, needed - 1, 1)  # refuses an order that is too short
+    if order is not None:
+        refuse_short(method, model, count, seed)
     about = {
         "run": NetworkRun.name,
         "seed": seed,
@@ -184,14 +181,10 @@ def _steps(
     """The number of steps of a run."""
     if not method.replacement:
         _data_set(model, system, "replacement=False")
-    if epochs is None:
-        published = round(min(system.t_end / method.step_size, 2.0**63))
-        return check_count("n_steps", published if n_steps is None else n_steps)
-    if n_steps is not None:
-        raise InputError(f"n_steps = {shown(n_steps)} and epochs = {shown(epochs)}: give one")
-    passes = check_count("epochs", epochs)
-    size = _data_set(model, system, "epochs").n_samples
-    return check_count("n_steps", method.batches(model).steps(passes, size))
+    if epochs is not None and n_steps is None:
+        _data_set(model, system, "epochs")
+    published = round(min(system.t_end / method.step_size, 2.0**63))
+    return steps_asked(method, model, n_steps, epochs, published)
 
 
 def _task(
