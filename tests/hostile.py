@@ -102,8 +102,8 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState Loss Minimiser Orders "
-    "Report Results SgdDrift Step Stop Tolerance Trend Verdict",
+    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState Loss Minimiser "
+    "Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -435,9 +435,13 @@ def layered_calls() -> dict[str, Call]:
     net = layers.Ensemble([[1.0, 2.0], [[1.0, 0.5], [0.0, 1.0]], [1.0, -1.0]])
     limit = layers.iid_limit(4, [1.0, -1.0], [1.0, 0.5], 0.5)
     quick = {"flow": flow, "network": net, "step_size": 1e-2, "n_steps": 3}
+    system = wflow.systems.get("multilayer", samples=4)
     return {
         "Ensemble": (layers.Ensemble, {"weights": [[1.0, 2.0], [1.0, -1.0]]}),
         "Ensemble.sample": (net.sample, {"widths": [3, 4], "seed": 0}),
+        "Multilayer.flow": (system.flow, {"decay": 0.5}),
+        "Multilayer.initial": (system.initial, {"kind": "ensemble", "n": 4}),
+        "Multilayer.drawn": (system.drawn, {"widths": 3, "seed": 0, "n": 4}),
         "Ensemble.taken": (net.taken, {"atoms": [[0, 1], [1]]}),
         "FeatureFlow": (layers.FeatureFlow, {"gram": np.eye(2), "targets": [1.0, 2.0]}),
         "Flow": (layers.Flow, {"nodes": [-1.0, 1.0], "targets": [-0.5, 0.5]}),

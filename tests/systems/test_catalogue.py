@@ -23,11 +23,12 @@ SHORT = {
     "teacher-student": ({"d": 5, "teachers": 3}, 1.0),
 }
 WITH_FILES = {"dataset", "digits", "mnist"}
+LAYERS = {"multilayer"}  # its states are no measures: test_multilayer.py
 LIMITS_ONLY = {"sparse-deconvolution"}
 
 
 def test_the_table_covers_the_catalogue() -> None:
-    assert set(SHORT) | WITH_FILES == set(catalogue())
+    assert set(SHORT) | WITH_FILES | LAYERS == set(catalogue())
 
 
 @pytest.mark.parametrize("name", sorted(SHORT))

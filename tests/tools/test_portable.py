@@ -113,7 +113,9 @@ def test_energies_come_back_the_same(name):
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(wflow.systems.catalogue()) - {"mnist", "dataset"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(wflow.systems.catalogue()) - {"mnist", "dataset", "multilayer"})
+)
 def test_flows_of_systems_come_back_the_same(name):
     system = wflow.systems.get(name)
     flow = system.flow(decay=0.5)
@@ -125,6 +127,17 @@ def test_flows_of_systems_come_back_the_same(name):
     fields = [f.energy.prepare(points.points()).field(points.weights()) for f in (flow, back)]
     assert fields[0].risk == fields[1].risk
     assert np.array_equal(fields[0].first_variation(), fields[1].first_variation())
+
+
+def test_the_flow_of_layers_comes_back_the_same():
+    system = wflow.systems.get("multilayer", bias="yes")
+    flow, net = system.flow(decay=0.5), system.drawn(7, seed=1, n=8)
+    back = there_and_back(flow)
+    assert back.fingerprint() == flow.fingerprint()
+    assert back.schedule(0.7) == flow.schedule(0.7)
+    assert back.origin == flow.origin
+    same = zip(back.gradient(net).weights, flow.gradient(net).weights, strict=True)
+    assert all(np.array_equal(a, b) for a, b in same)
 
 
 @pytest.mark.parametrize("name", ["gaussian-mixture", "bump", "anisotropic-gaussians", "digits"])

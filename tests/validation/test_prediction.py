@@ -55,7 +55,7 @@ def test_a_band_is_refused_where_it_cannot_be_known(gaussians, tmp_path, monkeyp
     with pytest.raises(InputError, match=r"scatter and bias are not predicted: temperature = 0\.1"):
         band(noisy, n_neurons=10)
     net = wflow.networks.sgd(gaussians, n_neurons=3, step_size=1e-2, n_steps=3)
-    with pytest.raises(InputError, match="a network's own"):
+    with pytest.raises(InputError, match="a run of kind 'network'"):
         band(net, n_neurons=10)
     for wrong, said in (
         (["--neurons", "10"], "temperature = 0.1"),

@@ -55,9 +55,9 @@ def validate_system(arguments: Any) -> int:
     picture = options.picture_beside(output)
     options.free_places([output, picture], arguments.overwrite)
     own, flow_values, _ = sort_parameters(cls, options.pairs(arguments.parameters))
-    if flow_values["reaction_rate"]:
+    if rate := flow_values.pop("reaction_rate", 0.0):
         raise InputError(
-            f"reaction_rate = {flow_values['reaction_rate']:g}: plain SGD has no birth-death; leave it 0 to validate"
+            f"reaction_rate = {rate:g}: plain SGD has no birth-death; leave it 0 to validate"
         )
     if arguments.study is not None:
         from wflow.cli.studies import study as carried_out
@@ -80,9 +80,7 @@ def validate_system(arguments: Any) -> int:
         else None,
         seeds=8 if arguments.seeds is None else arguments.seeds,
         t_end=arguments.t_end,
-        temperature=flow_values["temperature"],
-        ridge=flow_values["ridge"],
-        decay=flow_values["decay"],
+        **flow_values,
         rates=not arguments.no_rates,
         widths=options.integers("widths", arguments.widths) if arguments.widths else None,
         horizon=arguments.horizon,

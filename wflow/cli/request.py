@@ -120,6 +120,12 @@ class Request:
                 f"{stored.path} is a run of {name or 'a user flow'}, not of {self.arguments.system}: "
                 "give another file with -o"
             )
+        kind = stored.attributes.get("run", self.flow.run)
+        if kind != self.flow.run:
+            raise InputError(
+                f"{stored.path} is a run of kind '{kind}', not the limit: carry it on with wflow.resume, or give "
+                "another file with -o"
+            )
         for option, asked, held in [
             *self._parameters(stored.attributes, whole),
             *self._method(stored.attributes, whole),

@@ -56,7 +56,7 @@ def study(arguments: Any, system: System, flow: Mapping[str, float]) -> Trend:
     wrong = [key for key, value in flow.items() if value and not (noisy and key in FLOW)]
     if wrong:
         raise InputError(f"{wrong[0]}: study {name} takes none; leave it out")
-    given = dict(found.given) | {key: flow[key] for key in FLOW if flow[key]}
+    given = dict(found.given) | {key: flow[key] for key in FLOW if flow.get(key)}
     for option, key in (("neurons", "neurons"), ("step_sizes", "step_size")):
         if (text := getattr(arguments, option)) is not None:
             given[key] = _one(option, text)

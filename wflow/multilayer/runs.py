@@ -1,11 +1,11 @@
-"""Runs of multilayer networks and their limits, taken up from their files with their flow passed again."""
+"""Runs of multilayer networks and their limits, taken up from their files: a system's flow is made anew."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from wflow.equation import Equation
+from wflow.equation import Equation, Predicts
 from wflow.errors import InputError
 from wflow.layers import Ensemble, Flow
 from wflow.multilayer.samples import drawn
@@ -14,10 +14,20 @@ from wflow.solvers.method import Tolerance, get_method
 from wflow.solvers.networks.layered import LayeredProblem
 from wflow.solvers.networks.sgd import StochasticGradient
 from wflow.storage import StoredRun, demand
+from wflow.systems.runs import stored_system
+
+
+def _of_system(about: Mapping[str, Any]) -> Any:
+    """The flow of the system that a run with these attributes came from; None for a flow of the user's own."""
+    if not about.get("system"):
+        return None
+    return stored_system(about).flow(decay=about.get("decay", 0.0))
 
 
 def _checked(stored: StoredRun, flow: Equation | None) -> Flow:
     """The flow of a run, which must be the one that was running."""
+    if flow is None:
+        flow = _of_system(stored.attributes)
     if flow is None:
         raise InputError(f"{stored.path} was run with a flow of your own: pass it as flow=")
     if not isinstance(flow, Flow):
@@ -33,11 +43,14 @@ def _checked(stored: StoredRun, flow: Equation | None) -> Flow:
 class _Layered(RunKind):
     """What runs of multilayer networks share."""
 
-    def energy(self, about: Mapping[str, Any]) -> Flow:
-        raise InputError(
-            "this run was of a flow of your own, and its file does not hold the flow: use "
-            "flow.predict(sol.measures[-1], x)"
-        )
+    def energy(self, about: Mapping[str, Any]) -> Predicts:
+        flow: Flow | None = _of_system(about)
+        if flow is None:
+            raise InputError(
+                "this run was of a flow of your own, and its file does not hold the flow: use "
+                "flow.predict(sol.measures[-1], x)"
+            )
+        return flow.predictor
 
 
 class EnsembleRun(_Layered):

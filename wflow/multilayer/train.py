@@ -113,7 +113,7 @@ def sgd(
         t_span=(0.0, count * method.step_size),
         t_eval=t_eval,
         trackers=trackers,
-        attributes=about,
+        attributes=about | flow.origin,
         given=given,
         settings=Settings(output, overwrite, progress, checkpoint_every),
     )

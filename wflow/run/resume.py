@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from wflow.equation import Equation
 from wflow.errors import InputError, StorageError
-from wflow.flow import GradientFlow
 from wflow.results.kinds import kind_of
 from wflow.results.load import load, stored_view
 from wflow.results.solution import Solution
@@ -30,7 +30,7 @@ from wflow.tools.checks import check_path, number
 
 def resume(
     path: str | os.PathLike[str],
-    flow: GradientFlow | None = None,
+    flow: Equation | None = None,
     t_end: float | None = None,
     *,
     t_eval: Any = None,

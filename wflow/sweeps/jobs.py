@@ -256,17 +256,17 @@ class Limit(Kind):
             raise InputError(
                 f"measure = {measure}: method '{name}' acts on {acts_on}; give another method, or measure = {acts_on}"
             )
-        if method and about["reaction_rate"] and not method.reacts:
+        if method and about.get("reaction_rate") and not method.reacts:
             raise InputError(
                 f"reaction_rate = {about['reaction_rate']:g}: method '{name}' has no birth-death; leave method out for "
                 "one that has"
             )
         VIEWS[measure].refuse_too_large(8.0 * n, remedy="choose a smaller n")
-        keyed = measure == "particles" and system.random_particles and start["seed"] is not None
+        keyed = system.draws(measure) and start["seed"] is not None
         if keyed:
             about["parameters"]["seed"] = start["seed"]
         # Without noise no seed is drawn from: grids have none, nor have steps that an error estimate decides.
-        still = method.error_order if method else not about["temperature"]
+        still = method.error_order if method else not about.get("temperature")
         if measure == "grid" or (still and not keyed):
             del about["seed"]
         return about | {"measure": measure, "n": n}
@@ -291,7 +291,7 @@ class Limit(Kind):
     def _arguments(self, about: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Those of ``wflow.solve``."""
         system = stored_system(about)
-        flow = system.flow(**{name: about[name] for name in FLOW})
+        flow = system.flow(**{name: about[name] for name in FLOW if name in about})
         start = system.initial(about["measure"], about["n"] or None)
         options = {name: about[name] for name in ("method", "t_eval", "rtol", "atol")}
         options |= {"method_options": about["options"], "seed": about.get("seed", 0)}
@@ -316,6 +316,9 @@ class Network(Kind):
     def fill(self, values: dict[str, Any], system: System) -> None:
         published = {"n_neurons": 800, "batch_size": 1} | system.sgd
         for name in ("n_neurons", "step_size", "batch_size"):
+            if values[name] is None and name not in published:
+                system.network()  # a limit only: it says so
+                raise InputError(f"{name} is missing: system '{system.name}' has none of its own")
             if values[name] is None:
                 values[name] = published[name]
         if values["epochs"] is not None:
@@ -335,7 +338,7 @@ class Network(Kind):
         self, about: dict[str, Any], system: System, start: Mapping[str, Any]
     ) -> dict[str, Any]:
         VIEWS["particles"].refuse_too_large(8.0 * about["n_neurons"], remedy="choose fewer neurons")
-        StochasticGradient(**self._method(about)).refuse_noise(about["temperature"])
+        StochasticGradient(**self._method(about)).refuse_noise(about.get("temperature", 0.0))
         end, epsilon, times = about["t_end"], about["step_size"], np.array(about["t_eval"])
         batches = Batches(about["batch_size"], epsilon)
         batches.check_memory(batches.most, 1)

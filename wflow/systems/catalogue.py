@@ -52,6 +52,12 @@ class System(ABC):
     title: ClassVar[str]
     source: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
+    flow_parameters: ClassVar[tuple[Parameter, ...]] = FLOW_PARAMETERS
+    """What the flow can be given, by :meth:`flow` and by ``-p``."""
+    start_parameters: ClassVar[tuple[Parameter, ...]] = START_PARAMETERS
+    """What the start can be given by ``-p``, under the names that :meth:`initial` has for it."""
+    layered: ClassVar[bool] = False
+    """Whether its networks have many layers: it has ``drawn`` for them, and no ``energy`` and ``network``."""
     measures: ClassVar[tuple[str, ...]] = ("grid", "particles")
     t_end: ClassVar[float] = 10.0
     t_eval: ClassVar[tuple[float, ...] | None] = None
@@ -65,8 +71,12 @@ class System(ABC):
     """SGD by default, published where the source says so: n_neurons, step_size, batch_size."""
 
     def __init__(self, **given: Any) -> None:
-        for name, place in ELSEWHERE.items():
-            if name in given and name not in {p.name for p in self.parameters}:
+        own = {p.name for p in self.parameters}
+        places = {p.name: f"the flow, system.flow({p.name}=…)" for p in self.flow_parameters}
+        start = f"the start, system.initial('{self.measures[0]}', n=512) say"
+        places |= {p.name: start for p in self.start_parameters}
+        for name, place in places.items():
+            if name in given and name not in own:
                 raise InputError(
                     f"{name} is no parameter of system '{self.name}': it belongs to {place}"
                 )
@@ -150,10 +160,18 @@ class System(ABC):
         if n is not None:
             check_count("n", n)
         if n is not None and n > MANY:
-            d, count = self.energy().dimension, float(min(n, 2**62))
-            numbers = count**d if kind == "grid" else count * (d + 1)
+            numbers = self.numbers(kind, float(min(n, 2**62)))
             VIEWS[kind].refuse_too_large(8 * numbers, remedy="choose a smaller n")
         return self.start_from(kind, n)
+
+    def numbers(self, kind: str, n: float) -> float:
+        """How many numbers the start of this kind holds with n cells an axis, or particles."""
+        d = self.energy().dimension
+        return float(n**d) if kind == "grid" else n * (d + 1)
+
+    def draws(self, kind: str) -> bool:
+        """Whether the start of this kind is drawn by the parameter ``seed``."""
+        return kind == "particles" and self.random_particles
 
     def start_from(self, kind: str, n: int | None) -> Measure:
         """The initial law; ``kind`` and ``n`` are checked."""
@@ -196,11 +214,6 @@ class System(ABC):
         return f"<system {self.name}: {inside}>"
 
 
-ELSEWHERE = dict.fromkeys(
-    ("temperature", "ridge", "reaction_rate", "decay"), "the flow, system.flow(temperature=0.1) say"
-) | dict.fromkeys(("n", "measure"), "the start, system.initial('grid', n=512) say")
-"""What the command line takes beside a system's parameters, and where it goes in Python."""
-
 SYSTEMS: Register[type[System]] = Register("system", "wflow.systems", remedy="See 'wflow list'.")
 system = SYSTEMS.enter
 """Enter a system in the catalogue under its name."""
@@ -213,15 +226,18 @@ def slowed(t: float, inner: Schedule, clock: float, decay: float) -> float:
 
 def schema(system: type[System]) -> list[Parameter]:
     """All that ``-p`` and a plan's [parameters] can set: the system's parameters, the flow's and the start's."""
-    return [*system.parameters, *FLOW_PARAMETERS, *START_PARAMETERS]
+    return [*system.parameters, *system.flow_parameters, *system.start_parameters]
 
 
 def sort_parameters(system: type[System], given: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """Values for the system, the flow and the start from one list; of the system's those given."""
     values = read_parameters(f"system '{system.name}'", schema(system), given)
     own = {p.name: values[p.name] for p in system.parameters if p.name in given}
-    flow = {p.name: values[p.name] for p in FLOW_PARAMETERS}
-    return own, flow, {p.name: values[p.name] for p in START_PARAMETERS}
+    flow, start = (
+        {p.name: values[p.name] for p in known}
+        for known in (system.flow_parameters, system.start_parameters)
+    )
+    return own, flow, start
 
 
 def catalogue() -> Mapping[str, type[System]]:

@@ -59,9 +59,10 @@ def band(
     batch = check_count("batch_size", batch_size)
     epsilon = 0.0 if step_size is None else positive("step_size", step_size)
     about = solution.attributes
-    if about.get("run", "flow") != "flow":
+    if (kind := about.get("run", "flow")) != "flow":
         raise InputError(
-            "this solution is a network's own: a band belongs to its limit, wflow.solve"
+            f"this solution is a run of kind '{kind}': a band belongs to the limit of a network of two layers, "
+            "wflow.solve of a GradientFlow"
         )
     if solution.t.size == 0:
         raise InputError("no frame was saved, so there is nothing to put a band around")

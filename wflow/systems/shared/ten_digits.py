@@ -10,7 +10,7 @@ from wflow.systems.shared.data import DataSystem
 from wflow.tools.parameters import Parameter
 
 DIGITS = 10
-TASKS = ("parity", *(str(k) for k in range(DIGITS)))
+TASKS = ("parity", "halves", *(str(k) for k in range(DIGITS)))
 DIGIT_PARAMETERS = (
     Parameter(
         "classes",
@@ -23,7 +23,7 @@ DIGIT_PARAMETERS = (
     Parameter(
         "task",
         "parity",
-        "parity: even (+1) against odd (-1); or a digit against the rest",
+        "parity: even (+1) against odd (-1); halves: 0-4 (+1) against 5-9 (-1); or a digit against the rest",
         str,
         choices=TASKS,
     ),
@@ -57,11 +57,13 @@ class DigitSystem(DataSystem):
 
 
 def labels_to_targets(labels: np.ndarray, task: str) -> np.ndarray:
-    """±1 targets from class labels: "parity" (even +1), or a digit "k" against the rest.
+    """±1 targets from class labels: "parity" (even +1), "halves" (0–4 +1), or a digit "k" against the rest.
 
-    >>> labels_to_targets(np.array([3, 4]), "parity").tolist()
-    [-1.0, 1.0]
+    >>> [labels_to_targets(np.array([3, 5, 4]), task).tolist() for task in ("parity", "halves")]
+    [[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0]]
     """
     if task == "parity":
         return np.where(labels % 2 == 0, 1.0, -1.0)
+    if task == "halves":
+        return np.where(labels < DIGITS // 2, 1.0, -1.0)
     return np.where(labels == int(task), 1.0, -1.0)
