@@ -102,8 +102,8 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState Loss Minimiser "
-    "Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
+    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState LayersReport Loss "
+    "Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",

@@ -118,3 +118,19 @@ def test_networks_that_are_their_limit_carry_no_power():
         ComputationError, match="no power is fitted through 0, the difference of network"
     ):
         width_study(FLOW, atoms, (2, 3, 4), horizon=0.1, seeds=8, rtol=1e-3, workers=1)
+
+
+def test_a_study_says_how_far_it_is(capsys):
+    small = {"horizon": 0.2, "std": 1.0, "seeds": 2, "rtol": 1e-3, "workers": 2}
+    loud = width_study(FLOW, limit(3), (4, 6, 8), **small, progress=True)
+    step_study(FLOW, limit(3), (0.004, 0.008, 0.016), width=4, **small, progress=True)
+    assert capsys.readouterr().err.splitlines() == [
+        "wflow: 6 networks, the study of N",
+        "wflow: 2 networks, the study of the step size",
+    ]
+    quiet = width_study(FLOW, limit(3), (4, 6, 8), **(small | {"workers": 1}))
+    assert capsys.readouterr().err == ""
+    # In whatever order they were ready.
+    assert quiet.table().splitlines()[:-1] == loud.table().splitlines()[:-1]
+    with pytest.raises(InputError, match="progress"):
+        width_study(FLOW, limit(3), (4, 6, 8), **small, progress="yes")

@@ -184,7 +184,7 @@ def _verified(path: str) -> tuple[str, str]:
 
 def plot(arguments: Any) -> int:
     """``wflow plot FILE``: a run, the report of a validation, or a study."""
-    from wflow.results.labelled import REPORT, STUDY, kind_of_file
+    from wflow.results.labelled import LAYERS, REPORT, STUDY, kind_of_file
     from wflow.results.load import load
 
     movie, picture = (Path(p) if p else None for p in (arguments.movie, arguments.output))
@@ -195,7 +195,7 @@ def plot(arguments: Any) -> int:
         option = about_network[0].replace("_", "-")
         raise InputError(f"{option} says how a network is trained: give --neurons too")
     shown: Any
-    if (kind := kind_of_file(arguments.file)) in (REPORT, STUDY):
+    if (kind := kind_of_file(arguments.file)) in (REPORT, LAYERS, STUDY):
         from wflow.validation import load_report, load_trend
 
         for option in ("movie", "neurons"):
@@ -203,7 +203,7 @@ def plot(arguments: Any) -> int:
                 raise InputError(
                     f"--{option}: {arguments.file} is a report, not a run: leave it out"
                 )
-        shown = (load_report if kind == REPORT else load_trend)(arguments.file)
+        shown = (load_trend if kind == STUDY else load_report)(arguments.file)
     else:
         shown = load(arguments.file)
     if movie is not None and movie == picture:

@@ -46,6 +46,11 @@ def study(arguments: Any, system: System, flow: Mapping[str, float]) -> Trend:
     name = arguments.study
     if name not in STUDIES:
         raise unknown("study", name, STUDIES)
+    if system.layered:
+        raise InputError(
+            f"--study {name} is of networks of two layers: leave it out; 'wflow validate {system.name}' studies N, the "
+            "step size, T and L"
+        )
     found = STUDIES[name]
     for option in OPTIONS:
         if option not in found.takes and getattr(arguments, option) is not None:

@@ -15,12 +15,13 @@ from wflow.storage.disk import HDF5_ERRORS, check_place, replacement
 from wflow.tools.checks import check_flag, check_path
 
 REPORT, FIGURE, SWEEP = "wflow-report-1", "wflow-figure-1", "wflow-sweep-1"
-STUDY = "wflow-study-1"
+STUDY, LAYERS = "wflow-study-1", "wflow-layers-1"
 KINDS = {
     REPORT: "limit against SGD",
     FIGURE: "a published figure",
     SWEEP: "a sweep",
     STUDY: "a study of one quantity",
+    LAYERS: "a limit of many layers against SGD",
 }
 """What files of labelled arrays may be, by the attribute ``format``."""
 

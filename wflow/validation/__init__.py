@@ -9,6 +9,7 @@ from wflow.validation.exact import Barenblatt, GaussianWell
 from wflow.validation.expectation import Band
 from wflow.validation.fluctuations import Fluctuations, fluctuations
 from wflow.validation.horizons import horizon_study
+from wflow.validation.layers_report import LayersReport
 from wflow.validation.orders import Orders, observed_orders
 from wflow.validation.relaxation import relaxation_study
 from wflow.validation.report import Report
@@ -26,6 +27,7 @@ __all__ = [
     "Directions",
     "Fluctuations",
     "GaussianWell",
+    "LayersReport",
     "Orders",
     "Report",
     "SgdDrift",

@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +26,7 @@ from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.solvers.step_size import steps_to
 from wflow.tools.checks import check_count, check_kind, check_list, positive
-from wflow.tools.workers import executor as executor_of
-from wflow.tools.workers import in_one_thread
+from wflow.validation.side_by_side import side_by_side
 from wflow.validation.trend import (
     Curve,
     Trend,
@@ -48,12 +47,24 @@ STEP = 0.05
 SPREAD = float | Sequence[float] | None
 
 
-class _Apart(NamedTuple):
-    """Of one network: sup over times and layers of the r.m.s. and of the largest difference, and the gap at the end."""
+@dataclass(frozen=True)
+class Apart:
+    """Of one network, up to each time (T,): sup over layers and times before of the r.m.s. and of the largest
+    difference, and the gap of the risk at that time."""
 
-    rms: float
-    largest: float
-    gap: float
+    rms: np.ndarray
+    largest: np.ndarray
+    gap: np.ndarray
+
+    @classmethod
+    def of(cls, rms: np.ndarray, largest: np.ndarray, gap: np.ndarray) -> Apart:
+        """From differences of layers (T, L)."""
+        r, s = (np.maximum.accumulate(np.asarray(a).max(axis=1)) for a in (rms, largest))
+        return cls(r, s, np.asarray(gap))
+
+    def at(self, k: int) -> tuple[float, float, float]:
+        """All three at one time."""
+        return float(self.rms[k]), float(self.largest[k]), float(self.gap[k])
 
 
 def width_study(
@@ -67,6 +78,7 @@ def width_study(
     rtol: float = 1e-6,
     workers: int | None = None,
     executor: Executor | None = None,
+    progress: bool = False,
 ) -> Trend:
     r"""Hold networks of several widths against their limit, neuron by neuron, both under the flow itself.
 
@@ -78,7 +90,7 @@ def width_study(
     std : spread of independent middle weights (:func:`wflow.multilayer.iid_network`); None for weights of the atoms
     seeds : networks a width
     rtol : of the flows
-    workers, executor : as in :func:`wflow.validate`
+    workers, executor, progress : as in :func:`wflow.validate`
 
     Returns
     -------
@@ -101,13 +113,29 @@ def width_study(
     >>> [v.name for v in found.verdicts]
     ['r.m.s. of differences: exponent of N', 'largest difference over √log N: exponent of N']
     """
-    began, times, count = _begin(flow, limit, horizon, seeds, workers, executor)
+    began, times, count = _begin(flow, limit, horizon, seeds, workers, executor, progress)
     sizes = check_axis("widths", check_list("widths", widths, "widths"), _width)
-    whole = _solved(flow, limit, times, rtol)
+    whole = solved(flow, limit, times, rtol)
     jobs = [(flow, whole, n, times, std, s, rtol) for n in sizes for s in range(count)]
-    found = np.array(_side_by_side(_of_width, jobs, workers, executor))
-    rms, largest, gap = found.reshape(len(sizes), count, 3).transpose(2, 0, 1)
-    x = np.array(sizes)
+    apart = side_by_side(
+        of_width,
+        jobs,
+        [cost(job[2]) for job in jobs],
+        workers=workers,
+        executor=executor,
+        progress=progress,
+        what="networks, the study of N",
+    )
+    return width_trend(sizes, apart, times[-1], limit, time.perf_counter() - began)
+
+
+def width_trend(
+    sizes: Sequence[int], apart: Sequence[Apart], end: float, limit: Ensemble, seconds: float
+) -> Trend:
+    """The study of N of so many networks of each size, width by width."""
+    found = np.array([one.at(-1) for one in apart]).reshape(len(sizes), -1, 3)
+    rms, largest, gap = found.transpose(2, 0, 1)
+    x, count = np.array(sizes), rms.shape[1]
     even = largest / np.sqrt(np.log(x))[:, None]
     verdicts = [
         _at_half("r.m.s. of differences: exponent of N", x, rms, count),
@@ -118,10 +146,10 @@ def width_study(
         system="multilayer",
         parameters={"limit": repr(limit)},
         x=x,
-        curves=_curves(rms, largest, gap, "R_N - R"),
+        curves=curves(rms, largest, gap, "R_N - R"),
         verdicts=tuple(verdicts),
-        sizes={"T": times[-1], "seeds": count, "L": limit.depth},
-        seconds=time.perf_counter() - began,
+        sizes={"T": end, "seeds": count, "L": limit.depth},
+        seconds=seconds,
     )
 
 
@@ -138,6 +166,7 @@ def step_study(
     rtol: float = 1e-6,
     workers: int | None = None,
     executor: Executor | None = None,
+    progress: bool = False,
 ) -> Trend:
     r"""Hold networks trained by SGD of several step sizes against the flow of their own start.
 
@@ -148,7 +177,7 @@ def step_study(
     horizon : T
     width : N of every hidden layer
     batch_size : samples a step
-    std, seeds, rtol, workers, executor : as of :func:`width_study`
+    std, seeds, rtol, workers, executor, progress : as of :func:`width_study`
 
     Returns
     -------
@@ -171,40 +200,73 @@ def step_study(
     >>> [v.name for v in found.verdicts]
     ['r.m.s. of differences: exponent of ε']
     """
-    began, times, count = _begin(flow, limit, horizon, seeds, workers, executor)
+    began, times, count = _begin(flow, limit, horizon, seeds, workers, executor, progress)
     n, batch = check_count("width", width), check_count("batch_size", batch_size)
     given = check_list("step_sizes", step_sizes, "step sizes")
     x = check_axis("step_sizes", given, lambda e: positive("step_size", e))
-    if x[-1] > 0.5 * times[1]:
-        raise InputError(
-            f"step_sizes up to {x[-1]:g}: a fifth of horizon = {times[-1]:g} is {times[1]:g}, two steps at least; "
-            "give shorter steps"
-        )
-    check_steps(times[-1], x[0])
+    refuse_long_steps(x, times)
     jobs = [(flow, limit, n, times, std, s, rtol, x, batch) for s in range(count)]
-    found = np.array(_side_by_side(_of_seed, jobs, workers, executor))
+    apart = side_by_side(
+        of_steps,
+        jobs,
+        [1.0] * count,
+        workers=workers,
+        executor=executor,
+        progress=progress,
+        what="networks, the study of the step size",
+    )
+    return step_trend(x, apart, n, batch, times[-1], limit, time.perf_counter() - began)
+
+
+def step_trend(
+    step_sizes: Sequence[float],
+    apart: Sequence[Sequence[Apart]],
+    width: int,
+    batch: int,
+    end: float,
+    limit: Ensemble,
+    seconds: float,
+) -> Trend:
+    """The study of ε of networks, each at every step size."""
+    found = np.array([[one.at(-1) for one in network] for network in apart])
     rms, largest, gap = found.transpose(2, 1, 0)
-    fit, axis = "r.m.s. of differences: exponent of ε", np.array(x)
+    x, count = np.array(step_sizes), len(apart)
+    name = "r.m.s. of differences: exponent of ε"
     return Trend(
         study="step size",
         system="multilayer",
         parameters={"limit": repr(limit)},
-        x=axis,
-        curves=_curves(rms, largest, gap, "the risk's difference"),
-        verdicts=(exponent_verdict(fit, exponent(axis, rms), count, 0.5 - STEP, np.inf),),
-        sizes={"T": times[-1], "N": n, "seeds": count, "L": limit.depth, "batch_size": batch},
+        x=x,
+        curves=curves(rms, largest, gap, "the risk's difference"),
+        verdicts=(exponent_verdict(name, exponent(x, rms), count, 0.5 - STEP, np.inf),),
+        sizes={"T": end, "N": width, "seeds": count, "L": limit.depth, "batch_size": batch},
         unit="time",
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
     )
 
 
+def refuse_long_steps(step_sizes: Sequence[float], times: np.ndarray) -> None:
+    """Refuse steps of which too few, or too many, lead to the times of a study."""
+    if step_sizes[-1] > 0.5 * times[1]:
+        raise InputError(
+            f"step_sizes up to {step_sizes[-1]:g}: of horizon = {times[-1]:g} the first time is {times[1]:g}, two "
+            "steps at least; give shorter steps"
+        )
+    check_steps(times[-1], step_sizes[0])
+
+
+def cost(width: int) -> float:
+    """What a network costs, beside others."""
+    return float(width) ** 2 + 100.0 * width
+
+
 def _begin(
-    flow: Any, limit: Any, horizon: Any, seeds: Any, workers: Any, executor: Any
+    flow: Any, limit: Any, horizon: Any, seeds: Any, workers: Any, executor: Any, progress: Any
 ) -> tuple[float, np.ndarray, int]:
     """When the study began, its times and its number of networks."""
     check_kind("flow", flow, Flow, "give a wflow.multilayer.Flow")
     flow.refuse_start("limit", limit)
-    check_training(executor, workers, False)
+    check_training(executor, workers, progress)
     return (
         time.perf_counter(),
         np.linspace(0.0, positive("horizon", horizon), 6),
@@ -220,21 +282,22 @@ def _at_half(name: str, x: np.ndarray, each: np.ndarray, seeds: int) -> Verdict:
     return exponent_verdict(name, exponent(x, each), seeds, -0.5 - WIDTH, -0.5 + WIDTH)
 
 
-def _solved(flow: Flow, start: Ensemble, times: np.ndarray, rtol: float) -> Solution:
+def solved(flow: Flow, start: Ensemble, times: np.ndarray, rtol: float) -> Solution:
     found = solve(flow, start, (0.0, float(times[-1])), t_eval=times, rtol=rtol)
     if not found.success:
         raise ComputationError(f"the flow of {start!r} failed: {found.message}")
     return found
 
 
-def _of_width(
+def of_width(
     flow: Flow, limit: Solution, n: int, times: np.ndarray, std: SPREAD, seed: int, rtol: float
-) -> _Apart:
+) -> Apart:
+    """One network of width n under the flow, beside its limit."""
     found = coupled(flow, limit, n, t_eval=times, std=std, seed=seed, rtol=rtol)
-    return _Apart(float(found.rms.max()), float(found.largest.max()), float(found.gap[-1]))
+    return Apart.of(found.rms, found.largest, found.gap)
 
 
-def _of_seed(
+def of_steps(
     flow: Flow,
     limit: Ensemble,
     n: int,
@@ -244,7 +307,7 @@ def _of_seed(
     rtol: float,
     step_sizes: Sequence[float],
     batch: int,
-) -> list[_Apart]:
+) -> list[Apart]:
     """One network at every step size; its flow is solved once, at the times that all of them save."""
     start = limit.sample(n, seed) if std is None else iid_network(limit, n, std, seed)
     runs = []
@@ -261,23 +324,23 @@ def _of_seed(
         if not run.success:
             raise ComputationError(f"SGD at step_size = {epsilon:g} failed: {run.message}")
         runs.append(run)
-    own = _solved(flow, start, np.unique(np.concatenate([run.t for run in runs])), rtol)
+    own = solved(flow, start, np.unique(np.concatenate([run.t for run in runs])), rtol)
     return [_from_own(run, own) for run in runs]
 
 
-def _from_own(run: Solution, own: Solution) -> _Apart:
+def _from_own(run: Solution, own: Solution) -> Apart:
     """How far a network comes from the flow of its start, which has frames at its times."""
-    rms = largest = 0.0
+    rms, largest = [], []
     places = np.searchsorted(own.t, run.t)
     for state, k in zip(run.measures, places, strict=True):
         there = own.measures[int(k)]
         apart = [a - b for a, b in zip(state.weights, there.weights, strict=True)]
-        rms = max(rms, *(float(np.sqrt(np.mean(a**2))) for a in apart))
-        largest = max(largest, *(float(np.abs(a).max()) for a in apart))
-    return _Apart(rms, largest, float(run.risk[-1] - own.risk[places[-1]]))
+        rms.append([float(np.sqrt(np.mean(a**2))) for a in apart])
+        largest.append([float(np.abs(a).max()) for a in apart])
+    return Apart.of(np.array(rms), np.array(largest), run.risk - own.risk[places])
 
 
-def _curves(rms: np.ndarray, largest: np.ndarray, gap: np.ndarray, what: str) -> dict[str, Curve]:
+def curves(rms: np.ndarray, largest: np.ndarray, gap: np.ndarray, what: str) -> dict[str, Curve]:
     """Of values (X, S): means over seeds, and the root mean square of the risk's."""
     apart = resampled(lambda v: np.sqrt((v[0] ** 2).mean(axis=1)), gap)
     return {
@@ -285,15 +348,3 @@ def _curves(rms: np.ndarray, largest: np.ndarray, gap: np.ndarray, what: str) ->
         "largest difference": mean_curve(largest, "parameter"),
         f"r.m.s. over seeds of {what}": Curve(*apart),
     }
-
-
-def _side_by_side(
-    function: Any, jobs: list[Any], workers: int | None, given: Executor | None
-) -> list[Any]:
-    """What a function answers to all jobs, in their order; one worker is this process."""
-    if given is None and workers == 1:
-        return [function(*job) for job in jobs]
-    with ExitStack() as stack:
-        pool = given or stack.enter_context(executor_of(workers))
-        waiting = [pool.submit(in_one_thread, function, *job) for job in jobs]
-        return [one.result() for one in waiting]

@@ -11,8 +11,17 @@ import numpy as np
 
 from wflow.errors import damaged
 from wflow.measures import Particles
-from wflow.results.labelled import REPORT, Labelled, read_labelled, write_labelled
+from wflow.results.labelled import (
+    LAYERS,
+    REPORT,
+    Labelled,
+    kind_of_file,
+    read_labelled,
+    write_labelled,
+)
 from wflow.results.solution import Solution
+from wflow.tools.checks import check_path
+from wflow.validation.layers_report import LayersReport, load_layers
 from wflow.validation.rates import Rates
 from wflow.validation.report import Report
 from wflow.validation.steps import StepEffect
@@ -130,8 +139,8 @@ def _limit_arrays(kind: str, solution: Solution, error: np.ndarray) -> dict[str,
     return found
 
 
-def load_report(path: str | os.PathLike[str]) -> Report:
-    """The report in a file that ``Report.save`` or ``wflow validate`` has written.
+def load_report(path: str | os.PathLike[str]) -> Report | LayersReport:
+    """The report, of whichever kind, in a file that ``Report.save`` or ``wflow validate`` has written.
 
     Raises
     ------
@@ -146,6 +155,8 @@ def load_report(path: str | os.PathLike[str]) -> Report:
     ...     load_report(folder + "/report.h5").verdicts == report.verdicts
     True
     """
+    if kind_of_file(check_path("path", path)) == LAYERS:
+        return load_layers(path)
     arrays, about = read_labelled(path, REPORT)
     try:
         return _rebuilt(arrays, about)

@@ -73,6 +73,11 @@ class Trend:
 
     def table(self) -> str:
         """The curves with standard errors, a line for each value of the axis, and the verdicts."""
+        lines = [*self.lines(), *verdict_table(self.verdicts), f"{self.seconds:.1f} s"]
+        return "\n".join(lines)
+
+    def lines(self) -> list[str]:
+        """The curves and the notes."""
         lines = [f"{self.system}, study in {self.study}: {facts(self.sizes)}"]
         names = [f"[{k}]" for k in range(1, len(self.curves) + 1)]
         lines += [f"{name} {what}" for name, what in zip(names, self.curves, strict=True)]
@@ -80,9 +85,7 @@ class Trend:
         for k, x in enumerate(self.x):
             cells = [f"{_with_error(c.value[k], c.error[k]):>20}" for c in self.curves.values()]
             lines.append(f"{x:10g}" + "".join(cells))
-        lines += [f"note: {note}" for note in self.notes]
-        lines += verdict_table(self.verdicts)
-        return "\n".join([*lines, f"{self.seconds:.1f} s"])
+        return lines + [f"note: {note}" for note in self.notes]
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON has it; None for what is not finite."""
@@ -92,40 +95,44 @@ class Trend:
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """The curves of each unit in a panel, on logarithmic axes; save to ``path`` if given."""
-        from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-
         units = list(dict.fromkeys(curve.unit for curve in self.curves.values()))
         figure, axes = new_figure(len(units))
         figure.suptitle(f"{self.system}: study in {self.study}", fontsize=11)
         for unit, axis in zip(units, axes, strict=True):
-            shown = {name: c for name, c in self.curves.items() if c.unit == unit}
-            for k, (name, c) in enumerate(shown.items()):
-                held = np.isfinite(c.value) & (c.value > 0)
-                below = np.minimum(c.error, 0.9 * np.abs(c.value))
-                axis.errorbar(
-                    self.x[held],
-                    c.value[held],
-                    [below[held], c.error[held]],
-                    fmt="osv^D"[k % 5] + ("-" if held.sum() > 2 else ""),
-                    color=(BLUE, ORANGE, GREEN, GREY, "black")[k % 5],
-                    ms=4,
-                    capsize=2,
-                    label=name,
-                )
-            where = self.study if self.unit == "1" else f"{self.study} [{self.unit}]"
-            axis.set(xscale="log", yscale="log", xlabel=where)
-            axis.xaxis.set_major_locator(FixedLocator(self.x.tolist()))
-            axis.xaxis.set_minor_locator(NullLocator())
-            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
-            axis.set_ylabel(f"[{unit}], ± s.e.")
-            low, high = axis.get_ylim()
-            axis.set_ylim(low, high * (high / low) ** 0.6)  # room for the legend
-            axis.legend(fontsize=7, frameon=False, loc="upper right")
-            axis.grid(alpha=0.3, which="both")
+            self.draw(axis, unit)
         caption(figure, facts({**self.parameters, **self.sizes}))
         if path is not None:
             save_figure(figure, path)
         return figure
+
+    def draw(self, axis: Any, unit: str) -> None:
+        """The curves of one unit in matplotlib axes."""
+        from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+        shown = {name: c for name, c in self.curves.items() if c.unit == unit}
+        for k, (name, c) in enumerate(shown.items()):
+            held = np.isfinite(c.value) & (c.value > 0)
+            below = np.minimum(c.error, 0.9 * np.abs(c.value))
+            axis.errorbar(
+                self.x[held],
+                c.value[held],
+                [below[held], c.error[held]],
+                fmt="osv^D"[k % 5] + ("-" if held.sum() > 2 else ""),
+                color=(BLUE, ORANGE, GREEN, GREY, "black")[k % 5],
+                ms=4,
+                capsize=2,
+                label=name,
+            )
+        where = self.study if self.unit == "1" else f"{self.study} [{self.unit}]"
+        axis.set(xscale="log", yscale="log", xlabel=where)
+        axis.xaxis.set_major_locator(FixedLocator(self.x.tolist()))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+        axis.set_ylabel(f"[{unit}], ± s.e.")
+        low, high = axis.get_ylim()
+        axis.set_ylim(low, high * (high / low) ** 0.6)  # room for the legend
+        axis.legend(fontsize=7, frameon=False, loc="upper right")
+        axis.grid(alpha=0.3, which="both")
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write it as HDF5; :func:`load_trend` reads it again, and any reader of HDF5.
@@ -135,16 +142,24 @@ class Trend:
         StorageError
             when the file exists and ``overwrite`` is not set
         """
-        arrays = {self.study: Labelled(self.x, (self.study,), self.unit)}
+        about = {"format": STUDY, **self.about(), "summary": self.table()}
+        write_labelled(path, self.arrays(), about, overwrite=overwrite)
+
+    def arrays(self, prefix: str = "") -> dict[str, Labelled]:
+        """The axis and the curves, under names for a file."""
+        axis = prefix + self.study
+        arrays = {axis: Labelled(self.x, (axis,), self.unit)}
         for k, (name, curve) in enumerate(self.curves.items(), 1):
-            arrays[f"curve_{k}"] = Labelled(curve.value, (self.study,), curve.unit, name)
-            arrays[f"curve_{k}_error"] = Labelled(
-                curve.error, (self.study,), curve.unit, f"{name}: s.e."
+            arrays[f"{prefix}curve_{k}"] = Labelled(curve.value, (axis,), curve.unit, name)
+            arrays[f"{prefix}curve_{k}_error"] = Labelled(
+                curve.error, (axis,), curve.unit, f"{name}: s.e."
             )
+        return arrays
+
+    def about(self) -> dict[str, Any]:
+        """All the rest, as JSON."""
         rest = {k: v for k, v in self.as_json().items() if k not in ("x", "curves")}
-        curves = {name: curve.unit for name, curve in self.curves.items()}
-        about = {"format": STUDY, **rest, "curves": curves, "summary": self.table()}
-        write_labelled(path, arrays, about, overwrite=overwrite)
+        return rest | {"curves": {name: curve.unit for name, curve in self.curves.items()}}
 
 
 def load_trend(path: str | os.PathLike[str]) -> Trend:
@@ -157,26 +172,30 @@ def load_trend(path: str | os.PathLike[str]) -> Trend:
     """
     arrays, about = read_labelled(path, STUDY)
     try:
-        given = {k: json.loads(about[k]) for k in ("parameters", "sizes", "notes", "curves")}
-        verdicts = tuple(_verdict(**row) for row in json.loads(about["verdicts"]))
-        curves = {
-            name: Curve(arrays[f"curve_{k}"], arrays[f"curve_{k}_error"], unit)
-            for k, (name, unit) in enumerate(given["curves"].items(), 1)
-        }
-        return Trend(
-            study=str(about["study"]),
-            system=str(about["system"]),
-            parameters=given["parameters"],
-            x=arrays[str(about["study"])],
-            curves=curves,
-            verdicts=verdicts,
-            sizes=given["sizes"],
-            unit=str(about["unit"]),
-            notes=tuple(given["notes"]),
-            seconds=float(about["seconds"]),
-        )
+        read = ("parameters", "sizes", "notes", "curves", "verdicts")
+        return trend_of(arrays, {**about, **{k: json.loads(about[k]) for k in read}})
     except (AttributeError, KeyError, TypeError, ValueError):
         raise damaged(path, "an entry is missing or no study's") from None
+
+
+def trend_of(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], prefix: str = "") -> Trend:
+    """The study of :meth:`Trend.arrays` and :meth:`Trend.about`."""
+    curves = {
+        name: Curve(arrays[f"{prefix}curve_{k}"], arrays[f"{prefix}curve_{k}_error"], unit)
+        for k, (name, unit) in enumerate(about["curves"].items(), 1)
+    }
+    return Trend(
+        study=str(about["study"]),
+        system=str(about["system"]),
+        parameters=about["parameters"],
+        x=arrays[prefix + str(about["study"])],
+        curves=curves,
+        verdicts=tuple(stored_verdict(**row) for row in about["verdicts"]),
+        sizes=about["sizes"],
+        unit=str(about["unit"]),
+        notes=tuple(about["notes"]),
+        seconds=float(about["seconds"]),
+    )
 
 
 def _with_error(value: float, error: float) -> str:
@@ -186,7 +205,7 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.4g} ± {error:.1g}" if error else f"{value:.4g}"
 
 
-def _verdict(
+def stored_verdict(
     name: str, value: Any, band: Any, bound: Any, passed: bool, decides: bool = True
 ) -> Verdict:
     """A verdict as its JSON has it: what is None there is no number."""

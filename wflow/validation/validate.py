@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from wflow.errors import ComputationError, InputError
+from wflow.errors import ComputationError, InputError, shown
 from wflow.flow import GradientFlow
 from wflow.results.labelled import check_free
 from wflow.results.solution import Solution
@@ -21,8 +21,10 @@ from wflow.run.times import check_times, refuse_coinciding
 from wflow.solvers.method import get_method
 from wflow.solvers.step_size import steps_to
 from wflow.systems.catalogue import System, as_system
-from wflow.tools.checks import check_count, check_flag, check_kind, check_list, positive
+from wflow.tools.checks import check_count, check_flag, check_list, positive
 from wflow.tools.workers import executor as processes
+from wflow.validation.layers import Asked, validate_layers
+from wflow.validation.layers_report import LayersReport
 from wflow.validation.prediction import Prediction, predict
 from wflow.validation.progress import stage
 from wflow.validation.reference import Reference
@@ -39,6 +41,7 @@ from wflow.validation.study import (
     times_up_to,
 )
 from wflow.validation.training import Job, check_seeds, trained
+from wflow.validation.trend import check_training
 
 T = TypeVar("T")
 
@@ -67,13 +70,16 @@ def validate(
     executor: Executor | None = None,
     scheduler: str | None = None,
     progress: bool = False,
-) -> Report:
+) -> Report | LayersReport:
     """Hold a system's limit against SGD, and say what was found in verdicts.
 
     The flow is solved on a grid and as particles (whichever the system has); for every number of neurons N, step size
     ε and seed a network is trained by online SGD from i.i.d. starts of its own. A second solution on half as many cells
     or particles tells the error of the limit itself. Apart from these, a study of many smaller networks up to a shorter
     horizon tells the powers of N and ε by which networks approach the limit (docs/validation.md).
+
+    Of a system of many layers the limit is an ensemble, held against networks drawn from it (docs/multilayer.md): one N
+    and one ε, the studies of N, ε, T and L, a :class:`LayersReport`.
 
     Parameters
     ----------
@@ -99,6 +105,39 @@ def validate(
         when the limit or a network fails
     """
     system = as_system(system)
+    constants = {"temperature": temperature, "ridge": ridge, "decay": decay}
+    check_seeds(seeds, 2)  # a band needs two
+    check_training(executor, workers, progress)
+    check_free(output, check_flag("overwrite", overwrite))
+    if scheduler is not None and (executor, workers) != (None, None):
+        raise InputError("scheduler with workers or executor: each says who trains; give one")
+    if system.layered:
+        for name, size in (("n_grid", n_grid), ("n_particles", n_particles)):
+            if size is not None:
+                raise InputError(
+                    f"{name} = {shown(size)}: system '{system.name}' starts from an ensemble; leave it out"
+                )
+        asked = Asked.of(
+            system,
+            neurons=neurons,
+            step_sizes=step_sizes,
+            seeds=seeds,
+            t_end=t_end,
+            t_eval=t_eval,
+            batch_size=batch_size,
+            constants=constants,
+            rates=rates,
+            widths=widths,
+            horizon=horizon,
+            rate_seeds=rate_seeds,
+        )
+        with contextlib.ExitStack() as stack:
+            if scheduler is not None:
+                executor = stack.enter_context(processes(scheduler=scheduler))
+            layers = validate_layers(asked, workers=workers, executor=executor, progress=progress)
+        if output is not None:
+            layers.save(output, overwrite=overwrite)
+        return layers
     model = system.network()
     if neurons is None:
         neurons = [int(system.sgd.get("n_neurons", 800))]
@@ -109,15 +148,6 @@ def validate(
     batch = check_count(
         "batch_size", system.sgd.get("batch_size", 1) if batch_size is None else batch_size
     )
-    check_seeds(seeds, 2)  # a band needs two
-    check_flag("progress", progress)
-    check_free(output, check_flag("overwrite", overwrite))
-    if workers is not None:
-        check_count("workers", workers)
-    if executor is not None:
-        check_kind("executor", executor, Executor, "give one of concurrent.futures' interface")
-    if scheduler is not None and (executor, workers) != (None, None):
-        raise InputError("scheduler with workers or executor: each says who trains; give one")
     end = positive("t_end", system.t_end if t_end is None else t_end)
     if t_eval is None:
         t_eval = system.saved_times(end)
@@ -126,7 +156,6 @@ def validate(
         check_count("n_steps", math.ceil(min(end / e, 2.0**63)))
         refuse_coinciding(e, times, float(times[-1]))
     flow = system.flow(temperature=temperature, ridge=ridge, decay=decay)
-    constants = {"temperature": temperature, "ridge": ridge, "decay": decay}
     plan = None
     if check_flag("rates", rates):
         plan = _plan(
