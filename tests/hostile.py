@@ -94,6 +94,7 @@ MODULES = (
     solvers,
     statics,
     wflow.figures,
+    wflow.lazy,
     wflow.multilayer,
     wflow.networks,
     wflow.systems,
@@ -102,8 +103,8 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState LayersReport Loss "
-    "Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
+    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState KernelFlow Laziness "
+    "LayersReport Loss Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -422,10 +423,39 @@ def calls() -> dict[str, Call]:
             {"energy": features, "bounds": [(-2.0, 2.0)], "search": 21, "max_iterations": 3},
         ),
     }
-    table |= layered_calls()
+    table |= layered_calls() | lazy_calls()
     for name, method in solvers.methods().items():
         table[f"method {name}"] = (method, {"step_size": 0.1} if name == "sgd" else {})
     return table
+
+
+def lazy_calls() -> dict[str, Call]:
+    """The same of tangent kernels and linearised networks."""
+    lazy = wflow.lazy
+    energy = energies.FeatureEnergy("tanh", [-1.0, 1.0], [-0.5, 0.5], charges=True)
+    flow, start = wflow.GradientFlow(energy), Particles([[1.0, 0.5], [-1.0, 0.3]])
+    layers = wflow.multilayer.Flow([-1.0, 1.0], [-0.5, 0.5])
+    net = wflow.multilayer.Ensemble([[1.0, 2.0], [[1.0, 0.5], [0.0, 1.0]], [1.0, -1.0]])
+    at = {"flow": flow, "start": start}
+    return {
+        "doubled": (lazy.doubled, {"energy": energy, "start": start}),
+        "ensemble_tangent_kernel": (
+            lazy.ensemble_tangent_kernel,
+            {"flow": layers, "ensemble": net, "x": [0.5], "x2": [1.0, 2.0]},
+        ),
+        "gaussian_tangent_kernel": (
+            lazy.gaussian_tangent_kernel,
+            {"unit": "relu", "x": [0.5], "x2": [1.0, 2.0]},
+        ),
+        "kernel_flow": (lazy.kernel_flow, {"flow": flow, "measure": start, "t_eval": [0, 1]}),
+        "laziness": (lazy.laziness, at | {"t_eval": [0.1], "scale": 2.0, "rtol": 1e-3}),
+        "linearised": (lazy.linearised, at),
+        "scaled": (lazy.scaled, at | {"scale": 2.0}),
+        "tangent_kernel": (
+            lazy.tangent_kernel,
+            {"energy": energy, "measure": start, "x": [0.5], "x2": [1.0, 2.0]},
+        ),
+    }
 
 
 def layered_calls() -> dict[str, Call]:

@@ -27,7 +27,7 @@ LAYERS: list[list[str]] = [
     ["wflow.results", "wflow.storage", "wflow.solvers.statics"],
     ["wflow.run", "wflow.trackers"],
     ["wflow.systems", "wflow.networks", "wflow.multilayer"],
-    ["wflow.validation", "wflow.sweeps"],
+    ["wflow.validation", "wflow.sweeps", "wflow.lazy"],
     ["wflow.figures"],
     ["wflow.cli", "wflow.__main__", "wflow"],
 ]

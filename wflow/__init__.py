@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wflow import (
         energies,
         figures,
+        lazy,
         multilayer,
         networks,
         solvers,
@@ -58,6 +59,7 @@ _HOME = {
 _MODULES = (
     "energies",
     "figures",
+    "lazy",
     "measures",
     "multilayer",
     "networks",
@@ -78,6 +80,7 @@ __all__ = [
     "StorageError",
     "energies",
     "figures",
+    "lazy",
     "load",
     "load_sweep",
     "measures",
