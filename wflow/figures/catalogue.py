@@ -186,13 +186,13 @@ def side_by_side(jobs: Sequence[Callable[[], T]], *, apart: bool = False) -> lis
 
     In threads, or ``apart`` in processes, where there is Dask: steps of small problems hold the interpreter.
     """
-    from threadpoolctl import threadpool_limits
+    from wflow.kernels.parallel import one_blas_thread
 
     with ExitStack() as stack:
         if apart and cores() > 1 and find_spec("distributed"):
             pool: Executor = stack.enter_context(executor())
         else:
-            stack.enter_context(threadpool_limits(1))
+            stack.enter_context(one_blas_thread())
             pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 1))
         futures = [pool.submit(job) for job in jobs]
         try:

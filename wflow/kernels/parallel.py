@@ -133,6 +133,8 @@ def one_blas_thread() -> Iterator[None]:
     product takes.
     """
     with _limiting_blas:
+        if not _limits:
+            _take_control()
         _limits.append(None if _limits else _blas().limit(limits=1))
     try:
         yield
@@ -142,7 +144,21 @@ def one_blas_thread() -> Iterator[None]:
             first = _limits[0]
             _limits.pop()
             if not _limits:
+                _take_control()
                 first.restore_original_limits()
+                _take_control()
+
+
+def _take_control() -> None:
+    """Let the next thread that sets a limit have its way.
+
+    Some versions of threadpoolctl heed the first thread of a process that has set one, and no other, without a word:
+    our lock puts ours in order.
+    """
+    for library in _blas().lib_controllers:
+        clear = getattr(library, "clear_controlling_thread", None)
+        if clear is not None:
+            clear(force=True)
 
 
 @cache

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wflow.errors import ComputationError
+from wflow.kernels.parallel import one_blas_thread
 from wflow.measures import Particles
 from wflow.networks import sgd
 from wflow.run.trackers import Fail
@@ -129,11 +130,9 @@ def trained(
     halt = Halt()
     local = executor is None
     bar = meter(progress, f"{len(jobs)} networks{what}", sum(job.cost for job in jobs))
-    from threadpoolctl import threadpool_limits
-
     with contextlib.ExitStack() as stack:
         if executor is None:
-            stack.enter_context(threadpool_limits(1))
+            stack.enter_context(one_blas_thread())
             threads = check_count("workers", os.cpu_count() or 1 if workers is None else workers)
             executor = stack.enter_context(ThreadPoolExecutor(threads))
         waiting: list[Future[Trained]] = []

@@ -30,6 +30,7 @@ import numpy as np
 
 from wflow.energies import KernelEnergy
 from wflow.errors import ComputationError, InputError, shown
+from wflow.kernels.parallel import one_blas_thread
 from wflow.measures import Measure, Particles
 from wflow.networks import sgd
 from wflow.results.solution import Solution
@@ -237,9 +238,7 @@ def error_against_n(
 
 def side_by_side(jobs: Sequence[Callable[[], None]], threads: int, halt: Halt) -> None:
     """All jobs in threads of their own, one BLAS thread each."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(job) for job in jobs]
         try:
             for job in waiting:
