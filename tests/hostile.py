@@ -523,6 +523,11 @@ def layered_calls() -> dict[str, Call]:
                 "seeds": 2,
             },
         ),
+        "validate of layers": (
+            partial(wflow.validate, executor=None, scheduler=None, workers=1),
+            {"system": system, "neurons": [3], "step_sizes": [0.01], "seeds": 2, "t_end": 0.5}
+            | {"rates": False, "widths": [2, 3, 4], "horizon": 0.4, "rate_seeds": 4},
+        ),
         "with_features": (layers.with_features, {"ensemble": net, "x": [0.5, 1.0]}),
     }
 

@@ -23,6 +23,7 @@ from wflow.errors import ComputationError, InputError, shown
 from wflow.layers import Ensemble, Flow
 from wflow.multilayer.iid import iid_network
 from wflow.multilayer.train import sgd
+from wflow.results.solution import Solution
 from wflow.run.times import check_times, refuse_coinciding
 from wflow.solvers.step_size import Clock, steps_to
 from wflow.systems.catalogue import System, get
@@ -191,6 +192,7 @@ def validate_layers(
         parameters=system.stored_parameters(),
         t=asked.times,
         limit=np.asarray(limit.risk),
+        path=_path(limit),
         risk=risk,
         neurons=asked.width,
         step_size=asked.step,
@@ -203,6 +205,12 @@ def validate_layers(
         notes=() if asked.rates else ("without the studies nothing is expected of the gap",),
         seconds=time.perf_counter() - began,
     )
+
+
+def _path(limit: Solution) -> np.ndarray:
+    """Times and risks at the start and at every step of a solution, (2, K)."""
+    steps = np.stack([limit.steps["t"], limit.steps["risk"]])
+    return np.hstack([[limit.t[:1], limit.risk[:1]], steps])
 
 
 def _trained(

@@ -42,7 +42,7 @@ class LayersReport:
     Attributes
     ----------
     t : times (T,)
-    limit : risk of the limit (T,)
+    limit, path : risk of the limit (T,), and times and risks (2, K) at every step of it
     risk : of the networks (S, T)
     neurons, step_size, batch_size : N, ε and P
     expected : the mean of R_N − R that the studies make expect, or None without them
@@ -55,6 +55,7 @@ class LayersReport:
     parameters: dict[str, Any]
     t: np.ndarray
     limit: np.ndarray
+    path: np.ndarray
     risk: np.ndarray
     neurons: int
     step_size: float
@@ -149,6 +150,8 @@ class LayersReport:
         failed = [v.name for v in self.verdicts if not v.passed]
         count = len(self.verdicts)
         said = f"{count - len(failed)} of {count} verdicts pass" if count else "no verdicts"
+        if undecided := sum(v.ok == "open" for v in self.verdicts):
+            said += f", {undecided} of them open"
         figure.suptitle(f"{self.system}: mean-field limit and SGD, {said}", fontsize=11)
         text = f"{facts(chosen_parameters(self.parameters))}, {self._sizes()}"
         caption(figure, text + (f"; failed: {'; '.join(failed)}" if failed else ""))
@@ -161,7 +164,7 @@ class LayersReport:
         return figure
 
     def _draw_risk(self, axis: Any) -> None:
-        axis.plot(self.t, self.limit, color=BLUE, lw=1.4, label="limit")
+        axis.plot(*self.path, color=BLUE, lw=1.4, label="limit")
         axis.errorbar(
             self.t,
             self.risk.mean(axis=0),
@@ -198,6 +201,8 @@ class LayersReport:
         arrays = {
             "t": Labelled(self.t, ("t",), "time"),
             "limit": Labelled(self.limit, ("t",), "loss", "risk of the limit"),
+            "step": Labelled(self.path[0], ("step",), "time", "times of the limit's steps"),
+            "limit_steps": Labelled(self.path[1], ("step",), "loss", "risk of the limit"),
             "risk": Labelled(self.risk, ("seed", "t"), "loss", "risk of the SGD networks"),
         }
         if self.expected is not None:
@@ -252,6 +257,7 @@ def load_layers(path: str | os.PathLike[str]) -> LayersReport:
             parameters=json.loads(about["parameters"]),
             t=arrays["t"],
             limit=arrays["limit"],
+            path=np.array([arrays["step"], arrays["limit_steps"]]),
             risk=arrays["risk"],
             neurons=int(about["neurons"]),
             step_size=float(about["step_size"]),
