@@ -103,8 +103,8 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState KernelFlow Laziness "
-    "LayersReport Loss Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
+    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses KernelFlow "
+    "Laziness LayersReport Loss Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -492,11 +492,17 @@ def layered_calls() -> dict[str, Call]:
         "distance": (layers.distance, {"network": net, "limit": net, "atoms": [[0, 1], [0, 1]]}),
         "diversity": (layers.diversity, {"flow": flow, "ensemble": net}),
         "feature_regression": (layers.feature_regression, {"flow": flow, "widths": [3, 4]}),
+        "WatchHypotheses": (layers.WatchHypotheses, {"flow": flow, "every": 0.1, "rest": 0.5}),
+        "hypotheses": (layers.hypotheses, {"flow": flow, "ensemble": net, "t": 0.0}),
         "iid_limit": (
             layers.iid_limit,
             {"depth": 4, "first": [1.0, 2.0], "last": [1.0], "means": 0.5},
         ),
         "iid_network": (layers.iid_network, {"limit": limit, "widths": 3, "std": 1.0, "seed": 0}),
+        "independence": (
+            layers.independence,
+            {"matrix": [[1.0, 2.0], [0.5, 0.0]], "size": 2, "draws": 9},
+        ),
         "normal_atoms": (layers.normal_atoms, {"n": 4, "d": 2}),
         "positions": (layers.positions, {"inputs": 2, "widths": [3, 4]}),
         "sgd of layers": (layers.sgd, quick),
