@@ -36,6 +36,9 @@ def test_the_catalogue_has_every_figure_of_the_sources() -> None:
         "mmn-3",
         "mmn-4",
         "mmn-gibbs",
+        "pham-degeneracy",
+        "pham-diversity",
+        "pham-widths",
         "rjbv-global",
         "rjbv-mixture",
         "rjbv-teacher",
@@ -256,6 +259,49 @@ def test_ten_digits_by_sgd_and_the_flow(made) -> None:
         assert (results[name][:, -1] > 0.8).all()
         off = results[f"{name}_sgd"].mean(axis=1) - results[name]
         assert np.abs(off[:, -1]).max() < 0.05
+
+
+def test_independent_starts_degenerate(made) -> None:
+    """At N = 100 and three seeds: one number a middle layer, and frozen limits that networks leave in time."""
+    results = made[1]["pham-degeneracy"]
+    spread = np.nanmean(results["spread"], axis=2)
+    assert (spread[:, 0] > 1.5 * spread[:, -1]).all()
+    # Four times as many neurons: half the spread, while what it is the spread of does not change.
+    assert (np.abs(results["shift"][:, -1]) > 3 * spread[:, -1]).all()
+    assert np.ptp(results["risk_frozen_limit"]) == 0.0
+    four, five = results["escape"].mean(axis=2)
+    assert (np.diff(five) > 0).all()
+    assert five[-1] / five[0] > 1.3 * four[-1] / four[0]
+    second, third = (results["chance"] < 0.05).mean(axis=1)
+    assert second > 0.5
+    assert third < 0.2
+    matrix = np.abs(results["risk_networks"][0, -1] - results["risk"][0]).max(axis=1)
+    vector = np.abs(results["risk_networks"][0, -1] - results["risk_vector"]).max(axis=1)
+    assert (matrix < vector).all()
+
+
+def test_widths_come_to_one_curve(made) -> None:
+    results = made[1]["pham-widths"]
+    assert (results["risk"][-1] < 0.3 * results["risk"][0]).all()
+    off = np.abs(results["risk_networks"].mean(axis=1) - results["risk"]).max(axis=1)
+    assert (off < 0.15).all()
+    # A network of 25 neurons cannot span 40 samples; wider ones and the limit do.
+    assert (results["condition"][1] == 0.0).all()
+    assert (results["condition"][[0, 2, 3]] > 0.0).all()
+    assert (results["pace"][:, -1] < 0.8 * results["pace"][:, 0]).all()
+    assert (results["factor"] > 0.5).all()
+    assert np.ptp(results["gap"], axis=1).max() < 0.1
+
+
+def test_diverse_starts_stay_diverse(made) -> None:
+    results = made[1]["pham-diversity"]
+    spread = results["spread"].mean(axis=-1)
+    fall = spread[:, :, 0] / spread[:, :, -1]
+    assert (fall[0] > 2.5).all()  # of the four that 1/N makes
+    assert (fall[1:] < 2.0).all()
+    assert (
+        results["spread_later"][1:, 1].mean(axis=1) > 3 * results["spread_later"][0, 1].mean(axis=0)
+    ).all()
 
 
 def test_command(tmp_path, capsys) -> None:

@@ -1,0 +1,92 @@
+"""Networks of many layers at the width that their claims are about."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wflow.figures.parts.iid_depths import (
+    DEPTHS,
+    data,
+    descended,
+    limit,
+    network,
+    one_vector,
+    powers,
+    straight,
+)
+
+FLOW, STEP, T = data(), 0.1, np.linspace(0.0, 5.0, 11)
+
+
+def gaps(depth: int, n: int, seeds: int) -> np.ndarray:
+    """R_N − R at all times, a row a seed."""
+    known = descended(FLOW, limit(depth), STEP, T).risk
+    return np.array([network(FLOW, depth, n, s, STEP, T, False).risk - known for s in range(seeds)])
+
+
+def test_the_risk_between_frames_is_that_of_the_frames() -> None:
+    """What stretches of one step write down, and the frames of the same run."""
+    from wflow.multilayer import iid_network
+
+    seen = network(FLOW, 4, 20, 3, STEP, T, False)
+    start = iid_network(limit(4), 20, 1.0, 20_003)
+    np.testing.assert_allclose(seen.risk, descended(FLOW, start, STEP, T).risk, rtol=1e-12)
+
+
+def test_steps_make_no_difference_that_counts() -> None:
+    """Networks and limits take the same steps; what these do to the limit is less than what is seen of the width."""
+    for depth in DEPTHS:
+        coarse, fine = (descended(FLOW, limit(depth), h, T).risk for h in (STEP, STEP / 20))
+        assert np.abs(coarse - fine).max() < 0.02
+
+
+def test_powers_and_lines_are_those_that_were_put_in() -> None:
+    rng, n = np.random.default_rng(0), np.array([100, 200, 400, 800])
+    each = 3.0 * n[:, None] ** -0.5 * rng.lognormal(0.0, 0.05, (4, 10))
+    each[0] *= 2.0  # below 200 nothing is fitted
+    each[3, 6:] = np.nan
+    fit = powers(n, each)
+    assert fit.value == pytest.approx(-0.5, abs=4 * fit.error)
+    assert 0.005 < fit.error < 0.03
+    times = 2.0 + 3.0 * np.log(n)[:, None] + 0.1 * rng.normal(size=(4, 12))
+    times[3, 6:] = np.nan
+    (slope, level), error, misfit = straight(np.log(n), times)
+    assert slope == pytest.approx(3.0, abs=4 * error)
+    assert level == pytest.approx(2.0, abs=0.5)
+    assert misfit < 4
+    assert straight(np.sqrt(n), times)[2] > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_networks_of_two_thousand_neurons_lie_within_the_band(depth: int) -> None:
+    """Twelve networks of 200 neurons tell the band, which is narrower by √10 for 2,000.
+
+    A network lies within two and a half deviations of it at all times, which those of 200 do not; and three layers lie
+    far from the limit with a vector in the place of the matrix.
+    """
+    narrow, wide = gaps(depth, 200, 12), gaps(depth, 2000, 1)[0]
+    band = 2.5 * np.sqrt((narrow**2).mean(axis=0).max()) / np.sqrt(10)
+    print(depth, "band", band, "largest gap", np.abs(wide).max())
+    assert np.abs(wide).max() < band
+    assert np.abs(narrow).max() > band
+    if depth == 3:
+        known, wrong = (descended(FLOW, law, STEP, T).risk for law in (limit(3), one_vector()))
+        assert np.abs(wide + known - wrong).max() > 3 * band
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [5, 6])
+def test_what_middle_weights_move_by_becomes_one_number(depth: int) -> None:
+    """The spread over entries of w_i(t) − w_i(0), 3 ≤ i ≤ L − 2: the power −½ of N from N = 200."""
+    n, seeds = np.array([200, 400, 800, 1600]), (12, 8, 4, 2)
+    each = np.full((depth - 4, n.size, max(seeds)), np.nan)
+    for k, (size, count) in enumerate(zip(n, seeds, strict=True)):
+        for s in range(count):
+            each[:, k, s] = network(FLOW, depth, int(size), s, STEP, T, False).spread
+    for layer, values in enumerate(each, start=3):
+        fit = powers(n, values)
+        print(depth, layer, f"{fit.value:.3f} ± {fit.error:.3f}")
+        assert fit.value == pytest.approx(-0.5, abs=0.07)
+        assert fit.error < 0.035

@@ -1,0 +1,1 @@
+"""What figures compute with, apart from their pictures."""
