@@ -34,7 +34,7 @@ def test_golden_run():
 @pytest.mark.parametrize("depth", [2, 3, 4, 6])
 @pytest.mark.parametrize("start", ["iid", "diverse", "feature-regression"])
 def test_every_start_learns_and_networks_follow(depth, start):
-    system = get(depth=depth, start=start)
+    system = get(depth=depth, start=start, samples=100)
     sol = limit(system, [0.0, 2.0], 32, rtol=1e-4)
     assert sol.risk[1] < 0.4 * sol.risk[0]
     assert sol.risk[1] == pytest.approx(system.flow().risk(sol.measures[-1]), rel=1e-12)
@@ -88,6 +88,7 @@ def test_another_seed_is_another_sample():
     one, other = get(), get(data_seed=1)
     assert not np.array_equal(one.problem[0], other.problem[0])
     assert np.array_equal(get(samples=10).problem[0], one.problem[0][:10])
+    assert [len(get(start=s).problem[1]) for s in ("diverse", "feature-regression")] == [100, 10]
     starts = [get(seed=s).initial(n=8).flat() for s in (0, 1)]
     assert not np.array_equal(*starts)
 

@@ -120,6 +120,19 @@ def test_networks_that_are_their_limit_carry_no_power():
         width_study(FLOW, atoms, (2, 3, 4), horizon=0.1, seeds=8, rtol=1e-3, workers=1)
 
 
+def test_few_atoms_bear_no_logarithm():
+    """The bound on the largest difference reaches down by the power that √log N has over these widths."""
+    atoms = Ensemble([[[1.0, 0.0, 0.5], [0.5, 1.0, -1.0], [0.1, 0.2, 0.3]], [1.0, 2.0, 0.5]])
+    found = width_study(FLOW, atoms, (16, 32, 64), horizon=0.2, seeds=3, rtol=1e-3, workers=1)
+    own = width_study(
+        FLOW, limit(3), (4, 6, 8), horizon=0.2, std=1.0, seeds=2, rtol=1e-3, workers=1
+    )
+    power = np.polyfit(np.log([16, 32, 64]), 0.5 * np.log(np.log([16, 32, 64])), 1)[0]
+    assert found.verdicts[1].bound == pytest.approx((-0.57 - power, -0.43), rel=1e-12)
+    for verdict in (own.verdicts[1], found.verdicts[0]):
+        assert verdict.bound == pytest.approx((-0.57, -0.43), rel=1e-12)
+
+
 def test_a_study_says_how_far_it_is(capsys):
     small = {"horizon": 0.2, "std": 1.0, "seeds": 2, "rtol": 1e-3, "workers": 2}
     loud = width_study(FLOW, limit(3), (4, 6, 8), **small, progress=True)

@@ -6,7 +6,8 @@ r"""Networks of L layers on a small problem, from a start that degenerates and f
   one neuron in layers 2 … L − 2 (:func:`wflow.multilayer.iid_limit`), which learns all the same where m ≠ 0.
 - ``diverse``: n types of neurons a layer (:func:`wflow.multilayer.types`).
 - ``feature-regression``: what n neurons a layer say of the samples is that of wide random networks
-  (:func:`wflow.multilayer.feature_regression`).
+  (:func:`wflow.multilayer.feature_regression`). Q samples take weights of size √Q, and networks of N ≫ Q neurons: fewer
+  samples are the default.
 
 The problem is small so that it is learned in seconds: :math:`y = \sin x_1 + \tfrac12x_2` at normal inputs in three
 dimensions, where some hundred atoms stand for the law of w₁; odd in x, as every network of tanh without biases is. The
@@ -38,6 +39,8 @@ INPUTS = 3
 """d of the inputs of ``data="sine"``."""
 MEAN = 1.0
 """m where none is given."""
+SAMPLES = {"iid": 100, "diverse": 100, "feature-regression": 10}
+"""Q where none is given, by the start: weights of size √Q are told by networks of N ≫ Q neurons."""
 ATOMS = {"iid": 256, "diverse": 64, "feature-regression": 128}
 """n where none is given, by the start."""
 
@@ -66,7 +69,14 @@ class Multilayer(System):
             choices=("sine", "digits"),
             published="digits",
         ),
-        Parameter("samples", 100, "samples of the data", int, published="100", low=1),
+        Parameter(
+            "samples",
+            None,
+            "samples Q of the data, 100 if left out; of feature-regression, whose weights are of size sqrt(Q), 10",
+            int,
+            published="100",
+            low=1,
+        ),
         Parameter("activation", "tanh", "activation by name", str, published="tanh"),
         Parameter(
             "loss",
@@ -126,6 +136,11 @@ class Multilayer(System):
         return MEAN if self.mean is None else float(self.mean)
 
     @property
+    def count(self) -> int:
+        """Q."""
+        return SAMPLES[self.start] if self.samples is None else int(self.samples)
+
+    @property
     def spread(self) -> float | None:
         """s of the middle weights of networks that are drawn independent; None where atoms have them."""
         return float(self.std) if self.start == "iid" and self.depth > 2 else None
@@ -134,13 +149,13 @@ class Multilayer(System):
     def problem(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (Q, d) and targets (Q,)."""
         if self.data == "sine":
-            x = stream(self.data_seed, "inputs").standard_normal((self.samples, INPUTS))
+            x = stream(self.data_seed, "inputs").standard_normal((self.count, INPUTS))
             return x, np.sin(x[:, 0]) + 0.5 * x[:, 1]
         digits: Any = get("digits", task="halves")
         x, y = digits.data()
-        if self.samples > y.size:
-            raise InputError(f"samples = {self.samples}: there are {y.size} digits; give fewer")
-        pick = stream(self.data_seed, "split").permutation(y.size)[: self.samples]
+        if self.count > y.size:
+            raise InputError(f"samples = {self.count}: there are {y.size} digits; give fewer")
+        pick = stream(self.data_seed, "split").permutation(y.size)[: self.count]
         return x[pick], y[pick]
 
     def data_digest(self) -> str | None:

@@ -26,6 +26,7 @@ from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.solvers.step_size import steps_to
 from wflow.tools.checks import check_count, check_kind, check_list, positive
+from wflow.validation.exponents import slope
 from wflow.validation.side_by_side import side_by_side
 from wflow.validation.trend import (
     Curve,
@@ -126,20 +127,32 @@ def width_study(
         progress=progress,
         what="networks, the study of N",
     )
-    return width_trend(sizes, apart, times[-1], limit, time.perf_counter() - began)
+    return width_trend(sizes, apart, times[-1], limit, std, time.perf_counter() - began)
 
 
 def width_trend(
-    sizes: Sequence[int], apart: Sequence[Apart], end: float, limit: Ensemble, seconds: float
+    sizes: Sequence[int],
+    apart: Sequence[Apart],
+    end: float,
+    limit: Ensemble,
+    std: SPREAD,
+    seconds: float,
 ) -> Trend:
-    """The study of N of so many networks of each size, width by width."""
+    """The study of N of so many networks of each size, width by width.
+
+    Of a network whose weights are those of its atoms the largest of N² differences is that of as many as there are
+    pairs of atoms: where these are fewer it bears no logarithm.
+    """
     found = np.array([one.at(-1) for one in apart]).reshape(len(sizes), -1, 3)
     rms, largest, gap = found.transpose(2, 0, 1)
     x, count = np.array(sizes), rms.shape[1]
-    even = largest / np.sqrt(np.log(x))[:, None]
+    log = np.sqrt(np.log(x))
+    none = slope(x, log[:, None]) if std is None else 0.0
     verdicts = [
-        _at_half("r.m.s. of differences: exponent of N", x, rms, count),
-        _at_half("largest difference over √log N: exponent of N", x, even, count),
+        _at_half("r.m.s. of differences: exponent of N", x, rms, count, 0.0),
+        _at_half(
+            "largest difference over √log N: exponent of N", x, largest / log[:, None], count, none
+        ),
     ]
     return Trend(
         study="N",
@@ -278,8 +291,9 @@ def _width(n: Any) -> int:
     return check_count("widths", n, least=2)
 
 
-def _at_half(name: str, x: np.ndarray, each: np.ndarray, seeds: int) -> Verdict:
-    return exponent_verdict(name, exponent(x, each), seeds, -0.5 - WIDTH, -0.5 + WIDTH)
+def _at_half(name: str, x: np.ndarray, each: np.ndarray, seeds: int, less: float) -> Verdict:
+    """−½ within WIDTH, or so much less."""
+    return exponent_verdict(name, exponent(x, each), seeds, -0.5 - WIDTH - less, -0.5 + WIDTH)
 
 
 def solved(flow: Flow, start: Ensemble, times: np.ndarray, rtol: float) -> Solution:

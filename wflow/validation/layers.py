@@ -242,7 +242,7 @@ def _studied(
     jobs = [(flow, known, n, at, spread, s, RTOL) for n in asked.widths for s in range(count)]
     costs, what = [cost(job[2]) for job in jobs], "networks, the study of N"
     wide = side_by_side(of_width, jobs, costs, **how, what=what)
-    trends = [width_trend(asked.widths, wide, at[-1], start, time.perf_counter() - began)]
+    trends = [width_trend(asked.widths, wide, at[-1], start, spread, time.perf_counter() - began)]
     began, narrow = time.perf_counter(), min(NARROW, asked.width)
     steps = [asked.step * s for s in STEPS]
     others = [(flow, start, narrow, at, spread, s, RTOL, steps, asked.batch) for s in range(count)]
