@@ -88,7 +88,7 @@ def test_networks_of_another_law_fail(monkeypatch):
     monkeypatch.setattr(coupling, "iid_network", wrong)
     found = wflow.validate(get(), **SMALL)
     failed = [v.name for v in found.verdicts if not v.passed]
-    assert "r.m.s. of differences: exponent of N" in failed
+    assert "largest difference over √log N: exponent of N" in failed
     assert "left of R_N - R as N grows, at t = 0.5" in failed
     monkeypatch.setattr(coupling, "iid_network", drawn)
     monkeypatch.setattr(layers, "iid_network", wrong)
