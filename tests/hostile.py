@@ -97,6 +97,7 @@ MODULES = (
     wflow.lazy,
     wflow.multilayer,
     wflow.networks,
+    wflow.spaces,
     wflow.systems,
     wflow.trackers,
 )
@@ -104,7 +105,7 @@ NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
     "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses KernelFlow "
-    "Laziness LayersReport Loss Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
+    "Laziness LayersReport Loss Margin Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -448,6 +449,10 @@ def lazy_calls() -> dict[str, Call]:
             {"unit": "relu", "x": [0.5], "x2": [1.0, 2.0]},
         ),
         "kernel_flow": (lazy.kernel_flow, {"flow": flow, "measure": start, "t_eval": [0, 1]}),
+        "max_margin": (
+            wflow.spaces.max_margin,
+            {"x": [-1.0, 0.0, 1.0], "labels": [1, -1, 1], "norm": "F1"},
+        ),
         "laziness": (lazy.laziness, at | {"t_eval": [0.1], "scale": 2.0, "rtol": 1e-3}),
         "linearised": (lazy.linearised, at),
         "scaled": (lazy.scaled, at | {"scale": 2.0}),

@@ -28,6 +28,7 @@ LAYERS: list[list[str]] = [
     ["wflow.run", "wflow.trackers"],
     ["wflow.systems", "wflow.networks", "wflow.multilayer"],
     ["wflow.validation", "wflow.sweeps", "wflow.lazy"],
+    ["wflow.spaces"],
     ["wflow.figures"],
     ["wflow.cli", "wflow.__main__", "wflow"],
 ]

@@ -90,6 +90,11 @@ def gaussian_tangent_kernel(
     return np.asarray(values + s_a**2 * (products + float(offset_std is not None)) * slopes)
 
 
+def arc_cosine(x: np.ndarray, x2: np.ndarray) -> np.ndarray:
+    """E⟨w, x⟩₊⟨w, x'⟩₊ of w ~ N(0, I), for inputs (m, d) and (m2, d), (m, m2)."""
+    return _relu(x @ x2.T, (x**2).sum(axis=1)[:, None], (x2**2).sum(axis=1))[0]
+
+
 def _relu(c: np.ndarray, c1: np.ndarray, c2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     size = np.sqrt(c1 * c2)
     cosine = np.clip(np.divide(c, size, out=np.zeros_like(c), where=size > 0), -1.0, 1.0)

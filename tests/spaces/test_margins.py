@@ -1,0 +1,126 @@
+"""Largest margins: known values, exact pricing against search, and both bounds against each other."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from wflow.errors import ComputationError, InputError
+from wflow.spaces import max_margin
+from wflow.spaces.pricing import ascended, candidates, largest, sums
+
+RNG = np.random.default_rng(8)
+
+
+def test_three_points():
+    """x = −1, 0, 1 with labels +, −, + and a bias."""
+    x, y = [-1.0, 0.0, 1.0], [1, -1, 1]
+    f1, f2 = (max_margin(x, y, norm) for norm in ("F1", "F2"))
+    assert abs(f1.value - 0.2) < 1e-9
+    assert abs(f1.upper - 0.2) < 1e-6
+    assert abs(f2.value - 0.140955) < 5e-7
+    assert abs(f2.upper - f2.value) < 1e-12
+    for found in (f1, f2):
+        np.testing.assert_allclose((y * found.predict(x)).min(), found.value, rtol=1e-9)
+    assert abs(np.abs(f1.charges).sum() - 1.0) < 1e-12
+
+
+def test_a_grid_of_directions_comes_from_below():
+    """In the plane, the programme over 4,000 directions."""
+    x, y = RNG.normal(size=(9, 1)), RNG.choice([-1.0, 1.0], 9)
+    found = max_margin(x, y, tolerance=1e-9)
+    angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
+    z = np.concatenate([x, np.ones((9, 1))], axis=1)
+    gains = y[:, None] * np.maximum(z @ np.stack([np.cos(angle), np.sin(angle)]), 0.0)
+    rows = np.concatenate([-gains, gains, np.ones((9, 1))], axis=1)
+    mass = np.append(np.ones(8000), 0.0)
+    grid = linprog(
+        np.append(np.zeros(8000), -1.0),
+        A_ub=np.concatenate([rows, mass[None]]),
+        b_ub=np.append(np.zeros(9), 1.0),
+        bounds=[(0, None)] * 8000 + [(None, None)],
+    )
+    assert -grid.fun <= found.upper
+    assert found.value - 1e-8 <= found.upper <= found.value * (1 + 1e-8) + 1e-12
+    assert -grid.fun > 0.999 * found.value
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_no_direction_is_worth_more_than_the_exact_one(d):
+    for n in (1, 2, 3, 7, 20):
+        z, c = RNG.normal(size=(n, d)), RNG.normal(size=n)
+        theta, worth, exact = largest(z, c, RNG)
+        assert exact
+        assert abs(np.linalg.norm(theta) - 1) < 1e-12
+        np.testing.assert_allclose(sums(z, c, theta[None])[0], worth, rtol=1e-12)
+        tried = RNG.normal(size=(20_000, d))
+        tried /= np.linalg.norm(tried, axis=1, keepdims=True)
+        tried = np.concatenate([tried, ascended(z, c, RNG)])
+        assert np.abs(sums(z, c, tried)).max() <= abs(worth) * (1 + 1e-12)
+
+
+def test_degenerate_units():
+    """Units that are parallel, opposite, equal or zero, and circles that meet in one corner."""
+    z = np.array(
+        [[1.0, 0, 0], [2.0, 0, 0], [-1.0, 0, 0], [0, 1.0, 0], [1.0, 1.0, 0], [0, 0, 0], [0, 0, 1.0]]
+    )
+    for _ in range(20):
+        c = RNG.normal(size=7)
+        worth = abs(largest(z, c, RNG)[1])
+        tried = RNG.normal(size=(20_000, 3))
+        tried /= np.linalg.norm(tried, axis=1, keepdims=True)
+        assert np.abs(sums(z, c, tried)).max() <= worth * (1 + 1e-12)
+    assert len(candidates(z[5:6], np.ones(1))) > 0
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_both_bounds_meet(bias):
+    d = 2 if bias else 3
+    x = RNG.normal(size=(25, d))
+    y = np.where(x[:, 0] * x[:, 1] > 0, 1.0, -1.0)
+    found = max_margin(x, y, bias=bias)
+    assert 0 < found.value <= found.upper <= found.value * (1 + 1e-6)
+    assert (y * found.predict(x)).min() >= found.value - 1e-12
+    # Σ p y ⟨θ, z⟩₊ is nowhere more than the margin.
+    z = np.concatenate([x, np.ones((25, 1))], axis=1) if bias else x
+    theta = RNG.normal(size=(50_000, 3))
+    theta /= np.linalg.norm(theta, axis=1, keepdims=True)
+    assert np.abs(sums(z, found.weights * y, theta)).max() <= found.upper
+
+
+def test_the_ball_of_f2_lies_in_that_of_f1():
+    """∫|a||θ| dN ≤ √D (E a²)^½: γ₂ ≤ √D γ₁, a bound that F1 keeps even where it is one from below."""
+    for d in (1, 2, 5):
+        x = RNG.normal(size=(30, d))
+        y = np.where(x[:, 0] > 0.2, 1.0, -1.0)
+        f1, f2 = (max_margin(x, y, norm) for norm in ("F1", "F2"))
+        assert f2.value <= np.sqrt(d + 1) * f1.value
+        assert f2.value > 0
+        assert f2.upper - f2.value < 1e-9 * f2.upper
+        assert np.isinf(f1.upper) == (d > 2)
+
+
+def test_labels_that_nothing_separates():
+    found = max_margin([[1.0], [1.0], [2.0]], [1, -1, 1])
+    assert found.value == pytest.approx(0.0, abs=1e-12)
+    assert max_margin([[1.0], [1.0]], [1, -1], "F2").value == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: max_margin([1.0, 2.0], [1, 0]), "labels of shape"),
+        (lambda: max_margin([1.0, 2.0], [1, -1, 1]), "give 1 or -1 for each of the 2 inputs"),
+        (lambda: max_margin([1.0, 2.0], [1, -1], "F3"), "norm"),
+        (lambda: max_margin([1.0, 2.0], [1, -1]).predict([[1.0, 2.0]]), "x"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_in_a_line(call, words):
+    with pytest.raises(InputError, match=words) as told:
+        call()
+    assert "\n" not in str(told.value)
+
+
+def test_a_search_that_is_cut_says_where_it_stands():
+    x = RNG.normal(size=(25, 2))
+    with pytest.raises(ComputationError, match=r"lies between .* after 2 directions"):
+        max_margin(x, np.sign(x[:, 0] * x[:, 1]), max_rounds=2)
