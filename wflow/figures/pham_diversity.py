@@ -143,7 +143,7 @@ class Diversity(Figure):
             axis.plot(n, 0.7 * own[0] * n[0] / n, "--", color=GREY, lw=1, label="1/N")
             axis.set(ylabel=f"tr Cov H{i}  [1]")
             axis.set_title(f"at the start, layer {i}: power of N", fontsize=9)
-        axes[2].set(ylabel="λ₂/λ₁ of Cov H3  [1]", ylim=(0.0, None))
+        axes[2].set(ylabel="λ₂/λ₁ of Cov H3  [1]", ylim=(0.0, 1.25))  # room for the legend
         axes[2].set_title("at the start, layer 3", fontsize=9)
         for axis in axes[:3]:
             axis.set(xscale="log", xlabel="neurons N")
