@@ -29,6 +29,18 @@ def test_factors_of_any_strides():
     np.testing.assert_allclose(c, 2.0 * a @ b.T, rtol=0, atol=1e-14)
 
 
-def test_columns_that_do_not_lie_side_by_side():
-    with pytest.raises(AssertionError):
-        add_product(np.zeros((4, 4)).T[:, :3], 1.0, np.ones((4, 2)), np.ones((3, 2)))
+@pytest.mark.parametrize(
+    "c, a, b",
+    [
+        (np.zeros((4, 4)).T[:, :3], np.ones((4, 2)), np.ones((3, 2))),
+        (np.zeros((4, 3))[::-1], np.ones((4, 2)), np.ones((3, 2))),
+        (np.broadcast_to(0.0, (4, 3)), np.ones((4, 2)), np.ones((3, 2))),
+        (np.zeros((4, 3)), np.ones((4, 2)), np.ones((2, 2))),
+        (np.zeros((4, 3)), np.ones((3, 2)), np.ones((3, 2))),
+        (np.zeros((4, 3), np.float32), np.ones((4, 2)), np.ones((3, 2))),
+        (np.zeros((4, 3)), np.ones((4, 2), int), np.ones((3, 2))),
+    ],
+)
+def test_what_would_write_elsewhere_is_refused(c, a, b):
+    with pytest.raises(ValueError, match=r"strides|shapes"):
+        add_product(c, 1.0, a, b)

@@ -22,7 +22,14 @@ def add_product(c: np.ndarray, alpha: float, a: np.ndarray, b: np.ndarray) -> No
     (m, n), k = c.shape, a.shape[1]
     if m * n * k == 0:
         return
-    assert n == 1 or c.strides[1] == c.itemsize
+    if a.shape != (m, k) or b.shape != (n, k) or not all(x.dtype == np.float64 for x in (a, b, c)):
+        raise ValueError(
+            f"shapes {c.shape}, {a.shape}, {b.shape} of {c.dtype}, {a.dtype}, {b.dtype}"
+        )
+    if not (
+        c.flags.writeable and (n == 1 or c.strides[1] == 8) and (m == 1 or c.strides[0] >= 8 * n)
+    ):
+        raise ValueError(f"C has strides {c.strides}: its rows must lie one after the other")
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     # BLAS thinks in columns: of rows it sees the transpose, Cᵀ += α B Aᵀ.
     numbers = (n, m, k, k, k, max(n, c.strides[0] // c.itemsize))

@@ -76,7 +76,7 @@ class Coupled(NamedTuple):
     Attributes
     ----------
     t : times (T,)
-    rms, largest : of the weights' differences, (T, L)
+    rms, largest : of the differences of weights, and of biases, (T, L) or (T, 2L − 1)
     gap : risk of the network less that of the limit, (T,)
     """
 
@@ -113,6 +113,12 @@ def coupled(
         weights are those of its atoms
     seed : of the atoms, the middle weights and the samples
     rtol : of the flows
+
+    Returns
+    -------
+    Coupled
+        how far weights and biases have moved apart: independent middle weights begin beside their mean, which is the
+        limit's, by noise that is no error, so that ways from the start are compared
 
     Raises
     ------
@@ -151,7 +157,8 @@ def coupled(
     for state, at in zip(run.measures, limit.measures, strict=True):
         moved = at.like(at.flat() - first.flat()).taken(atoms)
         own = state.like(state.flat() - start.flat())
-        found = _sizes([a - b for a, b in zip(own.weights, moved.weights, strict=True)])
+        pairs = [(own.weights, moved.weights), (own.biases or (), moved.biases or ())]
+        found = _sizes([a - b for pair in pairs for a, b in zip(*pair, strict=True)])
         rms.append(found[0])
         largest.append(found[1])
     return Coupled(times, np.array(rms), np.array(largest), run.risk - limit.risk)

@@ -251,7 +251,7 @@ def step_trend(
         parameters={"limit": repr(limit)},
         x=x,
         curves=curves(rms, largest, gap, "the risk's difference"),
-        verdicts=(exponent_verdict(name, exponent(x, rms), count, 0.5 - STEP, np.inf),),
+        verdicts=(exponent_verdict(name, exponent(x, rms, True), count, 0.5 - STEP, np.inf),),
         sizes={"T": end, "N": width, "seeds": count, "L": limit.depth, "batch_size": batch},
         unit="time",
         seconds=seconds,
@@ -293,7 +293,7 @@ def _width(n: Any) -> int:
 
 def _at_half(name: str, x: np.ndarray, each: np.ndarray, seeds: int, less: float) -> Verdict:
     """−½ within WIDTH, or so much less."""
-    return exponent_verdict(name, exponent(x, each), seeds, -0.5 - WIDTH - less, -0.5 + WIDTH)
+    return exponent_verdict(name, exponent(x, each, True), seeds, -0.5 - WIDTH - less, -0.5 + WIDTH)
 
 
 def solved(flow: Flow, start: Ensemble, times: np.ndarray, rtol: float) -> Solution:
@@ -348,7 +348,8 @@ def _from_own(run: Solution, own: Solution) -> Apart:
     places = np.searchsorted(own.t, run.t)
     for state, k in zip(run.measures, places, strict=True):
         there = own.measures[int(k)]
-        apart = [a - b for a, b in zip(state.weights, there.weights, strict=True)]
+        pairs = [(state.weights, there.weights), (state.biases or (), there.biases or ())]
+        apart = [a - b for pair in pairs for a, b in zip(*pair, strict=True)]
         rms.append([float(np.sqrt(np.mean(a**2))) for a in apart])
         largest.append([float(np.abs(a).max()) for a in apart])
     return Apart.of(np.array(rms), np.array(largest), run.risk - own.risk[places])

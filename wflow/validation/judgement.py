@@ -15,7 +15,7 @@ import numpy as np
 from wflow.validation.exponents import Estimate
 from wflow.validation.intervals import deviation_band, reaches, skewness
 from wflow.validation.rates import Rates
-from wflow.validation.verdicts import FEWEST_SIZES, OTHER, Verdict, verdict
+from wflow.validation.verdicts import FEWEST_SIZES, OTHER, Verdict, half_of, verdict
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -58,7 +58,7 @@ def _published(report: Report) -> Iterator[Verdict]:
                 (down[i, k], up[i, k]),
                 expected[i, k] - unsure[i, k],
                 expected[i, k] + unsure[i, k],
-                _half(expected[i, k], unsure[i, k], risk[k]),
+                half_of(expected[i, k], unsure[i, k], risk[k]),
             )
     if report.neurons.size >= FEWEST_SIZES and not report.own.size:
         each = report.each_at_infinity()
@@ -73,7 +73,7 @@ def _published(report: Report) -> Iterator[Verdict]:
             bound = mesh[k] + step[k] + rounding[k]
             name = f"as N grows: R_N - R at t = {report.t[k]:g}"
             reach = (down[k], up[k])
-            yield verdict(name, left[k], reach, -bound, bound, _half(0.0, bound, risk[k]))
+            yield verdict(name, left[k], reach, -bound, bound, half_of(0.0, bound, risk[k]))
     yield from _scatter(report)
 
 
@@ -267,17 +267,8 @@ def _coefficients(rates: Rates, last: str) -> Iterator[Verdict]:
             expected[-1] - mesh,
             expected[-1] + mesh,
             # At the start c is what independent draws exceed the limit by.
-            _half(expected[-1], mesh, abs(rates.excess[-1])),
+            half_of(expected[-1], mesh, abs(rates.excess[-1])),
         )
-
-
-def _half(expected: float, unsure: float, scale: float) -> list[float]:
-    """Half of what is expected; where nothing is, as a mean may be 0, half of what it would be seen against."""
-    if abs(expected) > unsure:
-        return [0.5 * expected]
-    if not np.isfinite(scale):
-        return [expected]
-    return [expected + sign * 0.5 * scale for sign in (-1, 1)]
 
 
 def _exponent(name: str, fit: Estimate, degrees: float, theory: float, tolerance: float) -> Verdict:

@@ -47,7 +47,7 @@ from wflow.validation.progress import stage
 from wflow.validation.side_by_side import side_by_side
 from wflow.validation.training import JOB, check_seeds
 from wflow.validation.trend import Trend, check_axis, check_steps, resampled
-from wflow.validation.verdicts import Verdict, verdict
+from wflow.validation.verdicts import Verdict, half_of, verdict
 
 WIDTHS = (50, 100, 200, 400)
 """Widths of the study of N, unless others are asked for."""
@@ -314,11 +314,12 @@ def _expected(asked: Asked, gap: np.ndarray, steps: np.ndarray, step_gap: np.nda
     # R_N scatters by N^(−1/2).
     fit = np.linalg.pinv(np.stack([n**-1, n**-2], axis=1) * np.sqrt(n)[:, None]) * np.sqrt(n)
     there = np.array([1 / asked.width, 1 / asked.width**2]) @ fit
-    of_n, n_error = resampled(lambda v: there @ v[0].mean(axis=1), gap[..., 1:])
+    # Wider networks begin with the neurons of narrower ones, and all steps from one start.
+    of_n, n_error = resampled(lambda v: there @ v[0].mean(axis=1), gap[..., 1:], together=True)
     # Of mean εb and variance in proportion to ε, b is told best by the ratio of sums.
     share = asked.step / steps.sum()
     of_step, step_error = resampled(
-        lambda v: share * v[0].mean(axis=1).sum(axis=0), step_gap[..., 1:]
+        lambda v: share * v[0].mean(axis=1).sum(axis=0), step_gap[..., 1:], together=True
     )
     wide = student(asked.rate_seeds - 1)
     unsure = wide * (n_error + step_error) + SHARE * np.abs(of_n) + STEEP * np.abs(of_step)
@@ -330,12 +331,13 @@ def _expected(asked: Asked, gap: np.ndarray, steps: np.ndarray, step_gap: np.nda
 def _left(asked: Asked, gap: np.ndarray, risk: float) -> Verdict:
     """What is left as N grows of gaps (W, S) at the last time: 0, or the limit is another one's."""
     n = np.array(asked.widths, dtype=float)
-    rows = np.stack([np.ones(n.size), n[0] / n, (n[0] / n) ** 2], axis=1)[:, : n.size - 1]
+    rows = np.stack([np.ones(n.size), n[0] / n, (n[0] / n) ** 2], axis=1)
     fit = np.linalg.pinv(rows * np.sqrt(n)[:, None])[0] * np.sqrt(n)
-    left, error = resampled(lambda v: fit @ v[0].mean(axis=1), gap)
+    left, error = resampled(lambda v: fit @ v[0].mean(axis=1), gap, together=True)
     reach = student(asked.rate_seeds - 1) * float(error)
     name = f"left of R_N - R as N grows, at t = {asked.at[-1]:g}"
-    return verdict(name, float(left), reach, -RTOL * risk, RTOL * risk, [-0.5 * risk, 0.5 * risk])
+    bound, off = RTOL * risk, float(np.sqrt((gap[-1] ** 2).mean()))
+    return verdict(name, float(left), reach, -bound, bound, half_of(0.0, bound, off))
 
 
 def _judged(asked: Asked, expected: Expected, gap: np.ndarray, limit: np.ndarray) -> list[Verdict]:
@@ -345,6 +347,7 @@ def _judged(asked: Asked, expected: Expected, gap: np.ndarray, limit: np.ndarray
         k = int(np.argmin(np.abs(asked.times - t)))
         unsure += RTOL * limit[k]
         down, up = reaches(gap[:, k], skew)
+        off = float(np.sqrt((gap[:, k] ** 2).mean()))
         found.append(
             verdict(
                 f"N = {asked.width}, step size {asked.step:g}: mean R_N - R at t = {asked.times[k]:g}",
@@ -352,7 +355,7 @@ def _judged(asked: Asked, expected: Expected, gap: np.ndarray, limit: np.ndarray
                 (float(down), float(up)),
                 value - unsure,
                 value + unsure,
-                [value - unsure - 0.5 * limit[k], value + unsure + 0.5 * limit[k]],
+                half_of(value, unsure, off),
             )
         )
     return found

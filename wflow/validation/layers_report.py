@@ -207,13 +207,13 @@ class LayersReport:
         }
         if self.expected is not None:
             arrays["expected_t"] = Labelled(self.expected.t, ("expected_t",), "time")
-            for name, meaning in (
-                ("gap", "expected mean of R_N - R"),
-                ("error", "how far it is open"),
-                ("skew", "skewness over seeds of R_N - R"),
+            for name, unit, meaning in (
+                ("gap", "loss", "expected mean of R_N - R"),
+                ("error", "loss", "how far it is open"),
+                ("skew", "1", "skewness over seeds of R_N - R"),
             ):
                 values = getattr(self.expected, name)
-                arrays[f"expected_{name}"] = Labelled(values, ("expected_t",), "loss", meaning)
+                arrays[f"expected_{name}"] = Labelled(values, ("expected_t",), unit, meaning)
         for k, trend in enumerate(self.studies, 1):
             arrays |= trend.arrays(f"study_{k}_")
         about = {

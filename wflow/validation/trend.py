@@ -221,21 +221,26 @@ def mean_curve(each: np.ndarray, unit: str = "loss") -> Curve:
 
 
 def resampled(
-    fit: Callable[[Sequence[np.ndarray]], np.ndarray | float], *each: np.ndarray
+    fit: Callable[[Sequence[np.ndarray]], np.ndarray | float],
+    *each: np.ndarray,
+    together: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is fitted to values (X, S, …), and its standard error over seeds drawn anew at every x apart."""
+    """What is fitted to values (X, S, …), and its standard error over seeds that are drawn anew.
+
+    At every x apart; or ``together``, where a seed is one network, or one start, at all x.
+    """
     rng = np.random.default_rng(0)
     x, seeds = each[0].shape[:2]
     row = np.arange(x)[:, None]
     drawn = []
     for _ in range(RESAMPLES):
-        pick = rng.integers(0, seeds, (x, seeds))
+        pick = rng.integers(0, seeds, (1 if together else x, seeds))
         drawn.append(fit([one[row, pick] for one in each]))
     return np.asarray(fit(each)), np.std(np.array(drawn), axis=0, ddof=1)
 
 
-def exponent(x: np.ndarray, each: np.ndarray) -> Estimate:
-    """The power of x in the mean over seeds of values (X, S).
+def exponent(x: np.ndarray, each: np.ndarray, together: bool = False) -> Estimate:
+    """The power of x in the mean over seeds of values (X, S), which are ``together`` as in :func:`resampled`.
 
     Raises
     ------
@@ -248,7 +253,9 @@ def exponent(x: np.ndarray, each: np.ndarray) -> Estimate:
             f"no power is fitted through {each[k, seed]:g}, the difference of network {seed} at {x[k]:g}: "
             "give wider networks, or other seeds"
         )
-    found, error = resampled(lambda v: slope(x, v[0].mean(axis=1)[:, None]), each)
+    found, error = resampled(
+        lambda v: slope(x, v[0].mean(axis=1)[:, None]), each, together=together
+    )
     return Estimate(float(found), float(error))
 
 

@@ -111,6 +111,15 @@ def verdict(
     )
 
 
+def half_of(expected: float, unsure: float, scale: float) -> list[float]:
+    """Half of what is expected; where nothing is, as a mean may be 0, half of what it would be seen against."""
+    if abs(expected) > unsure:
+        return [0.5 * expected]
+    if not math.isfinite(scale):
+        return [expected]
+    return [expected + sign * 0.5 * scale for sign in (-1, 1)]
+
+
 def plain(value: Any) -> Any:
     """Numbers and arrays as JSON has them: lists, and None for what is not finite."""
     if isinstance(value, np.ndarray | list | tuple):
