@@ -85,13 +85,51 @@ def test_gaps_between_directions(atoms, gap):
 
 
 def test_probes_see_a_gap_on_the_sphere():
-    """Below the exact covering angle of the twelve axes' neighbours, and far above it without a half space."""
+    """The covering angle of the six half axes, and of five, which leave the sixth: the search ends at both."""
     six = np.vstack([np.eye(3), -np.eye(3)])
     full = hypotheses(FLOW, Ensemble([six, np.ones((6, 2)), np.ones(2)])).gap
     exact = np.arccos(1 / np.sqrt(3))
-    assert 0.93 * exact < full <= exact
+    assert full == pytest.approx(exact, abs=1e-6)
     half = hypotheses(FLOW, Ensemble([six[:5], np.ones((5, 2)), np.ones(2)])).gap
-    assert half > 1.4 * exact
+    assert half == pytest.approx(np.pi / 2, abs=1e-6)
+
+
+def test_a_half_space_is_seen_in_many_dimensions():
+    """It leaves π/2 at least, whatever the probes; a full start of as many atoms clearly less."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(3, 64)), np.ones(3)
+    full = rng.normal(size=(512, 64))
+    half = np.column_stack([np.abs(full[:, 0]), full[:, 1:]])
+    least, most = (
+        hypotheses(Flow(x, y), Ensemble([w, np.ones((512, 2)), np.ones(2)])).gap
+        for w in (full, half)
+    )
+    assert 1.38 < least < np.pi / 2 - 0.1  # 1.31 of the best of the random probes
+    assert np.pi / 2 <= most < np.pi / 2 + 0.1
+    few = hypotheses(Flow(x, y), Ensemble([half, np.ones((512, 2)), np.ones(2)]), probes=1)
+    assert few.gap == pytest.approx(most, abs=1e-9)
+    # Of the principal axes: all w_1 in a plane, where no open half space holds them.
+    flat = half * (np.arange(64) > 0)
+    seen = hypotheses(Flow(x, y), Ensemble([flat, np.ones((512, 2)), np.ones(2)]))
+    assert seen.gap == pytest.approx(np.pi / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3)])
+def test_atoms_and_samples_of_probability_zero_do_not_count(shape):
+    """An atom a layer and a sample that nothing weighs, and that are larger than all others."""
+    net = network(shape, probabilities=True)
+    seen = hypotheses(Flow(X, Y, output="tanh"), net)
+    weights = [np.pad(net.weights[0], ((0, 1), (0, 0)), constant_values=9.0)]
+    weights += [np.pad(w, [(0, 1)] * w.ndim, constant_values=9.0) for w in net.weights[1:]]
+    null = Ensemble(weights, probabilities=[np.append(p, 0.0) for p in net.probabilities])
+    flow = Flow(
+        np.vstack([X, 50.0 * X[:1]]),
+        np.append(Y, -50.0),
+        np.append(np.full(len(Y), 1 / len(Y)), 0.0),
+        output="tanh",
+    )
+    again = hypotheses(flow, null)
+    np.testing.assert_allclose(again, seen, rtol=1e-9)
 
 
 def test_trackers_of_the_flow_and_of_sgd():

@@ -1,4 +1,4 @@
-"""The test of independence: uniform where it holds, and it sees what neurons put into their weights."""
+"""The test of independence: uniform where it holds, and it sees what neurons put into the mean of their weights."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ RNG = np.random.default_rng(5)
 
 
 @pytest.mark.parametrize("law", ["normal", "exponential", "cauchy"])
-def test_uniform_under_a_product_law(law):
+def test_uniform_under_one_law_of_all_entries(law):
     draw = {
         "normal": RNG.standard_normal,
         "exponential": RNG.standard_exponential,
@@ -31,6 +31,14 @@ def test_what_rows_or_columns_share_is_seen(axis):
     # What they share at the order 1/√N is not, as it has to be.
     small = RNG.normal(size=(320, 320)) + np.expand_dims(RNG.normal(size=320), axis) / np.sqrt(320)
     assert (independence(small, draws=199) < 0.05).mean() < 0.4
+
+
+def test_products_without_means_are_hardly_seen():
+    """w = a_j b_k depends on both neurons, but rows and columns share in mean what their block's a and b are off 0."""
+    a, b = RNG.normal(size=(2, 640))
+    assert 0.1 < (independence(np.outer(a, b), draws=199) < 0.05).mean() < 0.6
+    a, b = (v - np.repeat(v.reshape(-1, 16).mean(axis=1), 16) for v in (a, b))
+    assert independence(np.outer(a, b), draws=199).min() > 0.9
 
 
 def test_neither_scale_nor_place_nor_size_of_the_rest_matters():

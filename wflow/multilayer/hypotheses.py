@@ -1,20 +1,27 @@
 r"""What the theorems on global convergence ask of a run, seen on its states.
 
-Three layers (Pham & Nguyen): the risk goes to zero for losses that need not be convex where
+Three layers (Pham & Nguyen): the risk goes to zero, for losses that need not be convex, from independent and
+identically distributed weights where
 
-- :math:`\partial_t w_2(t, C_1, C_2) \to 0` uniformly, which is
+- :math:`\partial_{\hat y}\ell = 0` implies :math:`\ell = 0`, and y is a function of x: labels with noise are left out,
+  since there the least risk is not zero;
+- the support of :math:`w_1` is full at the start, and the functions :math:`\sigma_1(w\cdot x)` are dense in
+  :math:`L^2(P_x)`;
+- :math:`w_1, w_2, w_3` converge in moments as t → ∞, and :math:`\partial_t w_2(t, C_1, C_2) \to 0` uniformly, which is
 
   .. math:: E_x\bigl[\partial_{\hat y}\ell\;F(x, C_2)\,\sigma_1(w_1(C_1)\cdot x)\bigr] \to 0, \qquad
             F(x, c_2) = \varphi'(H_3)\,w_3(c_2)\,\sigma_2'(H_2(x, c_2));
 
-- F is bounded away from zero: at every x by some neurons :math:`c_2` at least;
-- the support of :math:`w_1(t, C_1)` is full at every time, as it is at the start;
-- the functions :math:`\sigma_1(w\cdot x)` span :math:`L^2(P_x)`.
+- activations are regular.
+
+Two things follow on the way: the support of :math:`w_1(t)` stays full at every finite time, and, under mild
+assumptions, F is bounded away from zero, at every x by some neurons :math:`c_2` at least.
 
 Of L > 3 layers it is :math:`\partial_t w_L` that has to vanish, F is :math:`\varphi'(H_L)`, and the functions that have
 to span are :math:`\sigma_{L-1}(H_{L-1}(x, C_{L-1}))`. There the support of pairs of weights is to be full, too, which
-no number here tells; :func:`wflow.multilayer.diversity` tells where it is not. On finitely many samples and atoms each
-of these is a number. None proves the hypothesis: the limit t → ∞ and a full support are beyond what a run shows.
+no number here tells; :func:`wflow.multilayer.diversity` tells where it is not. What a run can show, on finitely many
+samples and atoms, is :math:`\partial_t w`, F, the support and the span, as numbers. They prove none of it: the limit
+t → ∞ and a full support are beyond a run; and loss, labels and convergence in moments are not looked at.
 Source: Pham & Nguyen, arXiv:2006.09355; H. T. Pham's talk of July 2020.
 """
 
@@ -24,6 +31,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.optimize import nnls
 
 from wflow.errors import InputError
 from wflow.layers import Ensemble, Flow
@@ -36,6 +44,10 @@ LEAST_DEPTH = 3
 RANK = 1e-10
 """Eigenvalues of the second moment of features below this share of the largest are taken for 0."""
 PROBES = 512
+KEPT, MOVES = 8, 100
+"""The best probes, and the moves of each away from the atoms that are nearest to it."""
+NOWHERE = 1e-12
+"""Sums of unit vectors that are shorter are 0 but for rounding."""
 
 
 class Hypotheses(NamedTuple):
@@ -45,7 +57,8 @@ class Hypotheses(NamedTuple):
     ----------
     pace : ess sup |∂_t w_2|, of more than three layers ess sup |∂_t w_L|; 0 in the limit t → ∞
     factor : the least over samples of the root mean square of F(x, C_2) over neurons; not to reach 0
-    gap : the largest angle, in radians, between a direction and the nearest :math:`w_1`; not to grow towards π
+    gap : the largest angle, in radians, between a direction and the nearest :math:`w_1`, in three and more dimensions
+        a lower bound; not to grow towards π. Atoms within a half space leave π/2 at least
     rank : how many dimensions of the functions on the samples the features span
     condition : the least eigenvalue of their second moment by the largest; 0 where they do not span
     """
@@ -71,8 +84,15 @@ def hypotheses(
     flow : of three layers or more, by activations; its samples are those that F and the features are seen at
     ensemble : a network or a limit
     t : the time, of the schedule ξ alone
-    probes : directions u, the same at every call. In one and two dimensions the largest angle is exact without them; in
-        more it is that of the best probe, which is a lower bound
+    probes : directions u, the same at every call. In one and two dimensions the largest angle is exact without them,
+        and in more where all :math:`w_1` lie within an open half space. Else it is that of the best probe, which is a
+        lower bound: random ones, that against the mean and both ways along the principal axes of :math:`w_1`, moved
+        away from their nearest atoms
+
+    Returns
+    -------
+    Hypotheses
+        pace, factor, gap, rank and condition; atoms and samples of probability 0 do not count
 
     Raises
     ------
@@ -98,8 +118,9 @@ def hypotheses(
         raise InputError("hypotheses of a feature flow: w_1 is seen by the Flow on the inputs")
     count = check_count("probes", probes)
     if flow.inputs > 2:
+        directions = count + 2 * flow.inputs + 1
         check_memory(
-            f"probes = {count}", 8 * count * (flow.inputs + ensemble.widths[0]), "give fewer"
+            f"probes = {count}", 8 * directions * (flow.inputs + ensemble.widths[0]), "give fewer"
         )
     hidden = flow.hidden(ensemble)
     layers: Any = network.layers(depth)
@@ -112,12 +133,14 @@ def hypotheses(
         factors, features, place = ensemble.probabilities[1] @ size, 0, 1
     else:
         factors, features, place = (slope**2).sum(axis=0), depth - 2, depth - 1
-    pace = float(np.abs(flow.gradient(ensemble).weights[place]).max())
+    speed = np.abs(flow.gradient(ensemble).weights[place])
+    for axis, p in enumerate(ensemble.probabilities[place - 1 : place + 1]):
+        speed = np.compress(p > 0, speed, axis=axis)
     values, q = layers.activations[features](hidden[features]), flow.samples.weights
     rank, condition = _spanned((values * np.sqrt(q))[:, q > 0], ensemble.probabilities[features])
     return Hypotheses(
-        flow.schedule(number("t", t)) * pace,
-        float(np.sqrt(factors.min())),
+        flow.schedule(number("t", t)) * float(speed.max()),
+        float(np.sqrt(factors[q > 0].min())),
         _gap(ensemble.weights[0], ensemble.probabilities[0], count),
         rank,
         condition,
@@ -135,7 +158,7 @@ def _spanned(features: np.ndarray, p: np.ndarray) -> tuple[int, float]:
 
 
 def _gap(weights: np.ndarray, p: np.ndarray, probes: int) -> float:
-    """The largest angle from a direction to the nearest atom; π where there is none."""
+    """The largest angle from a direction to the nearest atom, or what is found of it; π where there is none."""
     sizes = np.linalg.norm(weights, axis=1)
     seen = (sizes > 0) & (p > 0)
     if not seen.any():
@@ -147,10 +170,50 @@ def _gap(weights: np.ndarray, p: np.ndarray, probes: int) -> float:
     if d == 2:
         angles = np.sort(np.arctan2(units[:, 1], units[:, 0]))
         return float(np.diff(angles, append=angles[0] + 2 * np.pi).max() / 2)
-    u = stream(0, "start").standard_normal((probes, d))
-    u /= np.linalg.norm(u, axis=1)[:, None]
+    axes = np.linalg.eigh(units.T @ units)[1].T
+    random = stream(0, "start").standard_normal((probes, d))
+    u = _directions(np.vstack([random, -units.mean(axis=0), axes, -axes]))
     nearest = (u @ units.T).max(axis=1)
-    return float(np.arccos(np.clip(nearest.min(), -1.0, 1.0)))
+    u = u[np.argsort(nearest)[:KEPT]]
+    least = min(nearest.min(), _moved(u, units), _opposite(units))
+    return float(np.arccos(np.clip(least, -1.0, 1.0)))
+
+
+def _directions(u: np.ndarray) -> np.ndarray:
+    """Of unit length, without what points nowhere."""
+    sizes = np.linalg.norm(u, axis=1)
+    seen = sizes > NOWHERE
+    return np.asarray(u[seen] / sizes[seen, None])
+
+
+def _moved(u: np.ndarray, units: np.ndarray) -> float:
+    """The least max_c u·w(c) that probes come to, away from their nearest atoms by shorter and shorter steps."""
+    least = np.inf
+    for k in range(MOVES):
+        inner = u @ units.T
+        top = inner.max(axis=1)
+        least = min(least, float(top.min()))
+        step = (k + 1) ** -0.5
+        share = np.exp((inner - top[:, None]) / (0.3 * step))
+        u = _directions(u - step * (share @ units) / share.sum(axis=1)[:, None])
+        if not u.size:
+            break
+    return least
+
+
+def _opposite(units: np.ndarray) -> float:
+    """max_c u·w(c) of the u against the point of the convex hull nearest to 0; 1 where the hull holds 0.
+
+    That u is the best of all where atoms lie within an open half space: min_{|u| ≤ 1} max_c u·w(c) is then convex, and
+    the distance of the hull is its dual.
+    """
+    n, d = units.shape
+    try:
+        share, _ = nnls(np.vstack([units.T, np.ones(n)]), np.append(np.zeros(d), 1.0))
+    except RuntimeError:  # too many iterations: the probes remain
+        return 1.0
+    against = _directions(-(share @ units)[None])
+    return float((against @ units.T).max()) if against.size else 1.0
 
 
 class WatchHypotheses:

@@ -1,13 +1,17 @@
 r"""Whether weights are independent of their neighbours' neurons, block by block.
 
-Middle weights under independent starts stay independent in the limit: what is said is that finitely many of them have a
-product law, and that is what is tested. The variance of the means of rows and of columns of a block,
+Middle weights under independent starts stay independent in the limit: what is said is that finitely many of them are
+independent and identically distributed, and that is what is tested. The variance of the means of rows and of columns of
+a block,
 
 .. math:: S = \frac{m\,\mathrm{Var}_j\,\bar w_{j\cdot} + m\,\mathrm{Var}_k\,\bar w_{\cdot k}}{\mathrm{Var}\,w_{jk}},
 
-grows where weights are a function of one of the neurons that they join. Under the product law all orders of the entries
-are alike, so S among shuffled blocks tells its chance exactly. A whole matrix is another matter: its N rows tell a
-dependence of order 1/√N, which every network has, from none.
+grows where weights share something in mean with the others of their row or column, as they do where they know one of
+the neurons that they join. Of independent and identically distributed entries all orders are alike, so S among shuffled
+blocks tells its chance exactly; entries that are independent but of unlike laws are another matter. And S sees means
+alone: weights a_j b_k with a and b of mean 0 are anything but independent, and two blocks in three pass. So a small p
+speaks against independence, and a large one for no more than rows and columns that share nothing in mean. A whole
+matrix is another matter again: its N rows tell a dependence of order 1/√N, which every network has, from none.
 Source: Nguyen & Pham, arXiv:2001.11443, section 5; for the test, Good, Permutation, Parametric, and Bootstrap Tests of
 Hypotheses (2005), chapter 3.
 """
@@ -29,12 +33,12 @@ LEAST = 2
 
 
 def independence(matrix: Any, size: int = 16, *, draws: int = 999, seed: int = 0) -> np.ndarray:
-    r"""The chance of each block's S, or of a larger one, under a product law.
+    r"""The chance of each block's S, or of a larger one, among independent and identically distributed entries.
 
     .. math:: p = \frac{1 + \#\{b : S_b \ge S\}}{1 + B}
 
-    Blocks have rows and columns of their own, so that under the product law of all entries they are independent and p
-    is uniform over its values.
+    Blocks have rows and columns of their own, so that they are independent where all entries are, and p is uniform over
+    its values.
 
     Parameters
     ----------
