@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wflow.figures.parts import iid_depths
 from wflow.figures.parts.iid_depths import (
     DEPTHS,
     data,
     descended,
+    escape,
     limit,
     network,
     one_vector,
@@ -34,11 +36,30 @@ def test_the_risk_between_frames_is_that_of_the_frames() -> None:
     np.testing.assert_allclose(seen.risk, descended(FLOW, start, STEP, T).risk, rtol=1e-12)
 
 
-def test_steps_make_no_difference_that_counts() -> None:
-    """Networks and limits take the same steps; what these do to the limit is less than what is seen of the width."""
-    for depth in DEPTHS:
+def test_what_steps_do_to_the_limit() -> None:
+    """What they do to the limit is no less than what is seen of 2,000 neurons, so that networks take the same ones."""
+    for depth, seen in zip(DEPTHS, (0.0011, 0.0091, 0.0117, 0.0141), strict=True):
         coarse, fine = (descended(FLOW, limit(depth), h, T).risk for h in (STEP, STEP / 20))
-        assert np.abs(coarse - fine).max() < 0.02
+        assert seen / 2 < np.abs(coarse - fine).max() < 2 * seen
+
+
+def test_a_network_that_does_not_escape_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its event fired or the time is NaN; a line goes through the widths that have two times or more."""
+    at = escape(FLOW, 4, 25, 0)
+    assert 1.0 < at < 50.0
+    monkeypatch.setattr(iid_depths, "FOREVER", 0.9 * at)
+    assert np.isnan(escape(FLOW, 4, 25, 0))
+    times = np.array([[1.0, 1.2, np.nan], [2.0, 2.2, 2.1], [np.nan, np.nan, 9.0], [4.0, 4.2, 4.1]])
+    (slope, level), _, _ = straight(np.array([1.0, 2.0, 3.0, 4.0]), times)
+    assert (slope, level) == pytest.approx((1.0, 0.1), abs=0.02)
+    assert np.isnan(straight(np.array([1.0, 2.0]), times[1:3])[0]).all()
+
+
+def test_errors_of_powers_are_those_of_few_seeds() -> None:
+    """The bootstrap of three values scatters by √(2/3) of what they do, which the delta method knows."""
+    n, each = np.array([50, 100]), np.array([[1.0, 1.1, 1.2], [0.5, 0.56, 0.62]])
+    relative = each.std(axis=1, ddof=1) / each.mean(axis=1) / np.sqrt(3)
+    assert powers(n, each).error == pytest.approx(np.hypot(*relative) / np.log(2), rel=0.08)
 
 
 def test_powers_and_lines_are_those_that_were_put_in() -> None:

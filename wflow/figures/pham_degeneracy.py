@@ -138,7 +138,7 @@ class Degeneracy(Figure):
                 f"p of independence, layers 2 and 3 of five, N = {last}",
             ),
         } | _frozen(flow, frozen_widths, frozen_seeds)
-        return Results(arrays, _findings(arrays))
+        return Results(arrays, _findings(arrays, sum(frozen_seeds)))
 
     def draw(self, results: Results) -> Any:
         picture, axes = new_figure(4, 2)
@@ -180,7 +180,7 @@ def _frozen(flow: Any, widths: tuple[int, ...], seeds: tuple[int, ...]) -> dict[
     for place, at in zip(places, left, strict=True):
         times[place] = at
     drawn = [n for n in widths if n <= FOLLOWED]
-    ends = [1.4 * np.nanmax(times[k, : len(drawn)]) for k in range(len(FROZEN))]
+    ends = [1.4 * np.nanmax(times[k, : len(drawn)], initial=1.0) for k in range(len(FROZEN))]
     t = np.array([np.linspace(0.0, end, 60) for end in ends])
     risk = side_by_side(
         [partial(escaping, flow, FROZEN[k], n, t[k]) for k in range(len(FROZEN)) for n in drawn]
@@ -207,8 +207,8 @@ def _frozen(flow: Any, widths: tuple[int, ...], seeds: tuple[int, ...]) -> dict[
     }
 
 
-def _findings(arrays: dict[str, Labelled]) -> list[str]:
-    """What came out, in sentences."""
+def _findings(arrays: dict[str, Labelled], tried: int) -> list[str]:
+    """What came out, in sentences; ``tried`` frozen networks of a depth."""
     value = {name: array.values for name, array in arrays.items()}
     n, risk, at = value["width"], value["risk"], value["t"][-1]
     said = []
@@ -240,7 +240,10 @@ def _findings(arrays: dict[str, Labelled]) -> list[str]:
         for word, law in LAWS:
             (b, a), error, misfit = straight(law(value["width_frozen"]), value["escape"][k])
             fits.append(f"{a:.2f} + ({b:.3f} ± {error:.3f}) {word} (χ²/dof = {misfit:.1f})")
-        said.append(f"L = {depth} frozen: escape at {fits[k]}; not so {fits[1 - k]}")
+        stayed = tried - np.count_nonzero(~np.isnan(value["escape"][k]))
+        said.append(
+            f"L = {depth} frozen: escape at {fits[k]}; not so {fits[1 - k]}; {stayed} of {tried} did not escape"
+        )
     from scipy.stats import kstest
 
     for row, words in ((1, "w₃, which should be independent"), (0, "w₂, which should not")):

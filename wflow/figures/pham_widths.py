@@ -24,7 +24,7 @@ LOOKS = 40
 ASKED = {
     "pace": ("ess sup |∂t w2|", "parameter/time"),
     "factor": ("least over x of (E F(x, C2)²)^½", "1"),
-    "gap": ("largest angle to the nearest w1", "radians"),
+    "gap": ("largest angle to the nearest w1, at least", "radians"),
     "condition": ("least by largest eigenvalue of E σ(w1·x)σ(w1·x')", "1"),
 }
 
@@ -191,7 +191,7 @@ def _findings(arrays: dict[str, Labelled], ranks: list[int], samples: int) -> li
     for name, words in (
         ("pace", "sup |∂t w2|"),
         ("factor", "least r.m.s. of F"),
-        ("gap", "largest angle"),
+        ("gap", "largest angle, at least,"),
     ):
         series = arrays[name].values
         told = ", ".join(f"{row[0]:.3g} → {row[-1]:.3g}" for row in series)

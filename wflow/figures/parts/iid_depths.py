@@ -6,6 +6,7 @@ and last weights are drawn from the atoms of the limit, which so is the limit ex
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,12 +98,13 @@ def network(
 
 
 def escape(flow: Flow, depth: int, n: int, seed: int) -> float:
-    """When the risk of a network of middle weights of mean 0 is LEFT of that of its limit."""
+    """When the risk of a network of middle weights of mean 0 is LEFT of that of its limit; NaN where it never is."""
     law = limit(depth, 0.0)
     level = Event("risk", LEFT * flow.risk(law), terminal=True)
     start = iid_network(law, n, SPREAD, n * 1000 + seed)
     run = solve(flow, start, (0.0, FOREVER), t_eval=[FOREVER], rtol=1e-3, events=[level])
-    return float(run.t[-1])
+    (at,) = run.t_events or ([],)
+    return float(at[0]) if run.success and len(at) else float("nan")
 
 
 def escaping(flow: Flow, depth: int, n: int, t: np.ndarray) -> np.ndarray:
@@ -118,15 +120,22 @@ def powers(n: np.ndarray, each: np.ndarray) -> Estimate:
     rng, rows = stream(0, "start"), [row[~np.isnan(row)] for row in each]
     drawn = [row[rng.integers(0, row.size, (RESAMPLES, row.size))].mean(axis=1) for row in rows]
     means = np.array([row.mean() for row in rows])
-    return line(n, means[:, None], np.array(drawn).T[:, :, None])
+    fit = line(n, means[:, None], np.array(drawn).T[:, :, None])
+    # Draws from S values scatter by √((S − 1)/S) of what the values do.
+    fewest = min(row.size for row in rows)
+    return replace(fit, error=fit.error * np.sqrt(fewest / (fewest - 1)))
 
 
 def straight(x: np.ndarray, each: np.ndarray) -> tuple[np.ndarray, float, float]:
     """b and a of a + b x through means over seeds (X, S), the error of b, and χ² a degree of freedom.
 
-    Where χ² is greater than its degrees of freedom, the error is greater by its root.
+    Where χ² is greater than its degrees of freedom, the error is greater by its root. An x of fewer than two values has
+    no error and is left out; all is NaN where fewer than two x remain.
     """
     count = (~np.isnan(each)).sum(axis=1)
+    x, each, count = (values[count > 1] for values in (x, each, count))
+    if x.size < 2:
+        return np.full(2, np.nan), float("nan"), float("nan")
     mean, error = np.nanmean(each, axis=1), np.nanstd(each, axis=1, ddof=1) / np.sqrt(count)
     rows = np.stack([x, np.ones(x.size)], axis=1) / error[:, None]
     found, *_ = np.linalg.lstsq(rows, mean / error, rcond=None)

@@ -154,10 +154,11 @@ def draw_escape(axis: Any, results: Results, k: int) -> None:
     x, colour = law(n), COLOURS[FROZEN[k]]
     (b, a), error, misfit = straight(x, times)
     count = (~np.isnan(times)).sum(axis=1)
+    told, several = times[count > 1], count[count > 1]
     axis.errorbar(
-        x,
-        np.nanmean(times, axis=1),
-        np.nanstd(times, axis=1, ddof=1) / np.sqrt(count),
+        x[count > 1],
+        np.nanmean(told, axis=1),
+        np.nanstd(told, axis=1, ddof=1) / np.sqrt(several),
         fmt="o",
         ms=4,
         capsize=2,
