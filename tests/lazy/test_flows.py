@@ -48,6 +48,19 @@ def test_it_is_the_exponential_of_the_kernel():
     assert (np.diff(found.rates) <= 0).all()
 
 
+@pytest.mark.parametrize(
+    "clock, whole",
+    [
+        (lambda t: 1.0 if t < 1 else 0.0, 1.0),
+        (lambda t: np.exp(-((t - 50.0) ** 2)), np.sqrt(np.pi)),
+        (lambda t: 1.0 + np.sin(50.0 * t), 1000.0 + (1 - np.cos(5e4)) / 50),
+    ],
+)
+def test_a_clock_that_beats_within_the_way(clock, whole):
+    found = kernel_flow(flow(schedule=clock), START, [1000.0])
+    np.testing.assert_allclose(found.risk, kernel_flow(flow(), START, [whole]).risk, rtol=1e-6)
+
+
 def test_two_outputs():
     energy = FeatureEnergy("tanh", X, np.stack([Y, Y**2], axis=1), charges=True)
     start = wflow.Particles(RNG.normal(size=(9, 5)))
@@ -106,6 +119,12 @@ def test_outputs_begin_alike_at_every_scale():
     )
 
 
+def test_at_the_start_they_are_one():
+    found = laziness(flow(), START, [0.0], scale=3.0)
+    np.testing.assert_allclose(found.outputs, found.linear, rtol=0, atol=1e-14)
+    assert (found.moved == 0).all()
+
+
 def test_a_doubled_start():
     energy = flow().energy
     both = doubled(energy, START)
@@ -123,6 +142,7 @@ def test_a_doubled_start():
         (lambda: linearised(flow(temperature=0.1), START), "temperature = 0.1"),
         (lambda: scaled(flow(), 0.0, START), "scale = 0"),
         (lambda: laziness(flow(), START, [1.0], scale=-1.0), "scale = -1"),
+        (lambda: scaled(flow(), 1e14, START), "scale = 1e.14: targets .* are lost in rounding"),
         (lambda: doubled(FeatureEnergy("tanh", X, Y), wflow.Particles(X)), "no charge a"),
         (lambda: linearised(flow(), "start"), "start is a str"),
     ],

@@ -99,6 +99,35 @@ def test_the_ball_of_f2_lies_in_that_of_f1():
         assert np.isinf(f1.upper) == (d > 2)
 
 
+@pytest.mark.parametrize("size", [1e-150, 1e-8, 1.0, 1e8, 1e150])
+def test_margins_are_in_proportion_to_the_inputs(size):
+    x, y = np.array([[-1.0, 1.0], [0.3, 1.0], [1.0, 1.0]]), [1, -1, 1]
+    for norm in ("F1", "F2"):
+        one, other = (max_margin(s * x, y, norm, bias=False) for s in (1.0, size))
+        assert other.value == pytest.approx(size * one.value, rel=1e-6)
+        assert other.upper == pytest.approx(size * one.upper, rel=1e-6)
+        assert (y * other.predict(size * x)).min() == pytest.approx(other.value, rel=1e-9)
+
+
+def test_bounds_hold_where_samples_are_hardly_told_apart():
+    """F2 of x = 100, 101, 102 in 60 digits: 1.5965e-5."""
+    found = max_margin([100.0, 101.0, 102.0], [1, -1, 1], "F2")
+    assert found.value < 1.5965e-5 < found.upper < 3e-5
+
+
+@pytest.mark.parametrize("x", [[-1e-8, 0.0, 1e-8], [1000.0, 1000.01, 1000.02]])
+def test_where_rounding_decides_that_is_said(x):
+    with pytest.raises(ComputationError, match=r"lies between .* rounding decides"):
+        max_margin(x, [1, -1, 1], tolerance=1e-9)
+
+
+def test_inputs_in_a_plane_of_many_dimensions_are_exact():
+    x, y = [[-1.3, -0.8, -2.2], [-1.5, -0.6, 0.1]], [-1, 1]
+    found = max_margin(x, y)
+    assert found.value == pytest.approx(0.9220656, abs=2e-6)
+    assert found.upper == pytest.approx(found.value, rel=1e-6)
+
+
 def test_labels_that_nothing_separates():
     found = max_margin([[1.0], [1.0], [2.0]], [1, -1, 1])
     assert found.value == pytest.approx(0.0, abs=1e-12)

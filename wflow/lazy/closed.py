@@ -80,14 +80,19 @@ def gaussian_tangent_kernel(
             f"deviations {s_w:g}, {s_a:g}, {s_b:g}: their products are no finite numbers; give them below {LARGEST:g}"
         )
     shift = s_b**2
-    products = one @ two.T
-    c, c1, c2 = (
-        s_w**2 * products + shift,
-        s_w**2 * (one**2).sum(axis=1)[:, None] + shift,
-        s_w**2 * (two**2).sum(axis=1) + shift,
-    )
-    values, slopes = form(c, c1, c2)
-    return np.asarray(values + s_a**2 * (products + float(offset_std is not None)) * slopes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = one @ two.T
+        c, c1, c2 = (
+            s_w**2 * products + shift,
+            s_w**2 * (one**2).sum(axis=1)[:, None] + shift,
+            s_w**2 * (two**2).sum(axis=1) + shift,
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        values, slopes = form(c, c1, c2)
+        found = values + s_a**2 * (products + float(offset_std is not None)) * slopes
+    if not np.isfinite(found).all():
+        raise InputError("the kernel of so large inputs is no finite number: give smaller ones")
+    return np.asarray(found)
 
 
 def arc_cosine(x: np.ndarray, x2: np.ndarray) -> np.ndarray:
@@ -96,7 +101,7 @@ def arc_cosine(x: np.ndarray, x2: np.ndarray) -> np.ndarray:
 
 
 def _relu(c: np.ndarray, c1: np.ndarray, c2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    size = np.sqrt(c1 * c2)
+    size = np.sqrt(c1) * np.sqrt(c2)
     cosine = np.clip(np.divide(c, size, out=np.zeros_like(c), where=size > 0), -1.0, 1.0)
     angle = np.arccos(cosine)
     values = size * (np.sqrt(1.0 - cosine**2) + (np.pi - angle) * cosine) / (2 * np.pi)

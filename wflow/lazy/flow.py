@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Law
-from wflow.errors import InputError
+from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
 from wflow.lazy.kernel import kernel_between, of_nodes
 from wflow.run.times import check_times
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_kind
 
-PARTS = 200
-"""Into which a schedule is cut at most, for its integral from one time to the next."""
+PARTS = 1024
+"""Into which the way from one time to the next is cut for the integral of a schedule, 21 values each at least."""
+CLOSE = 1e-8
+"""How well that integral must be known, relatively."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def kernel_flow(flow: GradientFlow, measure: Law, t_eval: Any, x: Any = None) ->
     ----------
     flow : of the square loss, without noise, ridge and reaction; what it freezes is left out of the kernel
     measure : ρ₀
-    t_eval : increasing times ≥ 0
+    t_eval : increasing times ≥ 0; a schedule is looked at 20,000 times between two of them
     x : inputs (m, d) to predict at besides
 
     Returns
@@ -72,6 +74,8 @@ def kernel_flow(flow: GradientFlow, measure: Law, t_eval: Any, x: Any = None) ->
     ------
     InputError
         for another loss, for noise, ridge or reaction, and for an energy without nodes
+    ComputationError
+        where the integral of a schedule does not converge
 
     Source: Chizat, Oyallon & Bach, arXiv:1812.07956, section 2.2.
 
@@ -132,9 +136,21 @@ def _own_times(flow: GradientFlow, t: np.ndarray) -> np.ndarray:
         return flow.clock * t
     from scipy.integrate import quad
 
-    ends = np.concatenate([[0.0], t])
-    ways = [
-        quad(flow.schedule, a, b, epsabs=0.0, epsrel=1e-12, limit=PARTS)[0]
-        for a, b in pairwise(ends)
-    ]
-    return np.cumsum(ways)
+    ways, errors = [], 0.0
+    for a, b in pairwise([0.0, *t.tolist()]):
+        # A pulse between the points of one rule over the whole way would not be seen.
+        parts = np.linspace(a, b, PARTS + 1)
+        found = [
+            quad(flow.schedule, lo, hi, epsabs=0.0, epsrel=1e-12, full_output=1)[:2]
+            for lo, hi in pairwise(parts.tolist())
+            if hi > lo
+        ]
+        ways.append(sum(value for value, _ in found))
+        errors += sum(error for _, error in found)
+    total = np.cumsum(ways)
+    if errors > CLOSE * total[-1]:
+        raise ComputationError(
+            f"the integral of the schedule to t = {t[-1]:g} is {total[-1]:g} within {errors:.2g} only: it jumps or "
+            "oscillates; give times in between"
+        )
+    return np.asarray(total)

@@ -31,6 +31,8 @@ from wflow.tools.checks import check_flag, check_kind, positive
 
 MOST = 20_000
 """Steps of either solution."""
+ROUNDED = 1e-3
+"""Share of the targets that rounding may take."""
 
 
 def scaled(
@@ -68,9 +70,17 @@ def scaled(
     s = positive("scale", scale)
     nodes, points, weights = of_nodes(flow.energy, start)
     before = nodes.features_of(points).predict(weights)
+    if not check_flag("subtract", subtract):
+        before = np.zeros_like(before)
+    least = np.finfo(float).eps * float(np.abs(before).max())
+    if s * least > ROUNDED * (wanted := float(np.abs(nodes.targets).max())):
+        raise InputError(
+            f"scale = {s:g}: targets of size {wanted / s:.2g} beside outputs of the start are lost in rounding; "
+            f"give at most {ROUNDED * wanted / least:.1g}"
+        )
     energy = FeatureEnergy(
         features=nodes.features,
-        targets=nodes.targets / s + (before if check_flag("subtract", subtract) else 0.0),
+        targets=nodes.targets / s + before,
         weights=nodes.weights,
         loss=nodes.loss,
     )
@@ -201,6 +211,9 @@ def _outputs(
     flow: GradientFlow, start: Particles, t: np.ndarray, rtol: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """∫σ*dρ at the nodes, (T, Q), and the root mean square way of the neurons, (T,)."""
+    if t[-1] == 0.0:
+        nodes, points, weights = of_nodes(flow.energy, start)
+        return nodes.features_of(points).predict(weights)[None], np.zeros(1)
     asked: dict[str, Any] = {"method": "runge-kutta", "rtol": rtol, "atol": rtol, "max_steps": MOST}
     sol: Solution = solve(flow, start, (0.0, float(t[-1])), t_eval=t, **asked)
     if not sol.success:

@@ -28,6 +28,10 @@ from wflow.tools.checks import check_count, check_flag, check_seed, check_word, 
 NORMS = ("F1", "F2")
 SAME = 1.0 - 1e-14
 """Cosine of directions that are one."""
+LEAST = 1e-13
+"""A margin below this share of the inputs' size is none."""
+ROUNDING = 64 * np.finfo(float).eps
+"""Of a kernel and a sample, relative to its largest value."""
 ROUNDS = 1000
 """Directions that are added, at most."""
 
@@ -118,12 +122,14 @@ def max_margin(
     if y.shape != (len(z),) or not (np.abs(y) == 1.0).all():
         raise InputError(f"labels of shape {y.shape}: give 1 or -1 for each of the {len(z)} inputs")
     z = _with_bias(z, check_flag("bias", bias))
+    # Margins are in proportion to z, and programmes know absolute tolerances.
+    unit = float(np.abs(z).max()) or 1.0
     check_word("norm", norm, NORMS)
     tolerance, rounds = positive("tolerance", tolerance), check_count("max_rounds", max_rounds)
     rng = np.random.default_rng(check_seed(seed))
     if norm == "F2":
-        return _kernel_machine(z, y, bias)
-    return _programme(z, y, bias, tolerance, rounds, rng)
+        return _kernel_machine(z / unit, y, bias, unit)
+    return _programme(z / unit, y, bias, unit, tolerance, rounds, rng)
 
 
 def _with_bias(x: np.ndarray, bias: bool) -> np.ndarray:
@@ -134,6 +140,7 @@ def _programme(
     z: np.ndarray,
     y: np.ndarray,
     bias: bool,
+    unit: float,
     tolerance: float,
     rounds: int,
     rng: np.random.Generator,
@@ -148,24 +155,28 @@ def _programme(
         # What ascent finds is worth no less than the columns that are there.
         # And one that is there already is worth more by the master's rounding alone.
         there = len(directions) > 0 and float((directions @ theta).max()) > SAME
-        if there or abs(worth) <= value * (1.0 + tolerance) + 1e-300:
-            return Margin("F1", value, upper if exact else np.inf, p, directions, charges, bias)
+        if abs(worth) <= value * (1.0 + tolerance) + 1e-300 or (there and upper < LEAST):
+            bound = upper * unit if exact else np.inf
+            return Margin("F1", value * unit, bound, p, directions, charges, bias)
+        if there:
+            break
         directions = np.concatenate([directions, theta[None]])
-        value, charges, p = _master(np.maximum(z @ directions.T, 0.0) * y[:, None])
+        value, charges, p = _master(np.maximum(z @ directions.T, 0.0) * y[:, None], upper)
         kept = np.abs(charges) > 0.0
         if len(charges) > 4 * n + 64:
             directions, charges = directions[kept], charges[kept]
     raise ComputationError(
-        f"the margin lies between {value:.6g} and {upper:.6g} after {rounds} directions: give more max_rounds, or a "
-        "larger tolerance"
+        f"the margin lies between {value * unit:.6g} and {upper * unit:.6g} after {len(directions)} directions: give "
+        "more max_rounds, or a larger tolerance where rounding decides"
     )
 
 
-def _master(gains: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def _master(gains: np.ndarray, unit: float) -> tuple[float, np.ndarray, np.ndarray]:
     """The largest min over samples of gains (n, k) times charges of total variation 1; the charges, and the dual p."""
     from scipy.optimize import linprog
 
     n, k = gains.shape
+    gains = gains / unit
     # Unknowns μ⁺, μ⁻ ≥ 0 and γ; rows γ − (gains μ)_i ≤ 0 and Σμ⁺ + Σμ⁻ ≤ 1.
     rows = np.concatenate([-gains, gains, np.ones((n, 1))], axis=1)
     mass = np.append(np.ones(2 * k), 0.0)
@@ -185,10 +196,10 @@ def _master(gains: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     size = np.abs(charges).sum()
     charges = charges / size if size > 0 else charges
     p = np.maximum(-np.asarray(found.ineqlin.marginals)[:n], 0.0)
-    return float((gains @ charges).min()), charges, p / p.sum()
+    return unit * float((gains @ charges).min()), charges, p / p.sum()
 
 
-def _kernel_machine(z: np.ndarray, y: np.ndarray, bias: bool) -> Margin:
+def _kernel_machine(z: np.ndarray, y: np.ndarray, bias: bool, unit: float) -> Margin:
     """The shortest Σ p_i y_i K(·, z_i) over the simplex, as non-negative least squares."""
     from scipy.optimize import nnls
 
@@ -200,10 +211,12 @@ def _kernel_machine(z: np.ndarray, y: np.ndarray, bias: bool) -> Margin:
     rows = np.concatenate([root / scale, np.ones((1, len(y)))])
     p, _ = nnls(rows, np.append(np.zeros(len(y)), 1.0), maxiter=50 * len(y))
     p = p / p.sum()
-    upper = float(np.sqrt(max(p @ pull @ p, 0.0)))
-    charges = p * y / upper if upper > 0 else np.zeros(len(y))
+    square = max(float(p @ pull @ p), 0.0)
+    charges = p * y / np.sqrt(square) if square > 0 else np.zeros(len(y))
+    # Rounding of the kernel counts where samples are hardly told apart.
+    upper = float(np.sqrt(square + ROUNDING * len(y) * np.diag(pull).max()))
     value = float((y * (arc_cosine(z, z) @ charges)).min())
     if not value > 0.0:
         # Nothing separates them, but for rounding: f = 0 has the margin 0.
         value, charges = 0.0, np.zeros(len(y))
-    return Margin("F2", value, upper, p, z, charges, bias)
+    return Margin("F2", unit * value, unit * upper, p, unit * z, charges / unit, bias)

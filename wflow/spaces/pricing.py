@@ -33,6 +33,12 @@ def largest(
     on = c != 0.0
     z, c = z[on], c[on]
     d = z.shape[1]
+    if d > 3:
+        # Directions at right angles to all units are worth nothing.
+        _, size, rows = np.linalg.svd(z, full_matrices=False)
+        if (rank := int((size > TINY * size[0]).sum())) <= 3:
+            theta, worth, exact = largest(z @ rows[:rank].T, c, rng)
+            return theta @ rows[:rank], worth, exact
     tried = candidates(z, c) if d <= 3 else ascended(z, c, rng)
     values = sums(z, c, tried)
     k = int(np.abs(values).argmax())

@@ -32,6 +32,7 @@ from wflow.multilayer.starts import feature_regression, types
 from wflow.systems.catalogue import FLOW_PARAMETERS, System, get, system
 from wflow.tools.checks import non_negative
 from wflow.tools.fingerprint import digest
+from wflow.tools.memory import check_held
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -148,6 +149,7 @@ class Multilayer(System):
     @cached_property
     def problem(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs (Q, d) and targets (Q,)."""
+        check_held("samples", self.count, INPUTS)
         if self.data == "sine":
             x = stream(self.data_seed, "inputs").standard_normal((self.count, INPUTS))
             return x, np.sin(x[:, 0]) + 0.5 * x[:, 1]

@@ -95,7 +95,8 @@ class EnsembleView(View):
                 values, mass = _law(state, i)
                 low, high = float(values.min()), float(values.max())
                 if high - low < 1e-9 * max(1.0, abs(high)):
-                    low, high = low - 0.5, high + 0.5
+                    beside = max(0.5, 1e-6 * abs(high))
+                    low, high = low - beside, high + beside
                 bins = int(np.clip(np.sqrt(values.size), 12, 60))
                 height, edges = np.histogram(values, bins=bins, range=(low, high), weights=mass)
                 x, y = outline(edges, height / max(height.max(), 1e-300))
