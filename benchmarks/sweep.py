@@ -1,9 +1,9 @@
 """How much of two cores does a sweep use?
 
-The same runs one after another in this process, and then as a sweep on two workers; kernels are compiled and cached
-before either. What starting the workers takes is stated apart: it is paid once a sweep, however long. Efficiency is the
-serial time over twice the time from the first call to the last. Beside other work on the same cores that says little;
-then the seconds of computing tell what the sweep costs above its runs, of all its processes together.
+The same runs one after another in one thread of this process, and then as a sweep on two workers; kernels are compiled
+and cached before either. What starting the workers takes is stated apart: it is paid once a sweep, however long.
+Efficiency is the serial time over twice the time from the first call to the last. Beside other work on the same cores
+that says little; then the seconds of computing tell what the sweep costs above its runs, of all its processes together.
 
     python benchmarks/sweep.py
 """
@@ -20,7 +20,7 @@ import wflow
 from wflow.sweeps.folder import Folder
 from wflow.sweeps.plan import read_plan
 from wflow.sweeps.work import carry_out
-from wflow.tools.workers import cores, executor
+from wflow.tools.workers import cores, executor, in_one_thread
 
 PLAN = {
     "system": "isotropic-gaussians",
@@ -52,7 +52,7 @@ def main() -> None:
                 pass
         began, used = time.perf_counter(), time.process_time()
         for job in plan.jobs:
-            carry_out(job.about, folders[0])
+            in_one_thread(carry_out, job.about, folders[0])
         serial, used = time.perf_counter() - began, time.process_time() - used
         began = time.perf_counter()
         with executor(2) as pool:
