@@ -21,8 +21,7 @@ from wflow.energies.base import Law
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
 from wflow.lazy.kernel import kernel_between, of_nodes
-from wflow.run.times import check_times
-from wflow.tools.arrays import as_floats
+from wflow.run.times import times_from_0
 from wflow.tools.checks import check_kind
 
 PARTS = 1024
@@ -88,7 +87,7 @@ def kernel_flow(flow: GradientFlow, measure: Law, t_eval: Any, x: Any = None) ->
     check_kind("flow", flow, GradientFlow, "give a wflow.GradientFlow")
     refuse_what_is_not_linear(flow)
     nodes, points, weights = of_nodes(flow.energy, measure)
-    t = check_times(t_eval, (0.0, float(np.max(as_floats("t_eval", t_eval), initial=0.0))))
+    t = times_from_0(t_eval)
     kernel = kernel_between(nodes.features, nodes.features, points, weights, flow.mobile)
     root, y = np.sqrt(nodes.weights), nodes.targets
     rates, vectors = np.linalg.eigh(root[:, None] * kernel * root)

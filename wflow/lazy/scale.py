@@ -25,8 +25,7 @@ from wflow.lazy.linearised import linearised
 from wflow.measures import Particles
 from wflow.results.solution import Solution
 from wflow.run.solve import solve
-from wflow.run.times import check_times
-from wflow.tools.arrays import as_floats
+from wflow.run.times import times_from_0
 from wflow.tools.checks import check_flag, check_kind, positive
 
 MOST = 20_000
@@ -197,7 +196,7 @@ def laziness(
     """
     network = scaled(flow, scale, start, subtract=subtract)
     plane = linearised(network, start)
-    t = check_times(t_eval, (0.0, float(np.max(as_floats("t_eval", t_eval), initial=0.0))))
+    t = times_from_0(t_eval)
     outputs, moved = _outputs(network, start, t, rtol)
     linear, _ = _outputs(plane, start, t, rtol)
     nodes, points, weights = of_nodes(network.energy, start)

@@ -65,6 +65,12 @@ def distance(network: Ensemble, limit: Ensemble, atoms: Sequence[np.ndarray]) ->
     return Distance(*_sizes(apart), *_sizes(of_biases))
 
 
+def differences(one: Ensemble, other: Ensemble) -> tuple[np.ndarray, np.ndarray]:
+    """Root mean square and largest difference of all weights, then of all biases, of ensembles of one layout."""
+    pairs = [(one.weights, other.weights), (one.biases or (), other.biases or ())]
+    return _sizes([a - b for pair in pairs for a, b in zip(*pair, strict=True)])
+
+
 def _sizes(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     rms = np.array([float(np.sqrt(np.mean(a**2))) for a in arrays])
     return rms, np.array([float(np.abs(a).max()) for a in arrays])
@@ -157,8 +163,7 @@ def coupled(
     for state, at in zip(run.measures, limit.measures, strict=True):
         moved = at.like(at.flat() - first.flat()).taken(atoms)
         own = state.like(state.flat() - start.flat())
-        pairs = [(own.weights, moved.weights), (own.biases or (), moved.biases or ())]
-        found = _sizes([a - b for pair in pairs for a, b in zip(*pair, strict=True)])
+        found = differences(own, moved)
         rms.append(found[0])
         largest.append(found[1])
     return Coupled(times, np.array(rms), np.array(largest), run.risk - limit.risk)

@@ -64,6 +64,12 @@ def check_times(t_eval: Any, span: tuple[float, float]) -> np.ndarray:
     return np.unique(np.clip(t, *span))
 
 
+def times_from_0(t_eval: Any) -> np.ndarray:
+    """Check and return times of at least 0, of which the last is the end."""
+    end = float(np.max(as_floats("t_eval", t_eval), initial=0.0))
+    return check_times(t_eval, (0.0, end))
+
+
 def refuse_coinciding(step_size: float, times: np.ndarray, end: float) -> None:
     """Refuse a clock from 0 to ``end`` on which two times are one.
 

@@ -215,7 +215,7 @@ def _kernel_machine(z: np.ndarray, y: np.ndarray, bias: bool, unit: float) -> Ma
     charges = p * y / np.sqrt(square) if square > 0 else np.zeros(len(y))
     # Rounding of the kernel counts where samples are hardly told apart.
     upper = float(np.sqrt(square + ROUNDING * len(y) * np.diag(pull).max()))
-    value = float((y * (arc_cosine(z, z) @ charges)).min())
+    value = float((pull @ (charges * y)).min())
     if not value > 0.0:
         # Nothing separates them, but for rounding: f = 0 has the margin 0.
         value, charges = 0.0, np.zeros(len(y))

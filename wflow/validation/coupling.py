@@ -19,7 +19,7 @@ import numpy as np
 
 from wflow.errors import ComputationError, InputError
 from wflow.layers import Ensemble, Flow
-from wflow.multilayer.coupling import coupled
+from wflow.multilayer.coupling import coupled, differences
 from wflow.multilayer.iid import iid_network
 from wflow.multilayer.train import sgd
 from wflow.results.solution import Solution
@@ -348,10 +348,9 @@ def _from_own(run: Solution, own: Solution) -> Apart:
     places = np.searchsorted(own.t, run.t)
     for state, k in zip(run.measures, places, strict=True):
         there = own.measures[int(k)]
-        pairs = [(state.weights, there.weights), (state.biases or (), there.biases or ())]
-        apart = [a - b for pair in pairs for a, b in zip(*pair, strict=True)]
-        rms.append([float(np.sqrt(np.mean(a**2))) for a in apart])
-        largest.append([float(np.abs(a).max()) for a in apart])
+        sizes = differences(state, there)
+        rms.append(sizes[0])
+        largest.append(sizes[1])
     return Apart.of(np.array(rms), np.array(largest), run.risk - own.risk[places])
 
 

@@ -29,8 +29,7 @@ from wflow.energies import Energy, FeatureEnergy
 from wflow.errors import ComputationError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
-from wflow.run.times import check_times
-from wflow.tools.arrays import as_floats
+from wflow.run.times import times_from_0
 from wflow.tools.checks import check_count, check_seed, non_negative
 from wflow.tools.classical import runge_kutta
 from wflow.validation.sgd_noise import drawn, probabilities
@@ -94,7 +93,7 @@ def dean(
     energy, problem = checked(flow, law, count)
     source = energy if samples is None else drawn(samples, flow)
     refuse_large(law, source, count)
-    t = check_times(t_eval, (0.0, float(np.max(as_floats("t_eval", t_eval), initial=0.0))))
+    t = times_from_0(t_eval)
     share = non_negative("step_size", step_size) / check_count("batch_size", batch_size)
     p = probabilities(source)
     n, d = law.points().shape

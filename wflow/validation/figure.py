@@ -10,6 +10,7 @@ import numpy as np
 from wflow.results.plotting import chosen_parameters, time_axis, value_axis
 from wflow.tools.pictures import BLUE, GREEN, caption, facts, new_figure, save_figure
 from wflow.validation.powers import against_n, draw_rates, guides
+from wflow.validation.verdicts import failures, headline
 from wflow.views.drawing import ARROW, draw_curve, explain, frame_curves
 
 if TYPE_CHECKING:
@@ -24,12 +25,9 @@ def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> A
     known = bool(np.isfinite(report.distance).all())
     study = report.rates is not None
     figure, axes = new_figure(4 if study or known else 3)
-    failed = [v.name for v in report.verdicts if not v.passed]
-    count = len(report.verdicts)
-    said = f"{count - len(failed)} of {count} verdicts pass" if count else "no verdicts"
-    if undecided := sum(v.ok == "open" for v in report.verdicts):
-        said += f", {undecided} of them open"
-    figure.suptitle(f"{report.system}: mean-field limit and SGD, {said}", fontsize=11)
+    figure.suptitle(
+        f"{report.system}: mean-field limit and SGD, {headline(report.verdicts)}", fontsize=11
+    )
     sizes = {
         "neurons": report.neurons.tolist(),
         "step_size": report.step_sizes.tolist(),
@@ -37,7 +35,7 @@ def plot_report(report: Report, path: str | os.PathLike[str] | None = None) -> A
     }
     inside = chosen_parameters(report.parameters) | sizes
     text = f"{facts(inside)}, {report.risk.shape[2]} seeds a size"
-    caption(figure, text + (f"; failed: {'; '.join(failed)}" if failed else ""))
+    caption(figure, text + failures(report.verdicts))
     _risk(axes[0], report)
     _laws(axes[1], report)
     if report.rates is not None:

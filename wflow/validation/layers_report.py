@@ -14,7 +14,7 @@ from wflow.results.labelled import LAYERS, Labelled, read_labelled, write_labell
 from wflow.results.plotting import chosen_parameters
 from wflow.tools.pictures import BLUE, ORANGE, caption, facts, new_figure, save_figure
 from wflow.validation.trend import Trend, stored_verdict, trend_of
-from wflow.validation.verdicts import Verdict, plain, verdict_table
+from wflow.validation.verdicts import Verdict, failures, headline, plain, verdict_table
 
 PANELS = (
     ("N", "parameter"),
@@ -147,14 +147,11 @@ class LayersReport:
             (trend, unit) for name, unit in PANELS for trend in self.studies if trend.study == name
         ]
         figure, axes = new_figure(3, 2) if shown else new_figure(1)
-        failed = [v.name for v in self.verdicts if not v.passed]
-        count = len(self.verdicts)
-        said = f"{count - len(failed)} of {count} verdicts pass" if count else "no verdicts"
-        if undecided := sum(v.ok == "open" for v in self.verdicts):
-            said += f", {undecided} of them open"
-        figure.suptitle(f"{self.system}: mean-field limit and SGD, {said}", fontsize=11)
+        figure.suptitle(
+            f"{self.system}: mean-field limit and SGD, {headline(self.verdicts)}", fontsize=11
+        )
         text = f"{facts(chosen_parameters(self.parameters))}, {self._sizes()}"
-        caption(figure, text + (f"; failed: {'; '.join(failed)}" if failed else ""))
+        caption(figure, text + failures(self.verdicts))
         self._draw_risk(axes[0])
         for axis, (trend, unit) in zip(axes[1:], shown, strict=True):
             trend.draw(axis, unit)

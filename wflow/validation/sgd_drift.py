@@ -29,10 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from wflow.run.times import check_times
+from wflow.run.times import times_from_0
 from wflow.solvers.networks.problem import started
 from wflow.systems.catalogue import System, as_system
-from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_seed
 from wflow.tools.classical import runge_kutta
 from wflow.tools.memory import check_held
@@ -133,7 +132,7 @@ def sgd_drift(
     """
     system = as_system(system)
     model, flow = system.network(), system.flow()
-    t = check_times(t_eval, (0.0, float(np.max(as_floats("t_eval", t_eval), initial=0.0))))
+    t = times_from_0(t_eval)
     check_count("steps", steps)
     theta = started(model, check_count("n_neurons", n_neurons), check_seed(seed))
     check_held("paths", check_count("paths", paths, 2), 2 * theta.size)

@@ -111,6 +111,20 @@ def verdict(
     )
 
 
+def headline(verdicts: Sequence[Verdict]) -> str:
+    """How many verdicts pass, and how many of them are open, in a few words."""
+    count = len(verdicts)
+    said = f"{sum(v.passed for v in verdicts)} of {count} verdicts pass" if count else "no verdicts"
+    undecided = sum(v.ok == "open" for v in verdicts)
+    return said + (f", {undecided} of them open" if undecided else "")
+
+
+def failures(verdicts: Sequence[Verdict]) -> str:
+    """The names of those that fail, for a caption; nothing where none does."""
+    failed = [v.name for v in verdicts if not v.passed]
+    return f"; failed: {'; '.join(failed)}" if failed else ""
+
+
 def half_of(expected: float, unsure: float, scale: float) -> list[float]:
     """Half of what is expected; where nothing is, as a mean may be 0, half of what it would be seen against."""
     if abs(expected) > unsure:
