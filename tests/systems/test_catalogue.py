@@ -16,6 +16,7 @@ SHORT = {
     "anisotropic-gaussians": ({"d": 20, "s0": 6}, 0.2),
     "bump": ({}, 0.05),
     "gaussian-mixture": ({}, 1.0),
+    "homogeneous-teacher": ({}, 1.0),
     "isotropic-gaussians": ({}, 0.5),
     "predicted-failure": ({"d": 40}, 0.01),
     "sparse-deconvolution": ({"radius": 1.0}, 0.2),

@@ -243,6 +243,24 @@ def test_the_limits_of_a_failure_agree_within_their_error_bars(tmp_path):
         ]
 
 
+def test_neurons_that_start_on_a_sphere_are_drawn(tmp_path):
+    """Every |θ| is 1 to rounding at t = 0, which is no room for forty bins."""
+    found = validate(
+        "homogeneous-teacher",
+        neurons=[20],
+        step_sizes=[0.02],
+        seeds=2,
+        t_end=1.0,
+        t_eval=[0.0, 1.0],
+        n_particles=50,
+        rates=False,
+    )
+    spread = np.ptp(np.linalg.norm(found.laws[:, 0], axis=-1))
+    assert 0 < spread < 1e-15
+    low, high = found.plot(tmp_path / "a.png").axes[1].get_xlim()
+    assert low < 1 < high
+
+
 def test_noise_is_the_same_for_limit_and_networks():
     """τ = 0.02 at d = 10 takes the risk at t = 1 from 1.10 to 1.02, for SGD as for the limit."""
     system = wflow.systems.get("isotropic-gaussians", d=10)

@@ -11,7 +11,7 @@ from wflow.results.plotting import chosen_parameters, time_axis, value_axis
 from wflow.tools.pictures import BLUE, GREEN, caption, facts, new_figure, save_figure
 from wflow.validation.powers import against_n, draw_rates, guides
 from wflow.validation.verdicts import failures, headline
-from wflow.views.drawing import ARROW, draw_curve, explain, frame_curves
+from wflow.views.drawing import ARROW, bins_over, draw_curve, explain, frame_curves
 
 if TYPE_CHECKING:
     from wflow.validation.report import Report
@@ -127,7 +127,8 @@ def _laws(axis: Any, report: Report) -> None:
         for k in picks:
             laws = report.laws[:, k]
             neurons = laws[..., 0] if first else np.linalg.norm(laws, axis=-1)
-            bars.append(np.histogram(neurons.ravel(), bins=40, density=True))
+            many, low, high = bins_over(neurons, 40)
+            bars.append(np.histogram(neurons.ravel(), many, (low, high), density=True))
     top = frame_curves(axis, curves, (height for height, _ in bars))
     # Of the law where it is seen, and of every neuron.
     ends = [*axis.get_xlim(), *(x for _, edges in bars for x in (edges[0], edges[-1]))]

@@ -45,6 +45,21 @@ def axis_label(name: str) -> str:
     return {"r": "r = |w|  [parameter]"}.get(name, f"{name}  [parameter]")
 
 
+def bins_over(x: np.ndarray, bins: int) -> tuple[int, float, float]:
+    """Bins of a histogram of x, and its ends. An atom stands in the middle one of many, to every digit shown.
+
+    >>> bins_over(np.array([0.0, 2.0]), 10)
+    (10, 0.0, 2.0)
+    >>> bins_over(np.array([1.0, 1.0 - 1e-16]), 10)[0]
+    41
+    """
+    low, high = float(x.min()), float(x.max())
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        narrow = 1e-8 * max(1.0, abs(high))
+        return 41, low - narrow, high + narrow
+    return bins, low, high
+
+
 def ceiling(densities: Iterable[np.ndarray]) -> tuple[float, bool]:
     """The height up to which densities are drawn, and whether one of them is cut there.
 

@@ -16,7 +16,7 @@ from wflow.errors import InputError
 from wflow.measures import Particles
 from wflow.tools.pictures import BLUE, GREY
 from wflow.views.base import VIEWS, Curve, Fields, StoredField, View
-from wflow.views.drawing import axis_label, curve_scene, draw_curves, outline, widened
+from wflow.views.drawing import axis_label, bins_over, curve_scene, draw_curves, outline, widened
 
 if TYPE_CHECKING:
     from wflow.results.solution import Solution
@@ -126,12 +126,7 @@ class ParticleView(View):
             x, label = points[:, 0], axis_label(self.coordinates[0])
         else:
             x, label = np.linalg.norm(points, axis=1), "|θ|  [parameter]"
-        low, high = float(x.min()), float(x.max())
-        bins = int(np.clip(np.sqrt(x.size), 12, 60))
-        if high - low < 1e-9 * max(1.0, abs(high)):
-            # An atom: in the middle one of many bins that end where it is, to every digit shown.
-            narrow = 1e-8 * max(1.0, abs(high))
-            low, high, bins = low - narrow, high + narrow, 41
+        bins, low, high = bins_over(x, int(np.clip(np.sqrt(x.size), 12, 60)))
         height, edges = np.histogram(x, bins=bins, range=(low, high), weights=weights)
         return *outline(edges, height / np.diff(edges)), label
 
