@@ -104,8 +104,9 @@ MODULES = (
 NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
-    "what the package makes": "Band ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses KernelFlow "
-    "Laziness LayersReport Loss Margin Minimiser Orders Report Results SgdDrift Step Stop Tolerance Trend Verdict",
+    "what the package makes": "Band Bracket ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses "
+    "KernelFlow Laziness LayersReport Loss Margin Minimiser Orders Report Results SgdDrift Spectrum Step Stop "
+    "Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -417,6 +418,21 @@ def calls() -> dict[str, Call]:
         "duality_gap": (
             statics.duality_gap,
             {"energy": features, "measure": cloud, "where": cloud},
+        ),
+        "stability": (
+            statics.stability,
+            {"flow": features, "measure": cloud, "where": rho, "count": 2, "clock": 1.0},
+        ),
+        "critical": (
+            statics.critical,
+            {
+                "outcome": lambda x, s=0: (x > 1.5, s),
+                "low": 1.0,
+                "high": 2.0,
+                "digits": 2,
+                "max_calls": 9,
+                "start": 1,
+            },
         ),
         "minimise_on_grid": (statics.minimise_on_grid, {"energy": features, "where": rho}),
         "minimise_sparse": (

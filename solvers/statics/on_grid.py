@@ -67,7 +67,7 @@ def minimise_on_grid(
     objective = Objective(energy, ridge, ridge_on)
     tolerance = non_negative("tolerance", tolerance)
     limit = check_count("max_iterations", max_iterations)
-    points, grid = _places(where, objective)
+    points, grid = places(where, objective.energy)
     at = objective.at(points)
     found = minimise_at(at, 0.1 * tolerance, limit)
     risk, value, psi = at.value(found.weights)
@@ -137,7 +137,7 @@ def duality_gap(
     """
     objective = Objective(energy, ridge, ridge_on)
     points, weights = law_of(objective.energy, measure)
-    at, _ = _places(where, objective)
+    at, _ = places(where, objective.energy)
     psi = objective.at(points).value(weights)[2]
     level = float(objective.around(points, weights).potential(at).min())
     return max(0.0, 2.0 * (float(weights @ psi) - min(level, float(psi.min()))))
@@ -161,9 +161,9 @@ def minimise_at(at: ObjectiveAtPoints, tolerance: float, limit: int = 100) -> Si
     return found
 
 
-def _places(where: Any, objective: Objective) -> tuple[np.ndarray, TensorGrid | None]:
+def places(where: Any, energy: Energy) -> tuple[np.ndarray, TensorGrid | None]:
     """Points, and the grid that they are the centres of."""
-    names = objective.energy.coordinates
+    names = energy.coordinates
     grid = getattr(where, "grid", where)
     if isinstance(grid, TensorGrid):
         points = np.ascontiguousarray(grid.points)
@@ -177,7 +177,7 @@ def _places(where: Any, objective: Objective) -> tuple[np.ndarray, TensorGrid | 
             f"points of shape {points.shape}: expected (n, {len(names)}), one row a point "
             f"({', '.join(names)})"
         )
-    low, high = objective.energy.bounds.T
+    low, high = energy.bounds.T
     outside = (points < low) | (points > high)
     if outside.any():
         i, k = np.argwhere(outside)[0]

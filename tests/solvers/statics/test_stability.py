@@ -1,0 +1,224 @@
+"""Spectra of moves, splits and births: closed forms, differences of the velocity, and rates seen in runs."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+import wflow
+from wflow import GradientFlow, GridDensity, Particles
+from wflow.energies import ArcCosineKernel, FeatureEnergy, KernelEnergy, KernelSum, PairEnergy
+from wflow.errors import InputError
+from wflow.figures.mmn_2 import best_shell
+from wflow.solvers.statics import stability
+from wflow.systems import get
+
+
+def attracting(a, k):
+    """V = −(a + k) x²/2 and U = k (x − y)²/2 less its constant part: Ψ'' = −a, ∇₁∇₂U = −k."""
+    return PairEnergy(
+        lambda x: -0.5 * (a + k) * x[..., 0] ** 2,
+        lambda x, y: 0.5 * k * (x[..., 0] - y[..., 0]) ** 2,
+        grad_V=lambda x: -(a + k) * x,
+        grad_U=lambda x, y: k * (x - y),
+    )
+
+
+def seen(flow, start, size, rate, times=4.0, points=5):
+    """Rates of growth between saved times of a run over ``times`` e-foldings."""
+    t = np.linspace(0.0, times / abs(rate), points)
+    sol = wflow.solve(flow, start, (0.0, t[-1]), t_eval=t, rtol=1e-9, atol=1e-13)
+    assert sol.success, sol.message
+    return np.diff(np.log([size(m) for m in sol.measures])) / np.diff(t)
+
+
+@pytest.mark.parametrize("weights", [[0.25] * 4, [0.1, 0.2, 0.3, 0.4]])
+def test_a_quadratic_pair(weights):
+    """With masses w: the mean moves at a + k, all else at a, which is also how atoms split."""
+    a, k = 0.7, 2.0
+    at = stability(
+        GradientFlow(attracting(a, k), schedule=3.0), Particles(np.zeros((4, 1)), weights)
+    )
+    np.testing.assert_allclose(at.rates, 3 * np.array([a + k, a, a, a]), rtol=1e-8)
+    np.testing.assert_allclose(at.splits, 3 * a, rtol=1e-8)
+    np.testing.assert_allclose(np.abs(at.directions[0]), 1.0, rtol=1e-8)
+    w = np.array(weights)
+    gram = np.einsum("i,kid,lid->kl", w, at.directions, at.directions)
+    np.testing.assert_allclose(gram, np.eye(4), atol=1e-9)
+    assert at.escape == pytest.approx(3 * (a + k))
+    assert at.speed == 0
+
+
+def test_a_ridge_lowers_the_rates_where_it_acts():
+    energy = PairEnergy(lambda x: x[..., 0] * x[..., 1], dimension=2)
+    flow = GradientFlow(energy, ridge=0.5, ridge_on=["x"])
+    at = stability(flow, Particles([[0.0, 0.0]]))
+    exact = -np.linalg.eigvalsh([[0.5, 1.0], [1.0, 0.0]])
+    np.testing.assert_allclose(at.rates, exact, rtol=1e-7)
+    still = stability(GradientFlow(energy, frozen=["y"]), Particles([[0.0, 0.0]]))
+    assert still.rates == pytest.approx([0.0], abs=1e-8)
+    np.testing.assert_array_equal(still.directions[0, 0, 1], 0)
+
+
+def states():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(40, 2))
+    features = FeatureEnergy("tanh", x, np.sin(x[:, 0]))
+    teacher = get("homogeneous-teacher", d=2)
+    points = rng.normal(size=(6, 2)), rng.normal(size=(7, 3))
+    weights = rng.uniform(0.5, 1.5, 6), rng.uniform(0.5, 1.5, 7)
+    return {
+        "features": (GradientFlow(features, ridge=0.1), Particles(points[0], weights[0] / 6)),
+        "kernel": (teacher.flow(), Particles(points[1], weights[1] / 7)),
+    }
+
+
+@pytest.mark.parametrize("name", ["features", "kernel"])
+def test_moves_are_the_derivative_of_the_velocity(name, monkeypatch):
+    """At any measure, and the same rates without a matrix."""
+    flow, rho = states()[name]
+    x, w = rho.points(), rho.weights()
+
+    def velocity(y):
+        points = y.reshape(x.shape)
+        slope = flow.energy.prepare(points).field(w).gradient() + flow.ridge_gradient(points)
+        return -flow.schedule(0.0) * slope.ravel()
+
+    h = 1e-5
+    jacobian = np.array(
+        [
+            (velocity(x.ravel() + h * e) - velocity(x.ravel() - h * e)) / (2 * h)
+            for e in np.eye(x.size)
+        ]
+    ).T
+    exact = np.sort(np.linalg.eigvals(jacobian).real)[::-1]
+    dense = stability(flow, rho, count=4)
+    scale = np.abs(exact).max()
+    np.testing.assert_allclose(dense.rates, exact[:4], atol=1e-7 * scale)
+    for rate, u in zip(dense.rates, dense.directions, strict=True):
+        np.testing.assert_allclose(jacobian @ u.ravel(), rate * u.ravel(), atol=1e-6 * scale)
+    module = __import__("sys").modules["wflow.solvers.statics.stability"]
+    monkeypatch.setattr(module, "DENSE", 0)
+    np.testing.assert_allclose(stability(flow, rho, count=4).rates, dense.rates, atol=1e-6 * scale)
+
+
+def test_the_slope_of_psi_is_the_speed():
+    flow, rho = states()["kernel"]
+    slope = flow.energy.prepare(rho.points()).field(rho.weights()).gradient()
+    at = stability(flow, rho, clock=2.0)
+    assert at.speed == pytest.approx(2 * np.sqrt(rho.weights() @ (slope**2).sum(axis=1)), rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def infinite():
+    """A5 at d = ∞: one radius, and the root between the two ends of it."""
+    system = get("predicted-failure", d=np.inf)
+    energy = system.energy()
+
+    def slope(r):
+        return float(energy.prepare(np.array([[r]])).field(np.ones(1)).gradient()[0, 0])
+
+    return system, brentq(slope, 0.1, 0.5, xtol=1e-15)
+
+
+def test_the_failure_is_held_at_the_wall(infinite):
+    """w = 0 by a slope, which is no rate, and ∇Ψ is given as 0 there. New atoms far out grow at α times the depth."""
+    system, _ = infinite
+    collapsed = Particles([[0.0]], names=("r",))
+    r = np.linspace(0.0, 6.0, 601)
+    at = stability(system.flow(reaction_rate=0.3), collapsed, where=r)
+    assert at.held.all()
+    assert at.rates.size == 0
+    assert at.splits[0] == -np.inf
+    assert at.speed == 0
+    psi = system.energy().prepare(np.zeros((1, 1))).field(np.ones(1)).first_variation(r[:, None])
+    assert at.depth == pytest.approx(psi[0] - psi.min(), rel=1e-12)
+    assert at.birth[0] == r[psi.argmin()]
+    assert at.escape == at.birth_rate == pytest.approx(2 * 0.3 * at.depth)
+    with pytest.raises(InputError, match="atom 0 is held at a wall"):
+        at.split(0, 1e-3)
+
+
+def test_a_birth_grows_at_its_rate(infinite):
+    """Held where it is born: the lowest place of those asked for is no minimum of Ψ."""
+    system, _ = infinite
+    flow = GradientFlow(system.energy(), reaction_rate=0.3, frozen=["r"], schedule=2.0)
+    at = stability(flow, Particles([[0.0]], names=("r",)), where=np.linspace(0, 6, 601))
+    start = Particles([[0.0], at.birth], [1 - 1e-9, 1e-9], names=("r",))
+    found = seen(flow, start, lambda m: m.weights()[1], at.birth_rate)
+    np.testing.assert_allclose(found, at.birth_rate, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_start_between_failure_and_learning_is_left_at_its_rate(infinite, side):
+    """A5 at d = ∞: κ_c = .24750, left at 78.5 a unit of time to either side."""
+    system, root = infinite
+    at = stability(system.flow(), Particles([[root]], names=("r",)))
+    assert at.speed < 1e-10
+    assert at.rates[0] == pytest.approx(78.52, abs=0.01)
+    start = at.moved(0, side * 1e-6 * np.sign(at.directions[0, 0, 0]))
+    found = seen(system.flow(), start, lambda m: abs(m.points()[0, 0] - root), at.rates[0])
+    np.testing.assert_allclose(found, at.rates[0], rtol=2e-3)
+
+
+@pytest.mark.parametrize("delta", [0.5, 0.6])
+def test_one_shell_splits_at_its_rate(delta):
+    """A3 at d = 40 beyond Δ_h: stable as one atom, and not as a measure."""
+    system = get("isotropic-gaussians", d=40, delta=delta)
+    _, r = best_shell(system.energy(), np.linspace(0.0, 6.0, 301))
+    at = stability(system.flow(), Particles([[r]], names=("r",)))
+    assert at.rates[0] < -0.5
+    assert at.splits[0] > 0.05
+    found = seen(system.flow(), at.split(0, 1e-5), lambda m: np.ptp(m.points()), at.splits[0])
+    np.testing.assert_allclose(found, at.splits[0], rtol=2e-3)
+
+
+def merged(phi):
+    """Two ReLU teachers at ±φ in the plane, N(0, I) inputs, and one student (a, w) with a = |w| between them.
+
+    Along the angle −Ψ'' = sin φ/π, by the closed form of the kernel.
+    """
+    kernel = ArcCosineKernel(2)
+    w = np.array([[np.cos(phi), np.sin(phi)], [np.cos(phi), -np.sin(phi)]])
+    target = KernelSum(kernel, w, [0.5, 0.5])
+    a = np.sqrt((np.sin(phi) + (np.pi - phi) * np.cos(phi)) / np.pi)
+    return GradientFlow(KernelEnergy(kernel, target, constant=target.square())), a
+
+
+@pytest.mark.parametrize("phi", [0.4, 1.0])
+def test_two_neurons_leave_their_symmetric_saddle_at_the_closed_rate(phi):
+    flow, a = merged(phi)
+    one = stability(flow, Particles([[a, a, 0.0]]))
+    exact = np.sin(phi) / np.pi
+    assert one.speed < 1e-12
+    assert one.splits[0] == pytest.approx(exact, rel=1e-5)
+    assert np.abs(one.split_directions[0]) == pytest.approx([0, 0, 1], abs=1e-5)
+    assert one.rates[0] < 1e-6, "it turns and grows as one neuron at no cost, and no faster"
+    # The same saddle as a network of two neurons: the split is one of its moves.
+    two = stability(flow, Particles([[a, a, 0.0]] * 2))
+    assert two.rates[0] == pytest.approx(exact, rel=1e-4)
+    start = two.moved(0, 1e-5)
+    found = seen(flow, start, lambda m: abs(np.diff(m.points()[:, 2])[0]), exact)
+    np.testing.assert_allclose(found, exact, rtol=2e-3)
+
+
+def test_cells_of_a_grid_are_atoms():
+    system = get("isotropic-gaussians", d=40, delta=0.3)
+    rho = GridDensity.from_function(
+        lambda x: np.exp(-20 * (x[..., 0] - 1.5) ** 2), [(0, 6.5)], n=60
+    )
+    grid = stability(system.flow(), rho)
+    atoms = stability(system.flow(), Particles(rho.points(), rho.weights(), names=("r",)))
+    np.testing.assert_allclose(grid.rates, atoms.rates, rtol=1e-12)
+
+
+def test_what_is_refused():
+    energy = attracting(1.0, 1.0)
+    rho = Particles([[0.0]])
+    with pytest.raises(InputError, match=r"temperature = 0.1: with noise nothing rests on atoms"):
+        stability(GradientFlow(energy, temperature=0.1), rho)
+    with pytest.raises(InputError, match="functional of a density"):
+        stability(get("bump", width=0.0).flow(), rho)
+    with pytest.raises(InputError, match=r"points of shape \(3, 2\): expected \(n, 1\)"):
+        stability(energy, rho, where=np.zeros((3, 2)))
+    with pytest.raises(InputError, match="k = 3"):
+        stability(energy, rho).moved(3, 0.1)
