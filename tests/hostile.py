@@ -456,6 +456,18 @@ def lazy_calls() -> dict[str, Call]:
     at = {"flow": flow, "start": start}
     return {
         "doubled": (lazy.doubled, {"energy": energy, "start": start}),
+        "ensemble_kernel_flow": (
+            lazy.ensemble_kernel_flow,
+            {"flow": layers, "ensemble": net, "t_eval": [0, 1], "x": [0.5]},
+        ),
+        "ensemble_laziness": (
+            lazy.ensemble_laziness,
+            {"flow": layers, "ensemble": net, "t_eval": [0.1], "scale": 2.0, "rtol": 1e-3},
+        ),
+        "scaled_ensemble": (
+            lazy.scaled_ensemble,
+            {"flow": layers, "scale": 2.0, "ensemble": net, "subtract": True},
+        ),
         "ensemble_tangent_kernel": (
             lazy.ensemble_tangent_kernel,
             {"flow": layers, "ensemble": net, "x": [0.5], "x2": [1.0, 2.0]},

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from wflow.energies import FeatureEnergy
+from wflow.energies import (
+    ArcCosineKernel,
+    DirichletKernel,
+    ErfKernel,
+    FeatureEnergy,
+    GaussianKernel,
+    KernelEnergy,
+    KernelSum,
+    ProbitKernel,
+    SphereRbfKernel,
+    StepKernel,
+)
 from wflow.errors import InputError
 from wflow.lazy import ensemble_tangent_kernel, gaussian_tangent_kernel, tangent_kernel
 from wflow.measures import GridDensity, Particles
@@ -16,6 +27,7 @@ from wflow.systems import get
 RNG = np.random.default_rng(3)
 GAUSSIANS = get("isotropic-gaussians").energy()
 BY_KERNEL = get("teacher-student").energy()
+STEPS = KernelEnergy(StepKernel(3), KernelSum(StepKernel(3), [[1.0, 0.0, 0.0]], [1.0]))
 X, X2 = RNG.normal(size=(6, 3)), RNG.normal(size=(4, 3))
 
 
@@ -186,11 +198,50 @@ def test_two_layers_are_two_layers():
     )
 
 
+KERNELS = {
+    "relu": ArcCosineKernel(3),
+    "erf": ErfKernel(3),
+    "probit": ProbitKernel(3),
+    "probit without offset": ProbitKernel(3, offset=False),
+    "gaussian": GaussianKernel(0.7, 3),
+    "sphere": SphereRbfKernel(3, 0.8),
+    "dirichlet": DirichletKernel(2, 3),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_slopes_of_the_units_of_a_kernel(name):
+    """Against central differences of the units, with the error of a fourth order."""
+    kernel = KERNELS[name]
+    at = RNG.normal(size=(5, kernel.dimension))
+    slopes, h = kernel.unit_slopes(X, at), 1e-3
+    for k, e in enumerate(h * np.eye(kernel.dimension)):
+        one, two = (kernel.unit(X, at + j * e) - kernel.unit(X, at - j * e) for j in (1, 2))
+        expected = (8 * one - two) / (12 * h)
+        np.testing.assert_allclose(slopes[:, k].T, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "kernel, activation", [(ArcCosineKernel(3), "relu"), (ErfKernel(3), "erf")]
+)
+def test_a_kernel_energy_is_its_units(kernel, activation):
+    energy = KernelEnergy(kernel, KernelSum(kernel, [[1.0, 0.0, 0.0]], [1.0]))
+    theta, scale = RNG.normal(size=(7, 4)), np.sqrt(2.0) if activation == "erf" else 1.0
+    features = FeatureEnergy(activation, X / scale, np.zeros(6), charges=True)
+    found = tangent_kernel(energy, Particles(theta), X, X2, frozen=["c"])
+    expected = tangent_kernel(features, Particles(theta), X / scale, X2 / scale, frozen=["a"])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+    whole = tangent_kernel(energy, Particles(theta), X, X2)
+    units = [kernel.unit(x, theta[:, 1:]) for x in (X, X2)]
+    np.testing.assert_allclose(whole - found, units[0] @ units[1].T / 7, rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     "call, words",
     [
         (lambda: tangent_kernel(GAUSSIANS, Particles([1.0]), [[1.0, 2.0]]), r"x of shape \(1, 2\)"),
-        (lambda: tangent_kernel(BY_KERNEL, Particles(np.ones((2, 51)))), "knows no outputs at nodes"),
+        (lambda: tangent_kernel(BY_KERNEL, Particles(np.ones((2, 51)))), "give the inputs x"),
+        (lambda: tangent_kernel(STEPS, Particles(np.ones((2, 4))), X), "a step has no slope"),
         (lambda: tangent_kernel("tanh", Particles([1.0])), "energy is a str"),
         (lambda: gaussian_tangent_kernel("tanh", X), "unit"),
         (lambda: gaussian_tangent_kernel("relu", X, [[1.0]]), "x2"),

@@ -56,6 +56,16 @@ class PreparedEnergy(Protocol):
     def field(self, weights: np.ndarray) -> Field: ...
 
 
+class Units(Protocol):
+    """σ*(x_q; θ) at inputs x, each of ``per_sample`` numbers in a row."""
+
+    n_nodes: int
+    per_sample: int
+
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values (n, Q) and slopes in θ (n, D, Q)."""
+
+
 class Law(Protocol):
     """A measure as an energy sees it: weights at points."""
 
@@ -291,6 +301,17 @@ class Energy(ParameterSpace):
             f"{type(self).__name__} knows no outputs at nodes: give a FeatureEnergy (evaluator = 'features' in a "
             "system that has both)"
         )
+
+    def units_at(self, x: Any = None) -> Units:
+        """σ* with its slopes in θ at inputs x (m, d), at the nodes by default.
+
+        Raises
+        ------
+        InputError
+            for an energy that does not know σ*, or knows no nodes, and for inputs of another dimension
+        """
+        features = self.on_nodes().features
+        return features if x is None else features.at(x)
 
     def law(self, measure: Law) -> tuple[np.ndarray, np.ndarray]:
         """Points and weights of a measure on this energy's space, checked."""

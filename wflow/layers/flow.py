@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,23 @@ class Flow(Equation):
             lambda other: isinstance(other, Flow) and other.inputs == self.inputs,
             f"a wflow.multilayer.Flow of {self.inputs} inputs",
         )
+
+    def towards(self, targets: Any) -> Flow:
+        """The same flow on the same samples towards other targets, of the same shape; it observes nothing.
+
+        Raises
+        ------
+        InputError
+            for another shape
+        """
+        y = as_targets(targets, self.network.loss)
+        if y.shape != self.samples.targets.shape:
+            raise InputError(
+                f"targets of shape {y.shape}: give the shape {self.samples.targets.shape} of those that there are"
+            )
+        other = copy(self)
+        other.samples, other.origin, other.observations = self.samples._replace(targets=y), {}, {}
+        return other
 
     @property
     def predictor(self) -> Flow:

@@ -11,13 +11,14 @@ With :math:`A = \sqrt p K\sqrt p = V\Lambda V^\top`, :math:`g = \sqrt p (f - y)`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from wflow.energies.base import Law
+from wflow.equation import Equation
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
 from wflow.lazy.kernel import kernel_between, of_nodes
@@ -89,25 +90,37 @@ def kernel_flow(flow: GradientFlow, measure: Law, t_eval: Any, x: Any = None) ->
     nodes, points, weights = of_nodes(flow.energy, measure)
     t = times_from_0(t_eval)
     kernel = kernel_between(nodes.features, nodes.features, points, weights, flow.mobile)
-    root, y = np.sqrt(nodes.weights), nodes.targets
+    before = nodes.features_of(points).predict(weights)
+    found, pulled = exponentials(flow, kernel, before, nodes.targets, nodes.weights, t)
+    if x is None:
+        return found
+    there = nodes.features.at(x)
+    between = kernel_between(nodes.features, there, points, weights, flow.mobile)
+    return replace(found, predictions=there.prepare(points).predict(weights) - pulled @ between)
+
+
+def exponentials(
+    flow: Equation,
+    kernel: np.ndarray,
+    before: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    t: np.ndarray,
+) -> tuple[KernelFlow, np.ndarray]:
+    """The flow of outputs (Q,) on an equation's clock, and how much each node has pulled by then, (T, Q)."""
+    root = np.sqrt(weights)
     rates, vectors = np.linalg.eigh(root[:, None] * kernel * root)
     rates = np.maximum(rates, 0.0)
-    before = nodes.features_of(points).predict(weights)
-    left = vectors.T @ (root * (before - y))
+    left = vectors.T @ (root * (before - targets))
     own = _own_times(flow, t)[:, None]
     went = own * rates
     # (1 − e^{−ΛT})/Λ, which is T where Λ vanishes.
     way = own * np.divide(-np.expm1(-went), went, out=np.ones_like(went), where=went > 0)
     pulled = root * ((way * left) @ vectors.T)
-    outputs = before - pulled @ kernel
-    predictions = None
-    if x is not None:
-        there = nodes.features.at(x)
-        between = kernel_between(nodes.features, there, points, weights, flow.mobile)
-        predictions = there.prepare(points).predict(weights) - pulled @ between
     off = np.exp(-went) * left
     # Where nodes weigh nothing the outputs move as well, and the risk does not see them.
-    return KernelFlow(t, kernel, rates[::-1], outputs, (off**2).sum(axis=1), predictions)
+    risk = (off**2).sum(axis=1)
+    return KernelFlow(t, kernel, rates[::-1], before - pulled @ kernel, risk), pulled
 
 
 def refuse_what_is_not_linear(flow: GradientFlow) -> None:
@@ -129,7 +142,7 @@ def refuse_what_is_not_linear(flow: GradientFlow) -> None:
         )
 
 
-def _own_times(flow: GradientFlow, t: np.ndarray) -> np.ndarray:
+def _own_times(flow: Equation, t: np.ndarray) -> np.ndarray:
     """∫₀ᵗ ξ at rising times, (T,)."""
     if not callable(flow.clock):
         return flow.clock * t

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wflow.energies.base import Energy, Law
-from wflow.energies.features.base import FeatureMap
+from wflow.energies.base import Energy, Law, Units
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.flow import GradientFlow
 from wflow.tools.checks import check_kind
@@ -34,9 +33,9 @@ def tangent_kernel(
 
     Parameters
     ----------
-    energy : with nodes: a FeatureEnergy, or an energy whose ``on_nodes()`` is one
+    energy : a FeatureEnergy, or one that knows its units σ* (``energy.units_at``)
     measure : a grid or particles
-    x, x2 : inputs (m, d) and (m2, d); the energy's nodes, and x, by default
+    x, x2 : inputs (m, d) and (m2, d); the energy's nodes where it has some, and x, by default
     frozen : names of the coordinates that do not move
 
     Returns
@@ -47,7 +46,8 @@ def tangent_kernel(
     Raises
     ------
     InputError
-        for an energy without nodes, inputs of another dimension, and coordinates of other names
+        for an energy without units, or without nodes where x is not given, for inputs of another dimension, and
+        coordinates of other names
 
     Source: Jacot, Gabriel & Hongler, arXiv:1806.07572, section 4, in mean-field scaling: a mean over neurons.
 
@@ -56,11 +56,11 @@ def tangent_kernel(
     >>> tangent_kernel(energy, Particles([[1.0, 1.0], [1.0, -1.0]])).tolist()
     [[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    nodes, points, weights = of_nodes(energy, measure)
+    check_kind("energy", energy, Energy, "give an energy of wflow.energies")
+    points, weights = energy.law(measure)
     moves = GradientFlow(energy, frozen=frozen).mobile
-    count = nodes.features.per_sample
-    one = nodes.features if x is None else nodes.features.at(x)
-    two = one if x2 is None else nodes.features.at(x2)
+    one = energy.units_at(x)
+    two, count = one if x2 is None else energy.units_at(x2), one.per_sample
     found = kernel_between(one, two, points, weights, moves)
     if count == 1:
         return found
@@ -81,7 +81,7 @@ def of_nodes(energy: Energy, measure: Law) -> tuple[FeatureEnergy, np.ndarray, n
 
 
 def kernel_between(
-    one: FeatureMap, two: FeatureMap, points: np.ndarray, weights: np.ndarray, moves: np.ndarray
+    one: Units, two: Units, points: np.ndarray, weights: np.ndarray, moves: np.ndarray
 ) -> np.ndarray:
     """Σ_i w_i ∇σ*(x_q; θ_i)·M∇σ*(x'_r; θ_i) for all pairs of nodes, (Q, R)."""
     q, r, (n, d) = one.n_nodes, two.n_nodes, points.shape

@@ -71,19 +71,30 @@ def scaled(
     before = nodes.features_of(points).predict(weights)
     if not check_flag("subtract", subtract):
         before = np.zeros_like(before)
-    least = np.finfo(float).eps * float(np.abs(before).max())
-    if s * least > ROUNDED * (wanted := float(np.abs(nodes.targets).max())):
-        raise InputError(
-            f"scale = {s:g}: targets of size {wanted / s:.2g} beside outputs of the start are lost in rounding; "
-            f"give at most {ROUNDED * wanted / least:.1g}"
-        )
     energy = FeatureEnergy(
         features=nodes.features,
-        targets=nodes.targets / s + before,
+        targets=scaled_targets(s, before, nodes.targets),
         weights=nodes.weights,
         loss=nodes.loss,
     )
     return with_energy(flow, energy)
+
+
+def scaled_targets(scale: float, before: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """f₀ + y/s.
+
+    Raises
+    ------
+    InputError
+        where rounding takes y/s beside f₀
+    """
+    least = np.finfo(float).eps * float(np.abs(before).max())
+    if scale * least > ROUNDED * (wanted := float(np.abs(targets).max())):
+        raise InputError(
+            f"scale = {scale:g}: targets of size {wanted / scale:.2g} beside outputs of the start are lost in "
+            f"rounding; give at most {ROUNDED * wanted / least:.1g}"
+        )
+    return np.asarray(targets / scale + before)
 
 
 def doubled(energy: Energy, start: Particles) -> Particles:

@@ -15,6 +15,7 @@ import numpy as np
 
 from wflow.energies.arrays import as_points
 from wflow.energies.pairs.products import ProductKernel, norms_and_inverses
+from wflow.errors import InputError
 from wflow.tools.checks import check_word
 from wflow.tools.fingerprint import digest
 
@@ -79,6 +80,9 @@ class ArcCosineKernel(ProductKernel):
     def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.asarray(np.maximum(x @ y.T, 0.0))
 
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.asarray((y @ x.T > 0)[:, None] * x.T)
+
     def diagonal(self, at: Any) -> np.ndarray:
         w = as_points(at, self.dimension)
         return np.asarray(0.5 * self.factor * np.einsum("ij,ij->i", w, w))
@@ -112,6 +116,11 @@ class StepKernel(ProductKernel):
 
     def unit(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.asarray(x @ y.T > 0, dtype=np.float64)
+
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        raise InputError(
+            "a step has no slope: the tangent kernel of step neurons is that of their charges; give relu or erf"
+        )
 
     def diagonal(self, at: Any) -> np.ndarray:
         return np.asarray(0.5 * as_points(at, self.dimension).any(axis=1))

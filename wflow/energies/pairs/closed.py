@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wflow.energies.arrays import as_masses, as_points, distinct, gathered, spread
-from wflow.energies.base import Energy, Law
+from wflow.energies.arrays import as_inputs, as_masses, as_points, distinct, gathered, spread
+from wflow.energies.base import Energy, Law, Units
 from wflow.energies.contracts import of_the_library
 from wflow.energies.curvature import Curvature
 from wflow.energies.features.energy import FeatureEnergy
@@ -152,12 +152,38 @@ class KernelEnergy(Energy):
     def on_nodes(self) -> FeatureEnergy:
         return self._nodes or super().on_nodes()
 
+    def units_at(self, x: Any = None) -> Units:
+        if self._nodes:
+            return super().units_at(x)
+        if x is None:
+            raise InputError("KernelEnergy knows no nodes: give the inputs x")
+        return ChargedUnits(self, as_inputs(x, self.kernel.input_size, "x"))
+
     def fingerprint(self) -> str:
         parts = self.kernel.fingerprint(), self.target.fingerprint()
         return digest("kernel-energy", *parts, self.charges, self.constant, self.coordinates)
 
     def __repr__(self) -> str:
         return f"KernelEnergy({self.kernel!r}, charges={self.charges})"
+
+
+class ChargedUnits:
+    """c φ(x_q; y) at inputs (m, d), with slopes in (c, y), or in y alone."""
+
+    per_sample = 1
+
+    def __init__(self, energy: KernelEnergy, x: np.ndarray) -> None:
+        self._energy, self._x, self.n_nodes = energy, x, len(x)
+
+    def jacobian(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values (n, m) and slopes (n, D, m)."""
+        c, y = self._energy.split(points)
+        kernel = self._energy.kernel
+        values = kernel.unit(self._x, y).T
+        slopes = c[:, None, None] * kernel.unit_slopes(self._x, y)
+        if self._energy.charges:
+            slopes = np.concatenate([values[:, None], slopes], axis=1)
+        return c[:, None] * values, slopes
 
 
 def as_target(target: Any) -> Target:

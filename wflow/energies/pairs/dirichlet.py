@@ -73,6 +73,15 @@ class DirichletKernel(Kernel):
         one = np.column_stack([np.ones(len(x)), x])
         return self.matrix(one, y)
 
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        one = np.ones(1)
+        slopes = [
+            # K is symmetric: the slope in y is that of sums over one point, x.
+            self.evaluate(y, np.column_stack([one, at[None]]), one, True)[1]
+            for at in x
+        ]
+        return np.stack(slopes, axis=-1)
+
     def fingerprint(self) -> str:
         return digest("dirichlet", self.frequencies, self.inputs_dimension)
 

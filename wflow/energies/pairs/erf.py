@@ -40,6 +40,10 @@ class ErfKernel(ProductKernel):
 
         return np.asarray(erf(x @ y.T / math.sqrt(2)))
 
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        density = math.sqrt(2 / math.pi) * np.exp(-0.5 * (y @ x.T) ** 2)
+        return np.asarray(density[:, None] * x.T)
+
     def diagonal(self, at: Any) -> np.ndarray:
         a = one_plus_square(as_points(at, self.dimension))[0]
         return np.asarray(2 / math.pi * np.arcsin((a - 1) / a))

@@ -99,6 +99,9 @@ class GaussianKernel(Kernel):
         scale = math.sqrt(self.amplitude) * (2 / (math.pi * self.variance)) ** (self.dimension / 4)
         return np.asarray(scale * np.exp(-cdist(x, y, "sqeuclidean") / self.variance))
 
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.asarray(2.0 / self.variance * self.unit(x, y).T[:, None] * (x.T - y[:, :, None]))
+
     def fingerprint(self) -> str:
         return digest("gaussian-kernel", self.variance, self.dimension, self.amplitude)
 

@@ -83,12 +83,27 @@ class Kernel(ParameterSpace):
         """
         raise InputError(f"{self!r} has no units phi(x; y): it knows their inner products only")
 
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """∇_y φ(x_i; y_j), shape (n, D, m).
+
+        Raises
+        ------
+        InputError
+            for a kernel whose units are not known
+        """
+        raise InputError(f"{self!r} has no slopes of units: it knows their inner products only")
+
     inputs_dimension: int | None = None
     """d of the inputs, where it is not D."""
 
+    @property
+    def input_size(self) -> int:
+        """d of the inputs."""
+        return self.inputs_dimension or self.dimension
+
     def output(self, x: Any, points: np.ndarray, charges: np.ndarray) -> np.ndarray:
         """Σ_j q_j φ(x_i; y_j) at inputs x (m, d), shape (m,)."""
-        x = as_inputs(x, self.inputs_dimension or self.dimension, "x")
+        x = as_inputs(x, self.input_size, "x")
         rows = max(1, BLOCK_ENTRIES // max(1, len(points)))
         blocks = (x[i : i + rows] for i in range(0, len(x), rows))
         return np.concatenate([self.unit(block, points) @ charges for block in blocks])

@@ -2,6 +2,7 @@ r"""Probit neurons Φ(b + ⟨w, x⟩) averaged over Gaussian inputs."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,12 @@ class ProbitKernel(Kernel):
 
         w, (_, _, _, b) = self._split(y)
         return np.asarray(ndtr(b + x @ w.T))
+
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        w, (_, _, _, b) = self._split(y)
+        rows = np.concatenate([np.ones((int(self.offset), len(x))), x.T])
+        density = np.exp(-0.5 * (b[:, None] + w @ x.T) ** 2) / math.sqrt(2 * math.pi)
+        return np.asarray(density[:, None] * rows)
 
     def diagonal(self, at: Any) -> np.ndarray:
         r"""K(y, y) = Φ(h) − 2T(h, 1/√(1+2|w|²)), shape (m,)."""

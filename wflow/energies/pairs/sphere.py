@@ -93,6 +93,9 @@ class SphereRbfKernel(Kernel):
         with np.errstate(under="ignore"):
             return np.asarray(np.exp(-0.5 * self.kappa * cdist(x, y, "sqeuclidean")))
 
+    def unit_slopes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.asarray(self.kappa * self.unit(x, y).T[:, None] * (x.T - y[:, :, None]))
+
     def diagonal(self, at: Any) -> np.ndarray:
         """K(y, y), shape (m,)."""
         y = as_points(at, self.dimension)
