@@ -31,6 +31,7 @@ def test_the_catalogue_has_every_figure_of_the_sources() -> None:
         "chizat-conic",
         "digits",
         "jmm-decay",
+        "lazy-transition",
         "mmn-1",
         "mmn-2",
         "mmn-3",
@@ -302,6 +303,19 @@ def test_diverse_starts_stay_diverse(made) -> None:
     assert (
         results["spread_later"][1:, 1].mean(axis=1) > 3 * results["spread_later"][0, 1].mean(axis=0)
     ).all()
+
+
+def test_gaps_fall_with_the_scale(made) -> None:
+    results = made[1]["lazy-transition"]
+    s, gap = results["s"], results["gap"]
+    powers = np.polyfit(np.log(s[1:]), np.log(gap[:, 1:].mean(axis=-1)).T, 1)[0]
+    np.testing.assert_allclose(powers, [-1.0, -2.0, -1.0], rtol=0, atol=0.1)
+    # From s = 16 on risks are those of the kernel flow; at s = 1 neurons turn, and more is learnt.
+    np.testing.assert_allclose(results["risk"][1, -1], results["risk_kernel"], rtol=0, atol=2e-3)
+    assert (results["risk"][:, 0, :, -1] < 0.7 * results["risk_kernel"][:, -1]).all()
+    assert (results["moved"][:, 0] > 30 * results["moved"][:, -1]).all()
+    assert (results["parted"][:, 0] > 0).all()
+    assert np.isnan(results["parted"][:, 1:]).all()
 
 
 def test_command(tmp_path, capsys) -> None:

@@ -119,6 +119,13 @@ def test_outputs_begin_alike_at_every_scale():
     )
 
 
+@pytest.mark.parametrize("subtract", [True, False])
+def test_predictions_at_other_inputs(subtract):
+    found = laziness(flow(), START, [0.0, 1.0], scale=3.0, subtract=subtract, x=X)
+    np.testing.assert_allclose(found.predictions, found.outputs, rtol=0, atol=1e-12)
+    assert laziness(flow(), START, [1.0], x=X[:2]).predictions.shape == (1, 2)
+
+
 def test_at_the_start_they_are_one():
     found = laziness(flow(), START, [0.0], scale=3.0)
     np.testing.assert_allclose(found.outputs, found.linear, rtol=0, atol=1e-14)

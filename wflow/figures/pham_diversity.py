@@ -75,7 +75,7 @@ class Diversity(Figure):
 
         def start(k: int, n: int, seed: int) -> Ensemble:
             key = n * 1000 + seed
-            return laws[k].sample(n, key) if k else iid_network(laws[0], n, SPREAD, key)
+            return iid_network(laws[k], n, None if k else SPREAD, key)
 
         def spread(k: int, n: int, seed: int) -> np.ndarray:
             found = diversity(flow, start(k, n, seed))

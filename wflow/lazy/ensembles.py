@@ -143,7 +143,7 @@ def ensemble_laziness(
     True
     """
     network = scaled_ensemble(flow, scale, ensemble)
-    t, s = times_from_0(t_eval), float(scale)
+    t, s, rtol = times_from_0(t_eval), float(scale), positive("rtol", rtol)
     zero, target = _outputs(flow, ensemble), flow.samples.targets
     linear = ensemble_kernel_flow(flow.towards(zero + target), ensemble, t).outputs - zero.ravel()
     states = [ensemble] * t.size

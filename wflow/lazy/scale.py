@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Energy
+from wflow.energies.features.base import FeatureMap
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
@@ -147,6 +148,7 @@ class Laziness:
     outputs, linear : f of the network and of its linearisation at the nodes, (T, Q)
     target : y, (Q,)
     moved : root mean square way of the neurons from their start, (T,)
+    predictions : f of the network at the inputs asked for, (T, m); None without
     """
 
     t: np.ndarray
@@ -155,6 +157,7 @@ class Laziness:
     linear: np.ndarray
     target: np.ndarray
     moved: np.ndarray
+    predictions: np.ndarray | None = None
 
     @property
     def gap(self) -> np.ndarray:
@@ -176,6 +179,7 @@ def laziness(
     scale: float = 1.0,
     subtract: bool = True,
     rtol: float = 1e-9,
+    x: Any = None,
 ) -> Laziness:
     r"""Solve a scaled network and its linearisation side by side.
 
@@ -188,6 +192,7 @@ def laziness(
     t_eval : increasing times ≥ 0
     scale, subtract : as of :func:`scaled`
     rtol : of both solutions
+    x : inputs (m, d) to predict at besides
 
     Raises
     ------
@@ -208,31 +213,36 @@ def laziness(
     network = scaled(flow, scale, start, subtract=subtract)
     plane = linearised(network, start)
     t = times_from_0(t_eval)
-    outputs, moved = _outputs(network, start, t, rtol)
-    linear, _ = _outputs(plane, start, t, rtol)
     nodes, points, weights = of_nodes(network.energy, start)
+    there = None if x is None else nodes.features.at(x)
+    states = _states(network, start, t, rtol)
     zero = nodes.features_of(points).predict(weights) if subtract else 0.0
     target = (nodes.targets - zero) * scale
-    f, plane_f = (scale * (each - zero) for each in (outputs, linear))
-    return Laziness(t, float(scale), f, plane_f, target, moved)
+    f = scale * (_outputs(nodes.features, states) - zero)
+    linear = _outputs(plane.energy.on_nodes().features, _states(plane, start, t, rtol))
+    ways = [np.sqrt(weights @ ((at - points) ** 2).sum(axis=1) / weights.sum()) for at, _ in states]
+    predictions = None
+    if there is not None:
+        before = there.prepare(points).predict(weights) if subtract else 0.0
+        predictions = scale * (_outputs(there, states) - before)
+    return Laziness(
+        t, float(scale), f, scale * (linear - zero), target, np.array(ways), predictions
+    )
 
 
-def _outputs(
+def _states(
     flow: GradientFlow, start: Particles, t: np.ndarray, rtol: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """∫σ*dρ at the nodes, (T, Q), and the root mean square way of the neurons, (T,)."""
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Points and weights at times t."""
     if t[-1] == 0.0:
-        nodes, points, weights = of_nodes(flow.energy, start)
-        return nodes.features_of(points).predict(weights)[None], np.zeros(1)
+        return [flow.energy.law(start)]
     asked: dict[str, Any] = {"method": "runge-kutta", "rtol": rtol, "atol": rtol, "max_steps": MOST}
     sol: Solution = solve(flow, start, (0.0, float(t[-1])), t_eval=t, **asked)
     if not sol.success:
         raise ComputationError(f"the flow to t = {t[-1]:g} failed: {sol.message}")
-    energy, found, ways = flow.energy.on_nodes(), [], []
-    for measure in sol.measures:
-        points, weights = flow.energy.law(measure)
-        found.append(energy.features_of(points).predict(weights))
-        ways.append(
-            np.sqrt(weights @ ((points - start.positions) ** 2).sum(axis=1) / weights.sum())
-        )
-    return np.array(found), np.array(ways)
+    return [flow.energy.law(measure) for measure in sol.measures]
+
+
+def _outputs(features: FeatureMap, states: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """∫σ*dρ at the nodes of features, (T, Q)."""
+    return np.array([features.prepare(points).predict(weights) for points, weights in states])

@@ -140,8 +140,7 @@ def coupled(
     if limit.t.size != times.size or np.abs(limit.t - times).max() > 1e-9 * times[-1]:
         raise InputError("limit has other frames than t_eval: solve it with the same t_eval")
     first = limit.measures[0]
-    atoms = first.atoms(widths, seed)
-    start = first.taken(atoms) if std is None else iid_network(first, widths, std, seed)
+    atoms, start = first.atoms(widths, seed), iid_network(first, widths, std, seed)
     if step_size is None:
         run = solve(flow, start, span, t_eval=times, rtol=rtol)
     else:

@@ -149,9 +149,9 @@ def normal_atoms(n: int, d: int, std: float = 1.0, mean: float = 0.0, seed: int 
 
 
 def iid_network(
-    limit: Ensemble, widths: int | Sequence[int], std: float | Sequence[float], seed: int
+    limit: Ensemble, widths: int | Sequence[int], std: float | Sequence[float] | None, seed: int
 ) -> Ensemble:
-    r"""A network of independent weights, coupled neuron by neuron to its limit, of :func:`iid_limit`.
+    r"""A network of independent weights drawn from its limit, of :func:`iid_limit`, and coupled to it neuron by neuron.
 
     .. math:: \mathbf w_i(j, k) = m_i + s_i\,g_i(j, k) \quad (2 \le i \le L-1), \qquad g \sim N(0, 1)
 
@@ -161,7 +161,7 @@ def iid_network(
     ----------
     limit : the ensemble
     widths : N_1, …, N_{L−1}, or one number for all
-    std : s_2, …, s_{L−1}, or one number for all
+    std : s_2, …, s_{L−1}, or one number for all; None for the middle weights of the atoms themselves
     seed : of the atoms and of the middle weights
 
     Raises
@@ -175,6 +175,8 @@ def iid_network(
     """
     check_kind("limit", limit, Ensemble, "give what iid_limit has returned")
     network, count = limit.sample(widths, seed), limit.depth - 2
+    if std is None:
+        return network
     spread = each("std", std, count)
     weights = list(network.weights)
     for i, s in enumerate(spread, start=1):

@@ -138,14 +138,15 @@ class System(ABC):
             schedule=self.clocked(decay),
             observations=self.observations(),
         )
-        flow.origin = {
-            "system": self.name,
-            "parameters": self.stored_parameters(),
-            "decay": decay,
-        }
+        flow.origin = self.origin(decay)
         if type(self).base_law is not System.base_law:
             flow.base_law = self.base_law
         return flow
+
+    def origin(self, decay: float) -> dict[str, object]:
+        """Which system a flow came from, for its files."""
+        parameters = self.stored_parameters()
+        return {"system": self.name, "parameters": parameters, "decay": decay}
 
     def base_law(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n positions (n, D) from where the source lets particles be born anew: ``reinject=True``."""

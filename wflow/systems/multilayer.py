@@ -192,11 +192,7 @@ class Multilayer(System):
             schedule=self.clocked(decay),
             accuracy=self.data == "digits",
         )
-        flow.origin = {
-            "system": self.name,
-            "parameters": self.stored_parameters(),
-            "decay": decay,
-        }
+        flow.origin = self.origin(decay)
         return flow
 
     def initial(self, kind: str = "ensemble", n: int | None = None) -> Ensemble:  # type: ignore[override]
@@ -247,10 +243,7 @@ class Multilayer(System):
         >>> Multilayer(depth=5).drawn(40, seed=1)
         Ensemble(3 -> 40 -> 40 -> 40 -> 40 -> 1)
         """
-        limit = self.initial("ensemble", n)
-        if self.spread is None:
-            return limit.sample(widths, seed)
-        return iid_network(limit, widths, self.spread, seed)
+        return iid_network(self.initial("ensemble", n), widths, self.spread, seed)
 
     def energy(self) -> NoReturn:
         raise InputError(

@@ -323,7 +323,7 @@ def of_steps(
     batch: int,
 ) -> list[Apart]:
     """One network at every step size; its flow is solved once, at the times that all of them save."""
-    start = limit.sample(n, seed) if std is None else iid_network(limit, n, std, seed)
+    start = iid_network(limit, n, std, seed)
     runs = []
     for epsilon in step_sizes:
         run = sgd(

@@ -224,7 +224,7 @@ def _trained(
     seed: int,
 ) -> np.ndarray:
     """Risks of a network under SGD."""
-    start = limit.sample(n, seed) if std is None else iid_network(limit, n, std, seed)
+    start = iid_network(limit, n, std, seed)
     count = steps_to(float(times[-1]), step)
     run = sgd(flow, start, step_size=step, n_steps=count, batch_size=batch, seed=seed, t_eval=times)
     if not run.success:
