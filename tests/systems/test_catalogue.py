@@ -15,6 +15,7 @@ from wflow.systems import catalogue, get
 SHORT = {
     "anisotropic-gaussians": ({"d": 20, "s0": 6}, 0.2),
     "bump": ({}, 0.05),
+    "clusters": ({"samples": 40, "test": 0}, 1.0),
     "gaussian-mixture": ({}, 1.0),
     "homogeneous-teacher": ({}, 1.0),
     "isotropic-gaussians": ({}, 0.5),

@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class DataSystem(System):
 
     measures = ("particles",)
     random_particles = True
+    offset: ClassVar[bool] = True
+    """Whether neurons have offsets b."""
     clock = 1.0
     t_end = 20.0
     sgd = {"n_neurons": 400, "step_size": 1e-3, "batch_size": 1}  # noqa: RUF012
@@ -126,7 +128,7 @@ class DataSystem(System):
             y,
             loss=self.loss,
             charges=True,
-            offset=True,
+            offset=self.offset,
             evaluator=self.evaluator,
             accuracy=self._classes or None,
         )
@@ -149,12 +151,12 @@ class DataNetwork:
     """Neurons a σ(⟨w, x⟩ + b) on samples of a data set; a ∈ R^K where the targets are K columns."""
 
     charges = True
-    offset = True
 
     def __init__(self, system: DataSystem, order: Order | None = None) -> None:
         from wflow.energies import get_activation
 
         self._system = system
+        self.offset = system.offset
         self._x, self._y = system.data()
         self.n_samples = self._y.shape[0]
         self._order = WithReplacement(self.n_samples) if order is None else order
@@ -171,11 +173,11 @@ class DataNetwork:
         InputError
             for indices outside the data set
         """
-        return DataNetwork(self._system, Replayed(order, self.n_samples))
+        return type(self)(self._system, Replayed(order, self.n_samples))
 
     def shuffled(self) -> DataNetwork:
         """The same network on every sample once an epoch, in a fresh order each."""
-        return DataNetwork(self._system, Shuffled(self.n_samples))
+        return type(self)(self._system, Shuffled(self.n_samples))
 
     def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         pick = self._order(seed, first, count)
