@@ -19,6 +19,7 @@ import numpy as np
 
 from wflow.systems.catalogue import EVALUATOR, system
 from wflow.systems.shared.data import LIMIT_SEED, DataNetwork, DataSystem, Samples
+from wflow.systems.shared.label_noise import LABEL_NOISE
 from wflow.tools.memory import check_held
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
@@ -69,6 +70,7 @@ class Clusters(DataSystem):
             low=0,
             open_low=True,
         ),
+        *LABEL_NOISE,
         EVALUATOR,
     )
     activation = "relu"

@@ -31,12 +31,14 @@ from functools import cached_property
 import numpy as np
 
 from wflow.energies import Activation, get_activation
+from wflow.energies.network import DenseNetwork
 from wflow.energies.pairs.arc_cosine import ArcCosineKernel
 from wflow.energies.pairs.closed import KernelEnergy
 from wflow.energies.pairs.kernel import KernelSum
 from wflow.errors import InputError
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System, system
+from wflow.systems.shared.label_noise import AMOUNT, with_noise
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -82,6 +84,7 @@ class HomogeneousTeacher(System):
         Parameter("kappa", 1.0, "students start with |theta| = kappa", low=0, open_low=True),
         Parameter("teacher_seed", 0, "of the teacher's weights", int, low=0),
         Parameter("seed", 0, "of the particles: the start of the network of that seed", int, low=0),
+        AMOUNT,
     )
     measures = ("particles",)
     random_particles = True
@@ -139,8 +142,8 @@ class HomogeneousTeacher(System):
         theta[:, 0] = np.cos(polar)
         return np.asarray(self.kappa * theta)
 
-    def network(self) -> HomogeneousNetwork:
-        return HomogeneousNetwork(self)
+    def network(self) -> DenseNetwork:
+        return with_noise(HomogeneousNetwork(self), self.label_noise)
 
 
 class HomogeneousNetwork:

@@ -30,6 +30,7 @@ from wflow.layers import Ensemble, Flow
 from wflow.multilayer.iid import iid_limit, iid_network, normal_atoms
 from wflow.multilayer.starts import feature_regression, types
 from wflow.systems.catalogue import FLOW_PARAMETERS, System, get, system
+from wflow.systems.shared.label_noise import LABEL_NOISE, noisy
 from wflow.tools.checks import non_negative
 from wflow.tools.fingerprint import digest
 from wflow.tools.memory import check_held
@@ -104,6 +105,7 @@ class Multilayer(System):
         Parameter("bias", "no", "biases, which start at 0", str, choices=("no", "yes")),
         Parameter("seed", 0, "of the start", int, low=0),
         Parameter("data_seed", 0, "of the samples", int, low=0),
+        *LABEL_NOISE,
     )
     flow_parameters = tuple(p for p in FLOW_PARAMETERS if p.name == "decay")
     start_parameters = (
@@ -148,7 +150,13 @@ class Multilayer(System):
 
     @cached_property
     def problem(self) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs (Q, d) and targets (Q,)."""
+        """Inputs (Q, d) and targets (Q,), with the noise of labels."""
+        x, y = self.clean
+        return x, noisy(y, self.label_noise, self.data == "digits", self.label_seed)
+
+    @cached_property
+    def clean(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same without noise."""
         check_held("samples", self.count, INPUTS)
         if self.data == "sine":
             x = stream(self.data_seed, "inputs").standard_normal((self.count, INPUTS))
@@ -183,15 +191,14 @@ class Multilayer(System):
                 raise InputError(
                     f"{name} = {value:g}: the flow of system '{self.name}' has none; leave it out"
                 )
-        x, y = self.problem
-        flow = Flow(
-            x,
-            y,
-            activation=self.activation,
-            loss=self.loss,
-            schedule=self.clocked(decay),
-            accuracy=self.data == "digits",
-        )
+        problem: dict[str, Any] = {
+            "activation": self.activation,
+            "loss": self.loss,
+            "accuracy": self.data == "digits",
+        }
+        clean = {"clean_risk": Flow(*self.clean, **problem)} if self.label_noise else None
+        schedule = self.clocked(decay)
+        flow = Flow(*self.problem, schedule=schedule, observations=clean, **problem)
         flow.origin = self.origin(decay)
         return flow
 

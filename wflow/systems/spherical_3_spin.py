@@ -18,11 +18,13 @@ import numpy as np
 from wflow.energies import FeatureEnergy, get_activation
 from wflow.energies.base import Energy
 from wflow.energies.features.rbf import RbfFeatures
+from wflow.energies.network import NetworkModel
 from wflow.energies.pairs.sphere import CubicForm, SphereRbfKernel, SphereRbfTarget
 from wflow.errors import InputError
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import EVALUATOR, System, system
 from wflow.systems.shared.data import LIMIT_SEED
+from wflow.systems.shared.label_noise import AMOUNT, with_noise
 from wflow.systems.shared.sphere import frames, on_sphere
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
@@ -74,6 +76,7 @@ class SphericalThreeSpin(System):
         Parameter("target_seed", 0, "seed of the couplings a", int, low=0),
         Parameter("seed", LIMIT_SEED, "of the particles: the start of that network", int, low=0),
         Parameter("nodes", 32768, "sigmoids: points of the sphere that carry the risk", int, low=2),
+        AMOUNT,
         EVALUATOR,
     )
     measures = ("particles",)
@@ -138,8 +141,9 @@ class SphericalThreeSpin(System):
             return np.concatenate([charge, np.zeros((n, 1)), direction / math.sqrt(self.d)], axis=1)
         return np.concatenate([charge, on_sphere(direction)], axis=1)
 
-    def network(self) -> RbfNetwork | SigmoidNetwork:
-        return RbfNetwork(self) if self.unit == "rbf" else SigmoidNetwork(self)
+    def network(self) -> NetworkModel:
+        network = RbfNetwork(self) if self.unit == "rbf" else SigmoidNetwork(self)
+        return with_noise(network, self.label_noise)
 
 
 class SphereNetwork:

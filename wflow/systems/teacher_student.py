@@ -25,12 +25,14 @@ from functools import cached_property
 import numpy as np
 
 from wflow.energies import Activation, get_activation
+from wflow.energies.network import DenseNetwork
 from wflow.energies.pairs.arc_cosine import ArcCosineKernel
 from wflow.energies.pairs.closed import KernelEnergy
 from wflow.energies.pairs.kernel import KernelSum
 from wflow.equation import Schedule
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System, system
+from wflow.systems.shared.label_noise import AMOUNT, with_noise
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -88,6 +90,7 @@ class TeacherStudentSystem(System):
         ),
         Parameter("teacher_seed", 0, "of the teacher's weights", int, low=0),
         Parameter("seed", 0, "of the particles: the start of the network of that seed", int, low=0),
+        AMOUNT,
     )
     measures = ("particles",)
     random_particles = True
@@ -169,8 +172,8 @@ class TeacherStudentSystem(System):
         spread = 1.0 / self.neurons if self.start == "published" else self.kappa
         return np.column_stack([np.zeros(n), spread * rng.standard_normal((n, self.d))])
 
-    def network(self) -> TeacherStudentNetwork:
-        return TeacherStudentNetwork(self)
+    def network(self) -> DenseNetwork:
+        return with_noise(TeacherStudentNetwork(self), self.label_noise)
 
 
 class TeacherStudentNetwork:

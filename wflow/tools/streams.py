@@ -13,6 +13,7 @@ PURPOSES = {
     "order": 6,
     "split": 7,
     "births": 8,
+    "label_noise": 9,
 }
 
 

@@ -17,6 +17,7 @@ from wflow.energies import FeatureEnergy
 from wflow.errors import InputError
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import EVALUATOR, System
+from wflow.systems.shared.label_noise import LABEL_NOISE, noisy
 from wflow.systems.shared.order import Order, Replayed, Shuffled, WithReplacement
 from wflow.tools.arrays import as_floats, check_size
 from wflow.tools.fingerprint import digest
@@ -49,6 +50,7 @@ NETWORK_PARAMETERS = (
     Parameter(
         "kappa", 1.0, "start: a ~ N(0, 1), b = 0, w ~ N(0, kappa^2/d I)", low=0, open_low=True
     ),
+    *LABEL_NOISE,
     EVALUATOR,
 )
 
@@ -79,11 +81,15 @@ class DataSystem(System):
         return True
 
     def data(self) -> Samples:
-        """Inputs and targets in training, checked, scaled and read once."""
+        """Inputs and targets in training, checked, scaled and read once; the targets with the noise of labels."""
+        return self._parts[0][0], self._labels
+
+    def clean(self) -> Samples:
+        """The same with the targets as they were read."""
         return self._parts[0]
 
     def held_out(self) -> Samples | None:
-        """Inputs and targets that are held out, on the scale of those in training; None without ``test``."""
+        """Inputs and noiseless targets that are held out, on the scale of those in training; None without ``test``."""
         return self._parts[1]
 
     @cached_property
@@ -114,9 +120,15 @@ class DataSystem(System):
         arrays = [*self.data(), *(self.held_out() or ())]
         return digest(*(part for a in arrays for part in (a.shape, a)))[:16]
 
+    @cached_property
+    def _labels(self) -> np.ndarray:
+        return noisy(self.clean()[1], self.label_noise, self._classes, self.label_seed)
+
     def observations(self) -> dict[str, FeatureEnergy]:
         held = self.held_out()
-        return {} if held is None else {"test_risk": self._energy(*held)}
+        found = {} if held is None else {"test_risk": self._energy(*held)}
+        # What was learned of f* at the inputs in training, beside the risk of their noisy labels.
+        return found | ({"clean_risk": self._energy(*self.clean())} if self.label_noise else {})
 
     def energy(self) -> FeatureEnergy:
         return self._energy(*self.data())
@@ -136,7 +148,7 @@ class DataSystem(System):
     @cached_property
     def _classes(self) -> bool:
         """Whether the targets in training are classes: labels ±1, or rows with one 1."""
-        y = self.data()[1]
+        y = self.clean()[1]
         return is_one_hot(y) if y.ndim == 2 else bool((np.abs(y) == 1.0).all())
 
     def start_from(self, kind: str, n: int | None) -> Measure:
