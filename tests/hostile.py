@@ -105,8 +105,8 @@ NOT_CALLED = {
     "what a subclass fills in": "Energy Figure FeatureMap Kernel Measure Method System",
     "what others answer to": "Field PreparedEnergy Problem Tracker",
     "what the package makes": "Band Bracket ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses "
-    "KernelFlow Laziness LayersReport Loss Margin Minimiser Orders Report Results SgdDrift Spectrum Step Stop "
-    "Tolerance Trend Verdict",
+    "KernelFlow Laziness LayersReport Loss Margin Minimiser NullSpace Orders Report Results SgdDrift Spectrum Step "
+    "Stop Tolerance Trend Verdict",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -419,6 +419,7 @@ def calls() -> dict[str, Call]:
             statics.duality_gap,
             {"energy": features, "measure": cloud, "where": cloud},
         ),
+        "null_space": (statics.null_space, {"energy": energy, "measure": cloud, "other": rho}),
         "stability": (
             statics.stability,
             {"flow": features, "measure": cloud, "where": rho, "count": 2, "clock": 1.0},

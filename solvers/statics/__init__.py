@@ -6,6 +6,7 @@ from wflow.solvers.statics.euler_lagrange import ChargeDensity, solve_euler_lagr
 from wflow.solvers.statics.finite_size import excess_bound, expected_excess, expected_risk
 from wflow.solvers.statics.gibbs import GibbsState, gibbs_gap, solve_gibbs
 from wflow.solvers.statics.minimiser import Minimiser
+from wflow.solvers.statics.null_space import NullSpace, null_space
 from wflow.solvers.statics.on_grid import duality_gap, minimise_on_grid
 from wflow.solvers.statics.sparse import minimise_sparse
 from wflow.solvers.statics.stability import Spectrum, stability
@@ -16,6 +17,7 @@ __all__ = [
     "Continuation",
     "GibbsState",
     "Minimiser",
+    "NullSpace",
     "Spectrum",
     "continue_in_temperature",
     "critical",
@@ -26,6 +28,7 @@ __all__ = [
     "gibbs_gap",
     "minimise_on_grid",
     "minimise_sparse",
+    "null_space",
     "solve_euler_lagrange",
     "solve_gibbs",
     "stability",

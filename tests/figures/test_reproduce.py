@@ -29,6 +29,7 @@ def made(tmp_path_factory):
 def test_the_catalogue_has_every_figure_of_the_sources() -> None:
     assert {
         "chizat-conic",
+        "critical-start",
         "digits",
         "jmm-decay",
         "lazy-transition",
@@ -40,6 +41,7 @@ def test_the_catalogue_has_every_figure_of_the_sources() -> None:
         "pham-degeneracy",
         "pham-diversity",
         "pham-widths",
+        "retrain-twice",
         "rjbv-global",
         "rjbv-mixture",
         "rjbv-teacher",
@@ -316,6 +318,38 @@ def test_gaps_fall_with_the_scale(made) -> None:
     assert (results["moved"][:, 0] > 30 * results["moved"][:, -1]).all()
     assert (results["parted"][:, 0] > 0).all()
     assert np.isnan(results["parted"][:, 1:]).all()
+
+
+def test_retrained_networks_agree_and_their_laws_do_not(made) -> None:
+    results = made[1]["retrain-twice"]
+    outputs, apart, floor = (results[name] for name in ("outputs", "apart", "floor"))
+    assert (outputs[:, 0] > 0.05).all()
+    assert (outputs[:, -1] < 1e-3).all()
+    assert (apart[:, -1] > 1.2 * floor[:, -1]).all()
+    first, last = results["part"][:, 0, :2], results["part"][:, 1, :2]
+    assert (last < 0.01 * first.max(axis=1, keepdims=True)).all(), "leading modes still differ"
+    s, p = results["eigenvalue"][:, 1], results["part"][:, 1]
+    assert (np.nansum(s * p**2, axis=1) < 1e-6).all()
+
+
+def test_critical_starts_are_bracketed(made) -> None:
+    results = made[1]["critical-start"]
+    told, seen = results["rate"].T
+    np.testing.assert_allclose(seen, told, rtol=1e-3)
+    np.testing.assert_allclose(results["growth"][:, 8], np.exp(results["time"][:, 8]), rtol=0.01)
+    for name, digits in (("delta_h", 1e-4), ("separatrix", 2e-3), ("kappa_c", 2e-3)):
+        ends = results[name]
+        assert (ends[..., 1] > ends[..., 0]).all()
+        axis = 1 if name == "delta_h" else 0
+        assert np.ptp(ends.mean(axis=-1), axis=axis).max() < digits, name
+    assert results["delta_h"][-1, 0].mean() == pytest.approx(0.4742, abs=1e-4)
+    low, high = results["kappa_c_inf"]
+    assert low <= 0.247505 <= high
+    assert results["risk"][:, 0] == pytest.approx(7.25, abs=0.1)
+    assert (results["risk"][:, -1] < 1).all()
+    a = results["charge"]
+    assert (np.diff(np.sign(a), axis=1) <= 0).all(), "one curve parts the starts"
+    assert a[-1, 0] > 0 > a[0, -1]
 
 
 def test_command(tmp_path, capsys) -> None:

@@ -29,9 +29,9 @@ def circle(n):
 
 @pytest.fixture(scope="module")
 def least_positive():
-    """R₊ of the teacher of seed 0: the best a ≥ 0 on 360 directions, and idle mass at θ = 0."""
-    w = circle(360)
-    at = np.concatenate([np.column_stack([np.full(360, 6.0), w]), np.zeros((1, 3))])
+    """R₊ of the teacher of seed 0: the best a ≥ 0 on 180 directions, and idle mass at θ = 0."""
+    w = circle(180)
+    at = np.concatenate([np.column_stack([np.full(180, 6.0), w]), np.zeros((1, 3))])
     best = minimise_on_grid(get("homogeneous-teacher").energy(), at, tolerance=1e-10)
     assert best.success
     assert best.weights[-1] > 0.5, "the bound on the mass counts"
@@ -54,7 +54,7 @@ def test_the_second_moment_grows_by_four_times_the_residual_on_the_output(suppor
     s = panel * (np.arange(40)[:, None] + 0.5 * (nodes + 1)).ravel()
     t, shares = np.expm1(s), 0.5 * panel * np.tile(shares, 40) * np.exp(s)
     off = []
-    for rtol in (1e-4, 1e-8):
+    for rtol in (1e-4, 1e-7):
         sol = run(end, [0.0, *t, end], n=30, rtol=rtol, support=support)
         invariants(sol)
         energy = get("homogeneous-teacher", support=support).energy()
@@ -71,8 +71,8 @@ def test_the_second_moment_grows_by_four_times_the_residual_on_the_output(suppor
         grown = shares @ [rate(m) for m in sol.measures[1:-1]]
         off.append(abs(second[-1] - second[0] - grown))
     assert abs(second[-1] - second[0]) > 0.03
-    assert off[1] < 1e-8
-    assert off[1] < off[0] / 20
+    assert off[1] < 2e-8
+    assert off[1] < off[0] / 10
 
 
 @pytest.mark.parametrize("d", [2, 7])
@@ -107,7 +107,7 @@ def test_a_gap_of_135_degrees_stalls_at_the_best_of_positive_charges(least_posit
         a, w = m.points()[:, 0], m.points()[:, 1:]
         assert (a - np.linalg.norm(w, axis=1) > -1e-5).all(), "the cone a ≥ |w| was left"
     lowest = least_positive.risk - least_positive.gap
-    assert sol.risk.min() > lowest * (1 - 1e-6)  # the grid of 1° costs 2e-7 of it
+    assert sol.risk.min() > lowest * (1 - 1e-6)  # the grid of 2° costs 6e-7 of it
     assert sol.risk[-1] == pytest.approx(least_positive.risk, rel=2e-6)
     assert sol.risk[-1] > 0.5 * get("homogeneous-teacher").energy().constant
 
@@ -158,6 +158,7 @@ def test_the_teacher_has_no_risk_and_its_outputs():
     assert (y**2).mean() == pytest.approx(energy.constant, rel=0.2)
 
 
+@pytest.mark.slow
 def test_sgd_follows_the_flow():
     """N = 200 of the same start: both at t = 20."""
     system = get("homogeneous-teacher")

@@ -88,7 +88,9 @@ def one_shell(d, r):
     return outcome
 
 
-@pytest.mark.parametrize("d, known", [(np.inf, 0.4742), (40, 0.4312)])
+@pytest.mark.parametrize(
+    "d, known", [(np.inf, 0.4742), pytest.param(40, 0.4312, marks=pytest.mark.slow)]
+)
 def test_one_shell_ends_at_delta_h(d, known):
     """Δ_h of MMN's Fig. 2, where the one shell begins to split; 0.474 in infinitely many dimensions, as known."""
     coarse, fine = (
@@ -119,6 +121,7 @@ def test_kappa_c_in_infinitely_many_dimensions_is_the_root_of_the_slope():
     assert root == pytest.approx(0.247505, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_kappa_c_at_320_dimensions_hardly_depends_on_particles_and_time():
     """Half of the fall of R, from 7.25 to .18: κ_c = .240; neurons go to either side of it, so that R has no jump."""
     found = {
