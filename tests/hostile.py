@@ -107,6 +107,7 @@ NOT_CALLED = {
     "what the package makes": "Band Bracket ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses "
     "KernelFlow Laziness LayersReport Loss Margin Minimiser NullSpace Orders Report Results SgdDrift Spectrum Step "
     "Stop Tolerance Trend Verdict",
+    "what fits and norms are": "BarronNorm RidgeFit VariationFit",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -482,6 +483,7 @@ def lazy_calls() -> dict[str, Call]:
             wflow.spaces.max_margin,
             {"x": [-1.0, 0.0, 1.0], "labels": [1, -1, 1], "norm": "F1"},
         ),
+        **space_calls(),
         "laziness": (lazy.laziness, at | {"t_eval": [0.1], "scale": 2.0, "rtol": 1e-3}),
         "linearised": (lazy.linearised, at),
         "scaled": (lazy.scaled, at | {"scale": 2.0}),
@@ -489,6 +491,28 @@ def lazy_calls() -> dict[str, Call]:
             lazy.tangent_kernel,
             {"energy": energy, "measure": start, "x": [0.5], "x2": [1.0, 2.0]},
         ),
+    }
+
+
+def space_calls() -> dict[str, Call]:
+    """The same of fits in F₁ and F₂."""
+    spaces = wflow.spaces
+    data = {"x": [-1.0, 0.0, 1.0], "y": [1.0, 0.0, 1.0]}
+    energy = energies.FeatureEnergy("relu", [-1.0, 1.0], [-0.5, 0.5], charges=True)
+    law = Particles([[1.0, 0.5], [-1.0, 0.3]])
+    return {
+        "barron_norm": (
+            spaces.barron_norm,
+            {"energy": energy, "measure": law, "x": [-1.0, 0.5], "length": "l2"},
+        ),
+        "least_norm": (spaces.least_norm, data),
+        "moment_bound": (
+            spaces.moment_bound,
+            {"flow": wflow.GradientFlow(energy), "measure": law, "t": [0.0, 1.0]},
+        ),
+        "penalised": (spaces.penalised, data | {"penalty": 0.1, "power": 2}),
+        "random_features": (spaces.random_features, data | {"ridge": 0.1, "n": 5}),
+        "ridge_fit": (spaces.ridge_fit, data | {"ridge": 0.1, "kernel": "sphere"}),
     }
 
 

@@ -79,11 +79,19 @@ class ParameterSpace(Portable, ABC):
 
     ``bounds`` (D, 2) is the domain (a radius is not negative); ``coordinates`` names the axes. Both, and what follows,
     are those of the whole R^D unless said otherwise. ``gathers_at_walls`` says that Ψ may have a slope at an end of the
-    domain: then mass arrives there in finite time, and stays as an atom.
+    domain: then mass arrives there in finite time, and stays as an atom. ``relu_units`` says that neurons are
+    a relu(⟨w, x⟩ [+ b]) with one output and θ = (a, [b,] w), of a kernel θ = w; ``node_inputs`` are the x of its nodes
+    (Q, d), None where it knows none.
     """
 
     dimension: int
     gathers_at_walls: bool = False
+    relu_units: bool = False
+
+    @property
+    def node_inputs(self) -> np.ndarray | None:
+        """x at the nodes (Q, d), or None."""
+        return None
 
     @cached_property
     def coordinates(self) -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class DenseFeatures(FeatureMap):
         d = self.input_dimension
         self.coordinates = ("a",) * self.charges + ("b",) * self.offset + numbered("w", d)
         self.dimension = len(self.coordinates)
+        self.relu_units = self.charges and self.activation.name == "relu"
 
     @property
     def kink(self) -> float | None:
@@ -61,6 +62,10 @@ class DenseFeatures(FeatureMap):
         view = self.padded[: self.n_nodes, : self.input_dimension]
         view.setflags(write=False)
         return view
+
+    @property
+    def node_inputs(self) -> np.ndarray:
+        return self.nodes
 
     def split(self, points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
         """The parts a (n,), b (n,) and w (n, d) of neurons; a part that θ lacks is None."""

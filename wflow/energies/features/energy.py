@@ -138,6 +138,7 @@ class FeatureEnergy(SameSpace, Energy):
         check_kind("features", features, FeatureMap, "give features of wflow.energies")
         refuse_misfit(self.targets, features.n_nodes, features.outputs)
         super().__init__(features)
+        self.relu_units = features.relu_units and features.outputs == 1
         self.features: FeatureMap = features
         self.affine, self.outputs = self.loss.quadratic, features.outputs
         self._prepare = contractions(evaluator, features)
@@ -148,6 +149,10 @@ class FeatureEnergy(SameSpace, Energy):
 
     def prepare(self, points: np.ndarray) -> PreparedFeatureEnergy:
         return PreparedFeatureEnergy(self, as_points(points, self.dimension))
+
+    @property
+    def node_inputs(self) -> np.ndarray | None:
+        return self.features.node_inputs
 
     def features_of(self, points: np.ndarray) -> PreparedFeatures:
         """The features of points (n, D), by the evaluator chosen."""

@@ -43,6 +43,8 @@ class ArcCosineKernel(ProductKernel):
     array([1.5])
     """
 
+    relu_units = True
+
     def __init__(self, dimension: int, inputs: str = "gaussian") -> None:
         super().__init__(dimension)
         self.inputs = check_word("inputs", inputs, INPUTS)

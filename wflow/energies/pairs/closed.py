@@ -109,6 +109,7 @@ class KernelEnergy(Energy):
         self._nodes = nodes
         self.coordinates = ((charge_name,) if charges else ()) + kernel.coordinates
         self.dimension = len(self.coordinates)
+        self.relu_units = self.charges and kernel.relu_units
         inner = kernel.bounds
         self.bounds = np.vstack([[[-np.inf, np.inf]], inner]) if charges else inner
         probe = np.full((2, kernel.dimension), 0.5)
