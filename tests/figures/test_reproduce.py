@@ -29,6 +29,7 @@ def made(tmp_path_factory):
 def test_the_catalogue_has_every_figure_of_the_sources() -> None:
     assert {
         "chizat-conic",
+        "chizat-support",
         "critical-start",
         "digits",
         "jmm-decay",
@@ -330,6 +331,22 @@ def test_retrained_networks_agree_and_their_laws_do_not(made) -> None:
     assert (last < 0.01 * first.max(axis=1, keepdims=True)).all(), "leading modes still differ"
     s, p = results["eigenvalue"][:, 1], results["part"][:, 1]
     assert (np.nansum(s * p**2, axis=1) < 1e-6).all()
+
+
+def test_support_decides_and_moving_units_win(made) -> None:
+    results = made[1]["chizat-support"]
+    risk, least = results["risk"], float(results["least_positive"])
+    assert (risk[0, :, -1] < 1e-3).all()
+    assert (risk[1, :, -1] < 1e-3).all()
+    assert risk[3, :, -1] == pytest.approx(least, rel=1e-3)
+    assert risk[3].min() > least * (1 - 1e-3)
+    assert (results["certificate"][[0, 3]] > risk[[0, 3], :, -1].max(axis=1)).all()
+    assert results["certificate"][0] < 0.01 < 0.2 < results["certificate"][3]
+    full, gap = results["ends"]
+    assert (full[:, 0] < 0).any()
+    assert (gap[:, 0] >= np.linalg.norm(gap[:, 1:], axis=1) - 1e-3).all()
+    assert (results["moving"][1:].mean(axis=1) < results["fixed"][1:].mean(axis=1) / 50).all()
+    assert (np.diff(results["fixed"].mean(axis=1)) < 0).all()
 
 
 def test_critical_starts_are_bracketed(made) -> None:

@@ -11,6 +11,7 @@ from wflow.figures.catalogue import Figure, Results, figure, mean_and_error, sid
 from wflow.figures.parts.critical_cases import (
     BEST,
     LATE,
+    OUTER,
     WORST,
     between,
     delta_h,
@@ -151,7 +152,7 @@ class CriticalStart(Figure):
                 for word, (told, seen) in zip(cases.words, cases.rates, strict=True)
             ),
             *(
-                f"Δ_h at d = {size:g}: " + "; ".join(f"{b.low:.4f} … {b.high:.4f}" for b in row)
+                f"Δ_h at d = {size:g}: " + "; ".join(f"{b.low:.5f} … {b.high:.5f}" for b in row)
                 for size, row in zip(dimensions, ends, strict=True)
             ),
             *(
@@ -250,7 +251,9 @@ def _shell(axis: Any, results: Results) -> None:
         axis.plot([0.5 * (low + high)], [0.0], "o", ms=5, mfc="white", color=colour, zorder=4)
     axis.axhline(0.0, color=GREY, lw=1)
     axis.set(xlabel="separation Δ", ylabel="rate of splitting [1/time]")
-    axis.set_title("the best single shell; marks: bracket of Δ_h", fontsize=9)
+    axis.set_title(
+        f"the best single shell; marks: Δ_h, the best of all laws with r ≤ {OUTER:g}", fontsize=9
+    )
     axis.legend(fontsize=7, frameon=False)
     axis.grid(alpha=0.3)
 

@@ -92,7 +92,7 @@ def one_shell(d, r):
     "d, known", [(np.inf, 0.4742), pytest.param(40, 0.4312, marks=pytest.mark.slow)]
 )
 def test_one_shell_ends_at_delta_h(d, known):
-    """Δ_h of MMN's Fig. 2, where the one shell begins to split; 0.474 in infinitely many dimensions, as known."""
+    """Δ_h of MMN's Fig. 2, r ≤ 50: 0.474 at d = ∞, as known; at d = 40 mass at the wall pays before it splits."""
     coarse, fine = (
         critical(one_shell(d, np.linspace(0, 50, n)), 0.3, 0.6, digits=4, start=1.52)
         for n in (201, 801)
@@ -102,6 +102,14 @@ def test_one_shell_ends_at_delta_h(d, known):
     assert coarse.overlaps(fine)
     assert fine.low <= known + 5e-5
     assert known - 5e-5 <= fine.high
+    near = critical(one_shell(d, np.linspace(0, 6.5, 201)), 0.3, 0.6, digits=4, start=1.52)
+    split = critical(one_shell(d, np.array([1.5])), 0.3, 0.6, digits=4, start=1.52)
+    if np.isinf(d):
+        assert near.overlaps(fine)
+        assert split.overlaps(fine)
+    else:
+        assert near.middle == pytest.approx(0.4327, abs=1e-4)
+        assert split.middle == pytest.approx(0.4425, abs=1e-4)
 
 
 def end(kappa, n, t_end, d=320, rtol=1e-4):

@@ -162,7 +162,7 @@ def test_the_start_between_failure_and_learning_is_left_at_its_rate(infinite, si
 
 @pytest.mark.parametrize("delta", [0.5, 0.6])
 def test_one_shell_splits_at_its_rate(delta):
-    """A3 at d = 40 beyond Δ_h: stable as one atom, and not as a measure."""
+    """A3 at d = 40 beyond Δ = .4425: stable as one atom, and not as a measure."""
     system = get("isotropic-gaussians", d=40, delta=delta)
     _, r = best_shell(system.energy(), np.linspace(0.0, 6.0, 301))
     at = stability(system.flow(), Particles([[r]], names=("r",)))
