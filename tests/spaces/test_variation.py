@@ -230,6 +230,9 @@ def test_wrong_requests():
         penalised(X, Y, 0.1, power=3)
     with pytest.raises(ComputationError, match="give more max_rounds"):
         penalised(X, Y, 0.01, max_rounds=1)
+    for rounds in (1, 2, 3):
+        with pytest.raises(ComputationError, match="give more max_rounds"):
+            least_norm(RNG.normal(size=(10, 2)), RNG.normal(size=10), max_rounds=rounds)
     with pytest.raises(InputError, match="does not declare relu_units"):
         barron_norm(FeatureEnergy("tanh", X, Y, charges=True), wflow.Particles([[1.0, 1.0]]))
     with pytest.raises(InputError, match=r"x of shape \(1, 2\)"):

@@ -137,12 +137,9 @@ def least_norm(
             continue
         directions = np.concatenate([directions, theta[None]])
     else:
-        lower = -np.inf  # the last charges are not those of the last directions
-    if not norm - lower <= max(tolerance, ROUNDING) * max(norm, 1e-300):
-        raise ComputationError(
-            f"the search for the least norm did not end with {len(directions)} directions: give more max_rounds, or a "
-            "larger tolerance where rounding decides"
-        )
+        raise unfinished(directions)
+    if not norm - lower <= max(tolerance, ROUNDING) * norm:
+        raise unfinished(directions)
     directions, charges = joined(z, directions, charges)
     fitted = np.maximum(z @ directions.T, 0.0) @ charges
     norm = float(np.abs(charges).sum()) * unit / length
@@ -156,6 +153,14 @@ def least_norm(
         charges=charges * unit / length,
         weights=best / length,
         bias=bias,
+    )
+
+
+def unfinished(directions: np.ndarray) -> ComputationError:
+    """What is said of a search that did not come to its end."""
+    return ComputationError(
+        f"the search for the least norm did not end with {len(directions)} directions: give more max_rounds, or a "
+        "larger tolerance where rounding decides"
     )
 
 
