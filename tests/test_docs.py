@@ -1,6 +1,7 @@
 """The Python examples of the README and of docs/ run as they are printed."""
 
 import re
+import runpy
 import sys
 import types
 from pathlib import Path
@@ -26,6 +27,21 @@ def run(code: str, name: str) -> None:
     """The code as a script, which is what the name ``__main__`` stands for."""
     script = sys.modules["__main__"] = types.ModuleType("__main__")
     exec(compile(code, name, "exec"), script.__dict__)  # noqa: S102  (our own pages)
+
+
+def test_the_site_shows_every_page() -> None:
+    """Pages are written once, in docs/, and found from its index."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    shown = {
+        line.strip() for block in index.split("```{toctree}")[1:] for line in block.splitlines()
+    }
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert pages <= shown, "give it a place in docs/index.md"
+
+
+def test_the_site_has_every_public_module() -> None:
+    modules = runpy.run_path(str(ROOT / "docs" / "conf.py"))["MODULES"]
+    assert {f"wflow.{name}" for name in wflow._MODULES} <= set(modules)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -87,7 +87,7 @@ class TensorGrid:
         return read_only(self.at([0.0] * self.dimension).reshape(-1, self.dimension))
 
     def at(self, offset: Sequence[float]) -> FloatArray:
-        """The points at one offset in [-1, 1]^D of every cell, shape (*shape, D); 0 is the centre."""
+        """The points at one offset in [-1, 1]^D of every cell, one axis a coordinate and then D; 0 is the centre."""
         axes = [c + 0.5 * o * w for c, o, w in zip(self.centers, offset, self.widths, strict=True)]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
