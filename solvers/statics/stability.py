@@ -8,12 +8,13 @@ At a measure of atoms, ρ = Σ w_iδ(θ_i), with Φ = Ψ + (λ/2)|θ|², the flo
           \text{splits} \quad \delta\dot\theta = -\xi\,\nabla^2\Phi(\theta_i)\,\delta\theta,
           \qquad \text{births} \quad \dot m = \xi\alpha\Bigl(\int\Phi\,d\rho - \Phi(\theta)\Bigr)m.
 
-Moves take atoms as a whole. An atom whose parts go different ways, with their mean at rest, does not feel the coupling:
-a measure can be stable as N points and not as a measure. A new atom of small mass m far from all others grows where Φ
-is below its mean. The first two are symmetric in the inner product Σ w_i⟨u_i, v_i⟩, so that rates are real numbers.
+Moves take atoms as a whole; with births and deaths masses change along with them
+(:mod:`wflow.solvers.statics.linearised`). An atom whose parts go different ways, with their mean at rest, does not feel
+the coupling: a measure can be stable as N points and not as a measure. A new atom of small mass m far from all others
+grows where Φ is below its mean. Moves and splits are symmetric in the flow's metric, so that rates are real numbers.
 
 A point at a wall that Φ pushes it against is held there, and is no unknown in that coordinate: it comes back in finite
-time. Positions and the masses of new atoms are seen, not how births and deaths shift the masses of the old ones.
+time.
 """
 
 from __future__ import annotations
@@ -24,15 +25,14 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.base import Energy
-from wflow.energies.curvature import STEP, Curvature
-from wflow.errors import ComputationError, InputError
+from wflow.energies.curvature import STEP
+from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure, Particles
+from wflow.solvers.statics.linearised import fastest
 from wflow.solvers.statics.on_grid import places
 from wflow.tools.checks import check_count, check_kind, check_place, number, positive
 
-DENSE = 1200
-"""Unknowns up to which a matrix is formed; beyond, the leading rates come from products with it."""
 HELD, SEEN = 1e-9, 1e-12
 """Slopes against a wall count above this share of the largest slope, and this one of the largest |Φ|."""
 
@@ -43,7 +43,8 @@ class Spectrum:
 
     Attributes
     ----------
-    rates, directions : of moves, the fastest first, (k,) and (k, n, D) with Σ w_i|u_i|² = ∫dρ
+    rates, directions : of moves, the fastest first, (k,) and (k, n, D) with Σ w_i(|u_i|² + ν_i²/α) = ∫dρ
+    masses : ν, the relative changes of the masses that go with them (k, n); 0 without births and deaths
     splits, split_directions : of the fastest split of each atom, (n,) and (n, D) of length 1; −inf where it is held
     birth, depth : the lowest place (D,) among ``where`` and the atoms, and ∫Φdρ − Φ there for a ρ of mass 1
     birth_rate : ξα times that
@@ -54,6 +55,7 @@ class Spectrum:
 
     rates: np.ndarray
     directions: np.ndarray
+    masses: np.ndarray
     splits: np.ndarray
     split_directions: np.ndarray
     birth: np.ndarray
@@ -70,16 +72,19 @@ class Spectrum:
         return float(max([*self.rates[:1], *self.splits, *births], default=-np.inf))
 
     def moved(self, k: int, by: float) -> Particles:
-        """The measure with its atoms moved by ``by`` times direction k.
+        """The measure with its atoms moved by ``by`` times direction k, and masses changed accordingly.
 
         Raises
         ------
         InputError
-            for a k without a direction, and for no finite number
+            for a k without a direction, for no finite number, and for one that leaves an atom no mass
         """
-        u = self.directions[check_place("k", k, len(self.directions))]
-        points = self.measure.points() + number("by", by) * u
-        return Particles(points, self.measure.weights(), names=self.measure.names)
+        k, by = check_place("k", k, len(self.directions)), number("by", by)
+        points = self.measure.points() + by * self.directions[k]
+        change = 1.0 + by * self.masses[k]
+        if not change.min() > 0:
+            raise InputError(f"by = {by:g} takes all of an atom's mass: give a smaller number")
+        return Particles(points, self.measure.weights() * change, names=self.measure.names)
 
     def split(self, i: int, by: float) -> Particles:
         """The measure with atom i in two halves, ``by`` to either side along its fastest split.
@@ -157,12 +162,13 @@ def stability(
     ridge = flow.ridge * flow.ridge_mask
     blocks = curvature.blocks + np.diag(ridge)
     blocks = np.where(free[:, :, None] & free[:, None, :], blocks, 0.0)
-    rates, directions = _moves(curvature, w, blocks, ridge, free, count)
+    leading = fastest(curvature, blocks, ridge, free, flow.reaction_rate, count)
     splits, ways = _splits(blocks, free)
     birth, depth = _birth(flow, field, x, w, phi, where)
     return Spectrum(
-        rates=xi * rates,
-        directions=directions * np.sqrt(w.sum()),
+        rates=xi * leading.rates,
+        directions=leading.directions * np.sqrt(w.sum()),
+        masses=leading.masses * np.sqrt(w.sum()),
         splits=xi * splits,
         split_directions=ways,
         birth=birth,
@@ -215,69 +221,6 @@ def _at_walls(
             slope[at, k] = np.where(steep, limit, slope[at, k])
             sides[at, k] = np.where(steep, inwards * np.sign(limit), 0.0)
     return slope, sides
-
-
-def _moves(
-    curvature: Curvature,
-    w: np.ndarray,
-    blocks: np.ndarray,
-    ridge: np.ndarray,
-    free: np.ndarray,
-    count: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """−H's largest eigenvalues, and eigenvectors with Σ w|u|² = 1; in √w u the matrix is symmetric."""
-    from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
-
-    n, d = free.shape
-    at = np.flatnonzero(free)
-    root = np.repeat(np.sqrt(w), d)
-    count = min(count, at.size)
-    if count == 0:
-        return np.empty(0), np.empty((0, n, d))
-
-    def times(v: np.ndarray) -> np.ndarray:
-        u = np.zeros(n * d)
-        u[at] = np.ravel(v) / root[at]
-        moves = u.reshape(n, d)
-        return np.asarray((curvature.times(moves) + ridge * moves).ravel()[at] * root[at])
-
-    if at.size <= DENSE:
-        matrix = _matrix(curvature, blocks, root, at)
-        if matrix is None:
-            matrix = np.stack([times(unit) for unit in np.eye(at.size)])
-            matrix = 0.5 * (matrix + matrix.T)
-        values, vectors = np.linalg.eigh(matrix, UPLO="L")
-    else:
-        operator = LinearOperator((at.size, at.size), matvec=times, dtype=np.float64)
-        try:
-            # From one state always the same rates: Lanczos begins at a vector of its own otherwise.
-            v0 = np.random.default_rng(0).standard_normal(at.size)
-            values, vectors = eigsh(operator, k=count, which="SA", v0=v0)
-        except ArpackError as e:
-            raise ComputationError(
-                f"the {count} leading rates of {at.size} unknowns were not found ({e}): ask for another count"
-            ) from None
-        order = np.argsort(values)
-        values, vectors = values[order], vectors[:, order]
-    out = np.zeros((count, n * d))
-    out[:, at] = vectors[:, :count].T / root[at]
-    return -values[:count], out.reshape(count, n, d)
-
-
-def _matrix(
-    curvature: Curvature, blocks: np.ndarray, root: np.ndarray, at: np.ndarray
-) -> np.ndarray | None:
-    """√w H /√w over the unknowns, of which the lower half counts, where its coupling is known."""
-    n, d, _ = blocks.shape
-    whole = curvature.coupling()
-    if whole is None:
-        if (outputs := curvature.outputs()) is None:
-            return None
-        whole = outputs @ outputs.T
-    whole = whole * root * root[:, None]
-    i = np.arange(n)
-    whole.reshape(n, d, n, d)[i, :, i, :] += blocks
-    return np.asarray(whole[np.ix_(at, at)])
 
 
 def _splits(blocks: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

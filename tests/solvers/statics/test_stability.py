@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import brentq
+from scipy.optimize import brentq, root
 
 import wflow
 from wflow import GradientFlow, GridDensity, Particles
 from wflow.energies import ArcCosineKernel, FeatureEnergy, KernelEnergy, KernelSum, PairEnergy
 from wflow.errors import InputError
 from wflow.figures.mmn_2 import best_shell
-from wflow.solvers.statics import stability
+from wflow.solvers.statics import linearised, stability
 from wflow.systems import get
 
 
@@ -96,8 +96,7 @@ def test_moves_are_the_derivative_of_the_velocity(name, monkeypatch):
     np.testing.assert_allclose(dense.rates, exact[:4], atol=1e-7 * scale)
     for rate, u in zip(dense.rates, dense.directions, strict=True):
         np.testing.assert_allclose(jacobian @ u.ravel(), rate * u.ravel(), atol=1e-6 * scale)
-    module = __import__("sys").modules["wflow.solvers.statics.stability"]
-    monkeypatch.setattr(module, "DENSE", 0)
+    monkeypatch.setattr(linearised, "DENSE", 0)
     np.testing.assert_allclose(stability(flow, rho, count=4).rates, dense.rates, atol=1e-6 * scale)
 
 
@@ -148,15 +147,91 @@ def test_a_birth_grows_at_its_rate(infinite):
     np.testing.assert_allclose(found, at.birth_rate, rtol=1e-5)
 
 
+def pairs(x, y):
+    return np.exp(-0.5 * (x[..., 0] - y[..., 0]) ** 2)
+
+
+REPELLING = PairEnergy(
+    lambda x: 0.02 * x[..., 0] ** 4 + 0.05 * x[..., 0],
+    pairs,
+    grad_V=lambda x: 0.08 * x**3 + 0.05,
+    grad_U=lambda x, y: -(x - y) * pairs(x, y)[..., None],
+)
+
+
+@pytest.fixture(scope="module")
+def resting():
+    """Three atoms that rest with births and deaths: ∇Ψ = 0 and Ψ alike at all of them."""
+    flow = GradientFlow(REPELLING, reaction_rate=0.7)
+
+    def left(y):
+        here = REPELLING.prepare(y[:3, None]).field(y[3:])
+        psi = here.first_variation()
+        return np.concatenate([here.gradient().ravel(), np.diff(psi), [y[3:].sum() - 1]])
+
+    found = root(left, [-1.33, -0.07, 1.1, 0.47, 0.17, 0.36], tol=1e-13)
+    assert found.success
+    return flow, Particles(found.x[:3, None], found.x[3:])
+
+
+def test_masses_move_along_with_positions(resting):
+    """Against differences of the whole field in θ and log w, along changes that keep the mass."""
+    flow, rho = resting
+    x, w = rho.points(), rho.weights()
+    at = stability(flow, rho, count=10)
+    assert at.speed < 1e-8
+    assert len(at.rates) == 5, "three positions, and two changes of masses"
+
+    def field(y):
+        points, masses = y[:3, None], np.exp(y[3:])
+        here = flow.energy.prepare(points).field(masses)
+        psi = here.first_variation()
+        return np.concatenate(
+            [-here.gradient().ravel(), -0.7 * (psi - masses @ psi / masses.sum())]
+        )
+
+    y, h = np.concatenate([x.ravel(), np.log(w)]), 1e-5
+    jacobian = np.array([(field(y + h * e) - field(y - h * e)) / (2 * h) for e in np.eye(6)]).T
+    exact = np.sort(np.linalg.eigvals(jacobian).real)[::-1]
+    # The change of the whole mass, as it stands, is none that births and deaths can make.
+    found = np.sort(at.rates)[::-1]
+    spare = min(range(6), key=lambda k: np.abs(np.delete(exact, k) - found).max())
+    np.testing.assert_allclose(found, np.delete(exact, spare), atol=1e-6)
+    for rate, u, v in zip(at.rates, at.directions, at.masses, strict=True):
+        whole = np.concatenate([u.ravel(), v])
+        np.testing.assert_allclose(jacobian @ whole, rate * whole, atol=1e-5)
+        assert w @ v == pytest.approx(0, abs=1e-12)
+        assert w @ (u.ravel() ** 2 + v**2 / 0.7) == pytest.approx(1, rel=1e-9)
+    without = stability(GradientFlow(REPELLING), rho, count=10)
+    assert not without.masses.any()
+    assert abs(without.rates[0] - at.rates[0]) > 0.01 * abs(at.rates[0])
+
+
+def test_a_change_of_masses_decays_at_its_rate(resting):
+    flow, rho = resting
+    at = stability(flow, rho)
+    k = int(np.argmax(at.rates))
+    still, w = rho.points(), rho.weights()
+    assert np.abs(at.masses[k]).max() > 0.05
+
+    def size(m):
+        return np.hypot(np.linalg.norm(m.points() - still), np.linalg.norm(m.weights() - w))
+
+    found = seen(flow, at.moved(k, 1e-4), size, at.rates[k], times=3.0)
+    np.testing.assert_allclose(found, at.rates[k], rtol=1e-2)
+    with pytest.raises(InputError, match="takes all of an atom's mass"):
+        at.moved(k, 1e4)
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_the_start_between_failure_and_learning_is_left_at_its_rate(infinite, side):
     """A5 at d = ∞: κ_c = .24750, left at 78.5 a unit of time to either side."""
-    system, root = infinite
-    at = stability(system.flow(), Particles([[root]], names=("r",)))
+    system, middle = infinite
+    at = stability(system.flow(), Particles([[middle]], names=("r",)))
     assert at.speed < 1e-10
     assert at.rates[0] == pytest.approx(78.52, abs=0.01)
     start = at.moved(0, side * 1e-6 * np.sign(at.directions[0, 0, 0]))
-    found = seen(system.flow(), start, lambda m: abs(m.points()[0, 0] - root), at.rates[0])
+    found = seen(system.flow(), start, lambda m: abs(m.points()[0, 0] - middle), at.rates[0])
     np.testing.assert_allclose(found, at.rates[0], rtol=2e-3)
 
 
