@@ -106,7 +106,7 @@ NOT_CALLED = {
     "what others answer to": "Field PreparedEnergy Problem Tracker",
     "what the package makes": "Band Bracket ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses "
     "KernelFlow Laziness LayersReport Loss Margin Minimiser NullSpace Orders Report Results SgdDrift Spectrum Step "
-    "Stop Tolerance Trend Verdict",
+    "Stop Tolerance Trained Trend Verdict",
     "what fits and norms are": "BarronNorm RidgeFit VariationFit",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
@@ -481,7 +481,17 @@ def lazy_calls() -> dict[str, Call]:
         "kernel_flow": (lazy.kernel_flow, {"flow": flow, "measure": start, "t_eval": [0, 1]}),
         "max_margin": (
             wflow.spaces.max_margin,
-            {"x": [-1.0, 0.0, 1.0], "labels": [1, -1, 1], "norm": "F1"},
+            {"x": [-1.0, 0.0, 1.0], "labels": [1, -1, 1], "norm": "F2", "features": [[1.0, 0.5]]},
+        ),
+        "trained_margin": (
+            wflow.spaces.trained_margin,
+            {
+                "x": [-1.0, 0.0, 1.0],
+                "labels": [1, -1, 1],
+                "n_neurons": 5,
+                "layers": "both",
+                "n_steps": 3,
+            },
         ),
         **space_calls(),
         "laziness": (lazy.laziness, at | {"t_eval": [0.1], "scale": 2.0, "rtol": 1e-3}),

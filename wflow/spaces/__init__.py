@@ -5,11 +5,13 @@ from wflow.spaces.moments import moment_bound
 from wflow.spaces.norms import BarronNorm, barron_norm, least_norm
 from wflow.spaces.penalised import VariationFit, penalised
 from wflow.spaces.ridge import RidgeFit, random_features, ridge_fit
+from wflow.spaces.trained import Trained, trained_margin
 
 __all__ = [
     "BarronNorm",
     "Margin",
     "RidgeFit",
+    "Trained",
     "VariationFit",
     "barron_norm",
     "least_norm",
@@ -18,4 +20,5 @@ __all__ = [
     "penalised",
     "random_features",
     "ridge_fit",
+    "trained_margin",
 ]

@@ -1,4 +1,4 @@
-"""What fits are given: inputs with their bias, and one number for each."""
+"""What fits and margins are given: inputs with their bias, and one number or label for each."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ def values_at(x: Any, y: Any, bias: bool) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"y of shape {values.shape}: give one number for each of {len(z)} inputs")
     check_size("y", values)
     return with_bias(z, bias), values
+
+
+def labelled(x: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (Q, d) and labels (Q,).
+
+    Raises
+    ------
+    InputError
+        for labels that are not ±1, or of another number
+    """
+    z, y = as_inputs(x), as_floats("labels", labels)
+    if y.shape != (len(z),) or not (np.abs(y) == 1.0).all():
+        raise InputError(f"labels of shape {y.shape}: give 1 or -1 for each of the {len(z)} inputs")
+    return z, y
 
 
 def scale_of(values: np.ndarray) -> float:

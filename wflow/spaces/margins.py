@@ -21,8 +21,9 @@ import numpy as np
 from wflow.energies.arrays import as_inputs
 from wflow.errors import ComputationError, InputError
 from wflow.lazy.closed import arc_cosine
-from wflow.spaces.pricing import largest
-from wflow.tools.arrays import as_floats
+from wflow.spaces.inputs import labelled, with_bias
+from wflow.spaces.pricing import priced, sums
+from wflow.spaces.warm import trained_directions
 from wflow.tools.checks import check_count, check_flag, check_seed, check_word, positive
 
 NORMS = ("F1", "F2")
@@ -33,7 +34,10 @@ LEAST = 1e-13
 ROUNDING = 64 * np.finfo(float).eps
 """Of a kernel and a sample, relative to its largest value."""
 ROUNDS = 1000
-"""Directions that are added, at most."""
+FEW, MANY = 48, 768
+"""Starts of a search beyond three coordinates: on the way, and of the last one."""
+TOGETHER, APART = 24, 1.0 - 1e-5
+"""Directions that enter at a time, at most, and their cosines."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,10 @@ class Margin:
     value : its margin min y f, which is a lower bound
     upper : no function of the ball has a larger one; inf where the search for directions is no proof
     weights : p of the samples, (Q,)
-    directions, charges : of F1: θ (k, D) and μ (k,) of its neurons; of F2 the samples z, and Σ_i charges_i K(·, z_i)
+    directions, charges : of F1 and of F2 with ``features``: θ (k, D) and μ (k,) of its neurons; of F2 otherwise the
+        samples z, and Σ_i charges_i K(·, z_i)
     bias : whether inputs are (x, 1)
+    kernel : whether charges are those of the kernel
     """
 
     norm: str
@@ -57,6 +63,7 @@ class Margin:
     directions: np.ndarray
     charges: np.ndarray
     bias: bool
+    kernel: bool = False
 
     def predict(self, x: Any) -> np.ndarray:
         """f at inputs x (m, d), (m,).
@@ -66,10 +73,10 @@ class Margin:
         InputError
             for inputs of another dimension
         """
-        z = _with_bias(as_inputs(x, self.directions.shape[1] - int(self.bias), "x"), self.bias)
-        if self.norm == "F1":
-            return np.asarray(np.maximum(z @ self.directions.T, 0.0) @ self.charges)
-        return np.asarray(arc_cosine(z, self.directions) @ self.charges)
+        z = with_bias(as_inputs(x, self.directions.shape[1] - int(self.bias), "x"), self.bias)
+        if self.kernel:
+            return np.asarray(arc_cosine(z, self.directions) @ self.charges)
+        return np.asarray(np.maximum(z @ self.directions.T, 0.0) @ self.charges)
 
 
 def max_margin(
@@ -78,6 +85,7 @@ def max_margin(
     norm: str = "F1",
     *,
     bias: bool = True,
+    features: Any = None,
     tolerance: float = 1e-6,
     max_rounds: int = ROUNDS,
     seed: int = 0,
@@ -96,8 +104,10 @@ def max_margin(
     labels : (Q,) ±1
     norm : "F1", total variation over directions of length 1; "F2", E a² under θ ~ N(0, I)
     bias : whether units see (x, 1)
+    features : of F2: N weights w (N, D), whose mean replaces that over θ ~ N(0, I), E a² included: the largest margin
+        of a network whose output layer alone is trained
     tolerance : of F1: the search ends where no direction is worth more, relatively
-    max_rounds : directions that are added at most
+    max_rounds : searches for directions at most; each may add several
     seed : of the starts
 
     Returns
@@ -107,7 +117,7 @@ def max_margin(
     Raises
     ------
     InputError
-        for labels that are not ±1, or of another number, and an unknown norm
+        for labels that are not ±1, or of another number, an unknown norm, and features of F1 or another dimension
     ComputationError
         where the search does not come to its end in ``max_rounds``
 
@@ -118,22 +128,19 @@ def max_margin(
     >>> [round(max_margin(x, y, norm).value, 6) for norm in ("F1", "F2")]
     [0.2, 0.140955]
     """
-    z, y = as_inputs(x), as_floats("labels", labels)
-    if y.shape != (len(z),) or not (np.abs(y) == 1.0).all():
-        raise InputError(f"labels of shape {y.shape}: give 1 or -1 for each of the {len(z)} inputs")
-    z = _with_bias(z, check_flag("bias", bias))
+    z, y = labelled(x, labels)
+    z = with_bias(z, check_flag("bias", bias))
     # Margins are in proportion to z, and programmes know absolute tolerances.
     unit = float(np.abs(z).max()) or 1.0
     check_word("norm", norm, NORMS)
     tolerance, rounds = positive("tolerance", tolerance), check_count("max_rounds", max_rounds)
     rng = np.random.default_rng(check_seed(seed))
+    if features is not None and norm == "F1":
+        raise InputError("features are of norm = F2; F1 finds its own: leave features out")
     if norm == "F2":
-        return _kernel_machine(z / unit, y, bias, unit)
+        w = None if features is None else as_inputs(features, z.shape[1], "features")
+        return _kernel_machine(z / unit, y, bias, unit, w)
     return _programme(z / unit, y, bias, unit, tolerance, rounds, rng)
-
-
-def _with_bias(x: np.ndarray, bias: bool) -> np.ndarray:
-    return np.concatenate([x, np.ones((len(x), 1))], axis=1) if bias else x
 
 
 def _programme(
@@ -147,63 +154,100 @@ def _programme(
 ) -> Margin:
     """Column generation: the master's p prices a direction, which enters, until none is worth more."""
     n, d = z.shape
-    directions, upper, p, exact = np.zeros((0, d)), np.inf, np.full(n, 1.0 / n), True
-    value, charges = 0.0, np.zeros(0)
+    directions, signs, upper, p = np.zeros((0, d)), np.zeros(0), np.inf, np.full(n, 1.0 / n)
+    value, charges, centre, care, exact = 0.0, np.zeros(0), p, 0, d <= 3
+    if d > 3:
+        directions, signs = trained_directions(z, y, rng)
+        value, charges, p = _master(_gains(z, y, directions) * signs, 1.0)
     for _ in range(rounds):
-        theta, worth, exact = largest(z, p * y, rng)
-        upper = min(upper, abs(worth))
+        # The master's p jumps about from one round to the next; the mean with those before is nearer to the best.
+        centre = 0.5 * (centre + p) if care == 0 and not exact else p
+        tried, worth, exact = priced(
+            z, centre * y, rng, directions[charges > 0.0], FEW if care < 2 else MANY
+        )
+        if exact:
+            tried, upper = tried[:1], min(upper, worth[0])
+        sides = sums(z, p * y, tried)
         # What ascent finds is worth no less than the columns that are there.
         # And one that is there already is worth more by the master's rounding alone.
-        there = len(directions) > 0 and float((directions @ theta).max()) > SAME
-        if abs(worth) <= value * (1.0 + tolerance) + 1e-300 or (there and upper < LEAST):
+        better = np.abs(sides) > value * (1.0 + tolerance) + 1e-300
+        entering = _entering(tried[better], np.sign(sides[better]), directions, signs)
+        if len(entering) == 0:
+            if care < 2 and not exact:
+                care += 1  # in the end with the master's own p, and from all starts
+                continue
+            if exact and better.any() and not upper < LEAST:
+                break
             bound = upper * unit if exact else np.inf
-            return Margin("F1", value * unit, bound, p, directions, charges, bias)
-        if there:
-            break
-        directions = np.concatenate([directions, theta[None]])
-        value, charges, p = _master(np.maximum(z @ directions.T, 0.0) * y[:, None], upper)
-        kept = np.abs(charges) > 0.0
-        if len(charges) > 4 * n + 64:
-            directions, charges = directions[kept], charges[kept]
+            return Margin("F1", value * unit, bound, p, directions, charges * signs, bias)
+        care = 0
+        directions = np.concatenate([directions, tried[better][entering]])
+        signs = np.append(signs, np.sign(sides[better][entering]))
+        value, charges, p = _master(_gains(z, y, directions) * signs, float(np.abs(sides).max()))
+        if len(charges) > 2 * n + 64:
+            kept = charges > 0.0
+            directions, signs, charges = directions[kept], signs[kept], charges[kept]
     raise ComputationError(
         f"the margin lies between {value * unit:.6g} and {upper * unit:.6g} after {len(directions)} directions: give "
         "more max_rounds, or a larger tolerance where rounding decides"
     )
 
 
+def _gains(z: np.ndarray, y: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """y_i⟨θ_j, z_i⟩₊, (n, k)."""
+    return np.asarray(np.maximum(z @ directions.T, 0.0) * y[:, None])
+
+
+def _entering(
+    tried: np.ndarray, sides: np.ndarray, there: np.ndarray, signs: np.ndarray
+) -> list[int]:
+    """The first directions (at most TOGETHER) that are not there, and of which none is another one to a few digits."""
+    kept: list[int] = []
+    for k, theta in enumerate(tried):
+        if len(kept) == TOGETHER:
+            break
+        old = there[signs == sides[k]] @ theta
+        new = tried[kept] @ theta
+        if old.max(initial=-1.0) <= SAME and new.max(initial=-1.0) < APART:
+            kept.append(k)
+    return kept
+
+
 def _master(gains: np.ndarray, unit: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """The largest min over samples of gains (n, k) times charges of total variation 1; the charges, and the dual p."""
+    """The largest min over samples of gains (n, k) times masses (k,) of sum 1; the masses, and the dual p."""
     from scipy.optimize import linprog
 
     n, k = gains.shape
     gains = gains / unit
-    # Unknowns μ⁺, μ⁻ ≥ 0 and γ; rows γ − (gains μ)_i ≤ 0 and Σμ⁺ + Σμ⁻ ≤ 1.
-    rows = np.concatenate([-gains, gains, np.ones((n, 1))], axis=1)
-    mass = np.append(np.ones(2 * k), 0.0)
-    aim = np.append(np.zeros(2 * k), -1.0)
+    # Unknowns μ ≥ 0 and γ; rows γ − (gains μ)_i ≤ 0 and Σμ ≤ 1.
     found = linprog(
-        aim,
-        A_ub=np.concatenate([rows, mass[None]]),
+        np.append(np.zeros(k), -1.0),
+        A_ub=np.block([[-gains, np.ones((n, 1))], [np.ones((1, k)), np.zeros((1, 1))]]),
         b_ub=np.append(np.zeros(n), 1.0),
-        bounds=[(0, None)] * (2 * k) + [(None, None)],
+        bounds=[(0, None)] * k + [(None, None)],
         method="highs",
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if not found.success:
         raise ComputationError(f"the linear programme of {k} directions failed: {found.message}")
-    mu = np.asarray(found.x)
-    charges = mu[:k] - mu[k : 2 * k]
-    size = np.abs(charges).sum()
-    charges = charges / size if size > 0 else charges
+    masses = np.maximum(np.asarray(found.x)[:k], 0.0)
+    size = masses.sum()
+    masses = masses / size if size > 0 else masses
     p = np.maximum(-np.asarray(found.ineqlin.marginals)[:n], 0.0)
-    return unit * float((gains @ charges).min()), charges, p / p.sum()
+    return unit * float((gains @ masses).min()), masses, p / p.sum()
 
 
-def _kernel_machine(z: np.ndarray, y: np.ndarray, bias: bool, unit: float) -> Margin:
+def _kernel_machine(
+    z: np.ndarray, y: np.ndarray, bias: bool, unit: float, w: np.ndarray | None
+) -> Margin:
     """The shortest Σ p_i y_i K(·, z_i) over the simplex, as non-negative least squares."""
     from scipy.optimize import nnls
 
-    pull = arc_cosine(z, z) * np.outer(y, y)
+    if w is None:
+        pull = arc_cosine(z, z) * np.outer(y, y)
+    else:
+        seen = np.maximum(z @ w.T, 0.0)
+        pull = seen @ seen.T / len(w) * np.outer(y, y)
     values, vectors = np.linalg.eigh(pull)
     root = vectors.T * np.sqrt(np.maximum(values, 0.0))[:, None]
     # min |root p|² + (Σp − 1)², whose minimiser is that over the simplex, scaled.
@@ -219,4 +263,8 @@ def _kernel_machine(z: np.ndarray, y: np.ndarray, bias: bool, unit: float) -> Ma
     if not value > 0.0:
         # Nothing separates them, but for rounding: f = 0 has the margin 0.
         value, charges = 0.0, np.zeros(len(y))
-    return Margin("F2", unit * value, unit * upper, p, unit * z, charges / unit, bias)
+    if w is not None:
+        # As neurons: f = (1/N) Σ_j a_j ⟨w_j, z⟩₊ with a = features · charges.
+        neurons = seen.T @ charges / len(w)
+        return Margin("F2", unit * value, unit * upper, p, w, neurons, bias)
+    return Margin("F2", unit * value, unit * upper, p, unit * z, charges / unit, bias, True)

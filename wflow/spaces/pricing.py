@@ -14,7 +14,10 @@ import numpy as np
 
 TINY = 1e-12
 """Vectors shorter than this share of the longest have no direction."""
+NEAR = 0.1
+"""Share of the others' steps for directions that are held: they are to find the best around, not elsewhere."""
 STARTS = 96
+"""Random directions to ascend from, and as many of the units' own."""
 STEPS = 100
 TOGETHER = 1 << 22
 """Pairs of a direction and a unit at a time."""
@@ -30,6 +33,21 @@ def largest(
     >>> theta.tolist(), value, exact
     ([0.6, 0.8], 5.0, True)
     """
+    tried, _, exact = priced(z, c, rng)
+    return tried[0], float(sums(z, c, tried[:1])[0]), exact
+
+
+def priced(
+    z: np.ndarray,
+    c: np.ndarray,
+    rng: np.random.Generator,
+    held: np.ndarray | None = None,
+    starts: int = STARTS,
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Directions (m, D), the largest first, the sums' absolute values, and whether no other is larger than the first.
+
+    Beyond three coordinates ``held`` are directions to start from, beside ``starts`` others of each kind.
+    """
     on = c != 0.0
     z, c = z[on], c[on]
     d = z.shape[1]
@@ -37,12 +55,12 @@ def largest(
         # Directions at right angles to all units are worth nothing.
         _, size, rows = np.linalg.svd(z, full_matrices=False)
         if (rank := int((size > TINY * size[0]).sum())) <= 3:
-            theta, worth, exact = largest(z @ rows[:rank].T, c, rng)
-            return theta @ rows[:rank], worth, exact
-    tried = candidates(z, c) if d <= 3 else ascended(z, c, rng)
-    values = sums(z, c, tried)
-    k = int(np.abs(values).argmax())
-    return tried[k], float(values[k]), d <= 3
+            tried, worth, exact = priced(z @ rows[:rank].T, c, rng)
+            return tried @ rows[:rank], worth, exact
+    tried = candidates(z, c) if d <= 3 else ascended(z, c, rng, held, starts)
+    worth = np.abs(sums(z, c, tried))
+    order = np.argsort(-worth, kind="stable")
+    return tried[order], worth[order], d <= 3
 
 
 def sums(z: np.ndarray, c: np.ndarray, theta: np.ndarray) -> np.ndarray:
@@ -111,27 +129,40 @@ def _unit(v: np.ndarray) -> np.ndarray:
     return np.concatenate([found, -found])
 
 
-def ascended(z: np.ndarray, c: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Directions (m, D) where ascent of the sum's absolute value ends, from random ones and from the units' own."""
+def ascended(
+    z: np.ndarray,
+    c: np.ndarray,
+    rng: np.random.Generator,
+    held: np.ndarray | None = None,
+    starts: int = STARTS,
+) -> np.ndarray:
+    """Directions (m, D) where ascent of the sum's absolute value ends: from ``held``, units' own, random ones."""
     d = z.shape[1]
     size = np.linalg.norm(z, axis=1)
-    theta = rng.standard_normal((STARTS, d))
-    heavy = np.argsort(-np.abs(c) * size)[:STARTS]
+    theta = rng.standard_normal((starts, d))
+    heavy = np.argsort(-np.abs(c) * size)[:starts]
     theta = np.concatenate([theta, z[heavy[size[heavy] > 0]]])
     theta /= np.linalg.norm(theta, axis=1, keepdims=True)
+    reach = np.ones((len(theta), 1))
+    if held is not None:
+        # Those that are held stay where they are the best around.
+        theta = np.concatenate([held, theta])
+        reach = np.concatenate([np.full((len(held), 1), NEAR), reach])
     best, height = theta, np.abs(sums(z, c, theta))
     for k in range(STEPS):
-        on = theta @ z.T > 0
-        slope = (on * c) @ z
+        product = theta @ z.T
+        if k > 0:
+            now = np.abs(np.maximum(product, 0.0) @ c)
+            better = now > height
+            best, height = np.where(better[:, None], theta, best), np.maximum(now, height)
+            if k % 4 == 0:
+                theta, product = best, best @ z.T
+        slope = np.where(product > 0, c, 0.0) @ z
         slope *= np.sign(np.einsum("md,md->m", slope, theta))[:, None]
-        length = np.linalg.norm(slope, axis=1, keepdims=True)
+        length = np.sqrt(np.einsum("md,md->m", slope, slope))[:, None]
         # Long steps first: in its own cell the whole slope is the maximum.
-        share = 1.0 if k % 4 == 3 else 0.5 / (1.0 + 0.1 * k)
+        share = reach * (1.0 if k % 4 == 3 else 0.5 / (1.0 + 0.1 * k))
         theta = theta + share / np.maximum(1.0 - share, TINY) * slope / np.maximum(length, 1e-300)
-        theta /= np.linalg.norm(theta, axis=1, keepdims=True)
-        now = np.abs(sums(z, c, theta))
-        better = now > height
-        best, height = np.where(better[:, None], theta, best), np.maximum(now, height)
-        if k % 4 == 3:
-            theta = best
-    return np.asarray(best)
+        theta /= np.sqrt(np.einsum("md,md->m", theta, theta))[:, None]
+    now = np.abs(sums(z, c, theta))
+    return np.asarray(np.where((now > height)[:, None], theta, best))
