@@ -68,6 +68,16 @@ def test_clocks_are_counted():
         assert moment_bound(flow, start, [3.0])[0] == pytest.approx((1 + np.sqrt(s * 0.5)) ** 2)
 
 
+def test_a_short_pulse_of_the_clock_is_counted_at_times_in_any_order():
+    """Of 1/500 of the time: ∫ξ = 10√π, and half of it in the middle of the pulse."""
+    energy, start = FeatureEnergy("identity", [1.0], [2.0]), wflow.Particles([[0.0]])
+    flow = wflow.GradientFlow(energy, schedule=lambda t: 2e3 * np.exp(-(((t - 3.3) / 5e-3) ** 2)))
+    s = 10 * np.sqrt(np.pi)
+    found = moment_bound(flow, start, [10.0, 0.0, 3.3, 10.0])
+    assert found == pytest.approx([2 * s, 0.0, s, 2 * s], rel=1e-7)
+    assert moment_bound(flow, start, []).shape == (0,)
+
+
 @pytest.mark.parametrize("clock", [1.0, 2.0])
 @pytest.mark.parametrize("unit, offset", [("relu", False), ("relu", True), ("identity", False)])
 def test_moments_of_homogeneous_units_grow_by_four_times_the_residual(unit, offset, clock):

@@ -1,5 +1,7 @@
 """Fits in F₁: certified minima, the long-time flow with ridge, interpolants, Barron norms from both sides."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from wflow.errors import ComputationError, InputError
 from wflow.solvers.statics import expected_excess
 from wflow.spaces import barron_norm, least_norm, penalised, random_features, ridge_fit
 from wflow.spaces.columns import joined, least_penalty
+from wflow.spaces.pricing import largest
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(14, 1))
@@ -149,6 +152,35 @@ def test_beyond_three_coordinates_it_is_a_search():
     for fit in (penalised(x, y, 0.02), penalised(x, y, 0.02, power=2), least_norm(x, y)):
         assert fit.scope == "search"
         assert fit.gap >= -1e-12
+
+
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_what_a_search_bounds_is_gone_once_there_is_a_proof(power, monkeypatch):
+    """A first search that misses the best direction bounds too high: what is proved later is below it."""
+
+    def fit(share=None):
+        calls = []
+
+        def missing(z, c, rng):
+            theta, worth, exact = largest(z, c, rng)
+            calls.append(worth)
+            return (
+                (theta, share * worth, False)
+                if share and len(calls) == 1
+                else (theta, worth, exact)
+            )
+
+        module = import_module("wflow.spaces.penalised" if power else "wflow.spaces.norms")
+        monkeypatch.setattr(module, "largest", missing)
+        monkeypatch.setattr(module, "worth_more", lambda z, c, level, rng: np.zeros((0, 2)))
+        return penalised(X, Y, 0.03, power=power) if power else least_norm(X, Y)
+
+    whole = fit()
+    for share in (0.3, 0.5, 0.7, 0.9):
+        found = fit(share)
+        assert found.scope == "proof"
+        assert found.lower <= whole.objective * (1 + 1e-9), share
+        assert found.objective == pytest.approx(whole.objective, rel=1e-5)
 
 
 def test_no_function_passes_through_two_values_at_one_input():

@@ -112,7 +112,7 @@ def exponentials(
     rates, vectors = np.linalg.eigh(root[:, None] * kernel * root)
     rates = np.maximum(rates, 0.0)
     left = vectors.T @ (root * (before - targets))
-    own = _own_times(flow, t)[:, None]
+    own = own_times(flow, t)[:, None]
     went = own * rates
     # (1 − e^{−ΛT})/Λ, which is T where Λ vanishes.
     way = own * np.divide(-np.expm1(-went), went, out=np.ones_like(went), where=went > 0)
@@ -142,8 +142,14 @@ def refuse_what_is_not_linear(flow: GradientFlow) -> None:
         )
 
 
-def _own_times(flow: Equation, t: np.ndarray) -> np.ndarray:
-    """∫₀ᵗ ξ at rising times, (T,)."""
+def own_times(flow: Equation, t: np.ndarray) -> np.ndarray:
+    """∫₀ᵗ ξ at rising times, (T,).
+
+    Raises
+    ------
+    ComputationError
+        where the integral of a schedule does not converge
+    """
     if not callable(flow.clock):
         return flow.clock * t
     from scipy.integrate import quad

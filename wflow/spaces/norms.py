@@ -77,7 +77,8 @@ def least_norm(
     .. math:: \min\{\|\mu\|_{TV} : f_\mu(x_i) = y_i\} = \max_p\Bigl\{\langle p, y\rangle :
               \max_{|\theta|=1}\Bigl|\sum_ip_i\langle\theta,z_i\rangle_+\Bigr|\le1\Bigr\}
 
-    It is the limit λ → 0 of :func:`penalised`, and bounds the norm of every function with these values from below.
+    It is the limit λ → 0 of :func:`penalised`, and bounds the norm of every function with these values from below where
+    ``scope`` says "proof".
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def least_norm(
     first = z[sizes > 0] / sizes[sizes > 0, None]
     first = np.concatenate([first, -first, rng.standard_normal((n, d))])
     directions = first / np.linalg.norm(first, axis=1, keepdims=True)
-    lower, best, norm, slack, exact = 0.0, np.zeros(n), np.inf, SLACK, d <= 3
+    lower, best, norm, slack, proved = 0.0, np.zeros(n), np.inf, SLACK, True
     for _ in range(rounds):
         columns = np.maximum(z @ directions.T, 0.0)
         charges, p = least_sum(columns, y, slack)
@@ -121,8 +122,9 @@ def least_norm(
             continue
         theta, worth, exact = largest(z, p, rng) if p.any() else (directions[0], 0.0, d <= 3)
         top = max(abs(worth), np.abs(columns.T @ p).max(initial=0.0))
-        if top > 0 and ((bound := float(p @ y) / top) > lower or not exact):
-            lower, best = bound, p / top
+        # A bound is that of its own round, unless both are proved: what a search missed may have made it too large.
+        if top > 0 and ((bound := float(p @ y) / top) > lower or not (exact and proved)):
+            lower, best, proved = bound, p / top, exact
         norm = float(np.abs(charges).sum())
         if through and norm - lower <= tolerance * norm:
             break
@@ -148,7 +150,7 @@ def least_norm(
         risk=float(((values - unit * fitted) ** 2).mean()),
         objective=norm,
         lower=min(lower * unit / length, norm),
-        scope="proof" if exact else "search",
+        scope="proof" if proved else "search",
         directions=directions,
         charges=charges * unit / length,
         weights=best / length,

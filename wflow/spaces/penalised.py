@@ -142,7 +142,7 @@ def penalised(
         where the gap is still larger after ``max_rounds``, or where rounding ends the search
 
     Source: Bach, JMLR 18 (2017), section 2.5, for conditional gradients in F₁; Rotskoff, Jelassi, Bruna &
-    Vanden-Eijnden, ICML 2019, for a penalty on charges: their R + λ∫a² is twice that of power 2.
+    Vanden-Eijnden, ICML 2019, for a penalty on charges: their ½R + λ∫a² is that of power 2 with 2λ.
 
     >>> fit = penalised([-1.0, 0.0, 1.0], [1.0, 0.0, 1.0], 0.01)
     >>> round(fit.norm, 4), round(fit.objective, 6), fit.scope, bool(fit.gap < 1e-6)
@@ -197,11 +197,11 @@ def _generated(
     """Column generation: residuals price a direction, which enters, until the dual says that none is missed."""
     n, d = z.shape
     directions, charges = np.zeros((0, d)), np.zeros(0)
-    lower, best, scale, gap = 0.0, np.zeros(n), 0.5 * float((y**2).mean()), np.inf
+    lower, best, scale, gap, proved = 0.0, np.zeros(n), 0.5 * float((y**2).mean()), np.inf, True
     for _ in range(rounds):
         left = y - np.maximum(z @ directions.T, 0.0) @ charges
         if not left.any():
-            return _Found(directions, charges, left, 0.0, d <= 3)
+            return _Found(directions, charges, left, 0.0, True)
         # What ascent finds is worth no less than the columns that are there.
         known = np.abs(np.maximum(z @ directions.T, 0.0).T @ left).max(initial=0.0) / n
         more = worth_more(z, left / n, known * (1.0 + ENTERS), rng)
@@ -211,13 +211,13 @@ def _generated(
             continue
         theta, worth, exact = largest(z, left / n, rng)
         bound, share = _dual(y, left, max(abs(worth), known), penalty, power)
-        # Only a proof outlives its round: what another search misses need not be missed by the next.
-        if bound > lower or not exact:
-            lower, best = max(bound, 0.0), share * left
+        # Only a proof outlives its round, and only beside proofs: what one search misses need not be missed by the next.
+        if bound > lower or not (exact and proved):
+            lower, best, proved = max(bound, 0.0), share * left, exact
         total = float(np.abs(charges).sum())
         gap = 0.5 * float((left**2).mean()) + penalty * total**power / power - lower
         if gap <= tolerance * scale:
-            return _Found(directions, charges, best, lower, exact)
+            return _Found(directions, charges, best, lower, proved)
         if len(directions) and np.abs(directions - theta).max(axis=1).min() < SAME:
             break
         directions = np.concatenate([directions, theta[None]])
@@ -244,7 +244,7 @@ def _dual(
     """The best bound from multiples of the residual, and the multiple."""
     along, square = float((left * y).mean()), float((left**2).mean())
     if power == 1:
-        share = min(along / square, penalty / worth if worth > 0 else np.inf)
+        share = max(0.0, min(along / square, penalty / worth if worth > 0 else np.inf))
         return share * along - 0.5 * share**2 * square, share
     share = along / (square + worth**2 / penalty)
     return 0.5 * share * along, share
