@@ -21,6 +21,7 @@ import numpy as np
 
 from wflow.energies.curvature import Curvature
 from wflow.errors import ComputationError, InputError
+from wflow.tools.memory import check_held
 
 DENSE = 1200
 """Unknowns up to which a matrix is formed; beyond, the leading rates come from products with it."""
@@ -58,7 +59,7 @@ def fastest(
     Raises
     ------
     InputError
-        for more unknowns with births and deaths than a matrix is formed of
+        for more unknowns with births and deaths than a matrix is formed of, and for rates that no memory holds
     """
     n, d = free.shape
     at, w = np.flatnonzero(free), curvature.weights
@@ -79,7 +80,9 @@ def fastest(
         moves = u.reshape(n, d)
         return np.asarray((curvature.times(moves) + ridge * moves).ravel()[at] * root[at])
 
-    if whole > DENSE:
+    check_held("count", count, n * d)
+    # Lanczos' method finds fewer than all.
+    if whole > DENSE and count < whole:
         values, vectors = _by_products(times, at.size, count)
     else:
         matrix = _matrix(curvature, blocks, root, at)

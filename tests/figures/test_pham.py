@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from wflow.figures.parts import iid_depths
+from wflow.figures import get_figure
+from wflow.figures.parts import iid_depths, iid_panels
 from wflow.figures.parts.iid_depths import (
     DEPTHS,
     data,
@@ -77,6 +81,29 @@ def test_powers_and_lines_are_those_that_were_put_in() -> None:
     assert level == pytest.approx(2.0, abs=0.5)
     assert misfit < 4
     assert straight(np.sqrt(n), times)[2] > 50
+
+
+def upper_ends(axis) -> np.ndarray:
+    """Tops of the error bars of each curve."""
+    bars = [c.lines[2][0].get_segments() for c in axis.containers]
+    return np.array([[segment[:, 1].max() for segment in curve] for curve in bars])
+
+
+def test_error_bars_are_shortened_below_alone() -> None:
+    """On an axis of powers a bar cannot end below 0; above it is the standard error whatever that is."""
+    gap = np.array([[0.0, 0.0, 3.0], [0.0, 0.0, 0.03]])
+    axis = Figure().subplots()
+    iid_panels._against(axis, np.array([10.0, 100.0]), gap, "black", "o", "")
+    root, error = np.sqrt((gap**2).mean(axis=1)), (gap**2).std(axis=1, ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose(upper_ends(axis), [root + error / (2 * root)])
+    size = {"particles": 6, "seeds": 2, "t_end": 0.1, "directions": 24, "dimension": 3}
+    support = get_figure("chizat-support")
+    results = support.compute(**size, teachers=2, units=(2, 3, 4), t_units=0.1)
+    runs = np.array([[1e-4, 1.0]] * 3)
+    for name in ("moving", "fixed"):
+        results.arrays[name] = replace(results.arrays[name], values=runs)
+    right = support.draw(results).axes[-1]
+    np.testing.assert_allclose(upper_ends(right), np.full((2, 3), 1.0), rtol=1e-9)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from wflow.solvers.statics import duality_gap, minimise_on_grid, solve_euler_lag
 from wflow.systems import get
 from wflow.systems.catalogue import System
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.validation.powers import against_n
 
 PURPLE = "#AA4499"
 COLOURS = (BLUE, GREEN, PURPLE, ORANGE)
@@ -171,16 +172,8 @@ class Support(Figure):
         middle.grid(alpha=0.3)
         for name, colour, mark in (("moving", BLUE, "o"), ("fixed", ORANGE, "s")):
             mean, error = mean_and_error(results[name].T)
-            right.errorbar(
-                results["units"],
-                mean,
-                np.minimum(error, 0.9 * mean),
-                fmt=f"{mark}-",
-                color=colour,
-                ms=4,
-                capsize=2,
-                label=f"{results.arrays[name].meaning}, {name}, ± s.e.",
-            )
+            label = f"{results.arrays[name].meaning}, {name}, ± s.e."
+            against_n(right, results["units"], mean, error, colour, label, mark)
         right.set(xscale="log", yscale="log", xlabel="units m", ylabel="risk R [loss]")
         right.set_xticks(results["units"], [str(m) for m in results["units"]])
         right.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)

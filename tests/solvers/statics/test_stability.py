@@ -98,6 +98,9 @@ def test_moves_are_the_derivative_of_the_velocity(name, monkeypatch):
         np.testing.assert_allclose(jacobian @ u.ravel(), rate * u.ravel(), atol=1e-6 * scale)
     monkeypatch.setattr(linearised, "DENSE", 0)
     np.testing.assert_allclose(stability(flow, rho, count=4).rates, dense.rates, atol=1e-6 * scale)
+    # Of all there are none is left to products.
+    every = stability(flow, rho, count=1000).rates
+    np.testing.assert_allclose(every, exact, atol=1e-7 * scale)
 
 
 def test_the_slope_of_psi_is_the_speed():

@@ -64,8 +64,9 @@ def _against(
     square = np.nanmean(gap**2, axis=1)
     error = np.nanstd(gap**2, axis=1, ddof=1) / np.sqrt((~np.isnan(gap)).sum(axis=1))
     root = np.sqrt(square)
-    error = np.minimum(error / (2 * root), 0.7 * root)
-    axis.errorbar(n, root, error, fmt=style, color=colour, ms=3.5, lw=1.1, capsize=2, label=label)
+    error /= 2 * root
+    bars = [np.minimum(error, 0.7 * root), error]
+    axis.errorbar(n, root, bars, fmt=style, color=colour, ms=3.5, lw=1.1, capsize=2, label=label)
 
 
 def draw_shift(axis: Any, results: Results) -> None:
