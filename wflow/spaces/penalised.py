@@ -211,7 +211,7 @@ def _generated(
             continue
         theta, worth, exact = largest(z, left / n, rng)
         bound, share = _dual(y, left, max(abs(worth), known), penalty, power)
-        # Only a proof outlives its round, and only beside proofs: what one search misses need not be missed by the next.
+        # Only a proof outlives its round, and beside proofs alone: what one search misses another need not miss.
         if bound > lower or not (exact and proved):
             lower, best, proved = max(bound, 0.0), share * left, exact
         total = float(np.abs(charges).sum())
