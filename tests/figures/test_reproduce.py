@@ -28,6 +28,7 @@ def made(tmp_path_factory):
 
 def test_the_catalogue_has_every_figure_of_the_sources() -> None:
     assert {
+        "chizat-bach-margins",
         "chizat-conic",
         "chizat-support",
         "critical-start",
@@ -367,6 +368,23 @@ def test_critical_starts_are_bracketed(made) -> None:
     a = results["charge"]
     assert (np.diff(np.sign(a), axis=1) <= 0).all(), "one curve parts the starts"
     assert a[-1, 0] > 0 > a[0, -1]
+
+
+def test_both_layers_have_half_of_the_largest_margin(made) -> None:
+    """60 neurons, 1,500 steps: margins on the way to half of γ₁, never above; test errors of both layers below."""
+    results = made[1]["chizat-bach-margins"]
+    assert results["gap"].max() < 1e-5
+    for ratio in (results["ratio"], results["ratio_published"]):
+        assert ratio.max() <= 1.0
+    assert (results["ratio"][:, -1] > 0.6).all()
+    assert (results["margin_m"][0, -1] > results["margin_m"][0, 0] - 1e-3).all()
+    both, output = results["error_d"].mean(axis=2)
+    assert (both < output).all()
+    assert both[0] < 0.1
+    # Eight features separate nothing at n = 96, and the classifier that is told then has a margin below 0.
+    assert (results["margin_m"][1, 0] < 0).all()
+    # All samples of the picture are on the right side of both lines.
+    assert (results["labels"] * results["outputs"][0] > 0).all()
 
 
 def test_command(tmp_path, capsys) -> None:
