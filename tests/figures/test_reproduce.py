@@ -33,8 +33,10 @@ def test_the_catalogue_has_every_figure_of_the_sources() -> None:
         "chizat-support",
         "critical-start",
         "digits",
+        "f1-f2-generalisation",
         "jmm-decay",
         "lazy-transition",
+        "lipschitz-slow",
         "mmn-1",
         "mmn-2",
         "mmn-3",
@@ -385,6 +387,35 @@ def test_both_layers_have_half_of_the_largest_margin(made) -> None:
     assert (results["margin_m"][1, 0] < 0).all()
     # All samples of the picture are on the right side of both lines.
     assert (results["labels"] * results["outputs"][0] > 0).all()
+
+
+def test_errors_with_noisy_labels_keep_their_bounds(made) -> None:
+    """Fewer neurons than the teacher fail, more change nothing; every distance is below its certificate."""
+    results = made[1]["f1-f2-generalisation"]
+    mean, error = results["error"].mean(axis=-1), results["error"].std(axis=-1, ddof=1)
+    error /= np.sqrt(results["error"].shape[-1])
+    samples = results["samples"]
+    # L^(−1/2) from the first on bounds the last, to two standard errors.
+    assert (mean[:, -1] - 2 * error[:, -1] < mean[:, 0] * (samples[0] / samples[-1]) ** 0.5).all()
+    trained = results["error_trained"].mean(axis=-1)
+    assert (trained[:, 0] > 3 * trained[:, -1]).all()
+    off = results["error_trained"].std(axis=-1, ddof=1) / np.sqrt(results["error"].shape[-1])
+    assert (np.abs(trained[:, -1] - trained[:, -2]) < 3 * np.hypot(off[:, -1], off[:, -2])).all()
+    whole, penalty, drawn, _, training, seen, bound = results["terms"]
+    assert (seen <= bound * (1 + 1e-9)).all()
+    roots = np.sqrt(penalty) + np.sqrt(drawn) + np.sqrt(training)
+    assert (np.sqrt(whole) <= roots * (1 + 1e-9)).all()
+
+
+def test_lipschitz_targets_are_slow_in_more_dimensions_and_barron_ones_are_not(made) -> None:
+    results = made[1]["lipschitz-slow"]
+    rough, smooth = results["power"].mean(axis=-1)[..., -1]
+    assert (np.diff(rough) > 0).all()
+    assert rough[-1] > -0.1
+    assert smooth.max() < -0.5
+    risk = results["risk"].mean(axis=3)[..., -1]
+    assert risk[0, -1].min() > 0.8
+    assert risk[1].max() < 0.1
 
 
 def test_command(tmp_path, capsys) -> None:

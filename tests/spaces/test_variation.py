@@ -19,6 +19,12 @@ from wflow.spaces.pricing import largest
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(14, 1))
 Y = np.abs(X[:, 0]) - 0.5 + 0.2 * RNG.normal(size=14)
+STATE = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_draws_whatever_runs_before():
+    RNG.bit_generator.state = STATE
 
 
 def relu(x, theta, bias=True):
@@ -51,7 +57,7 @@ def test_joining_keeps_the_function_and_shortens_charges():
 
 
 @pytest.mark.parametrize("power", [1, 2])
-@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("d", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_certificates(d, power):
     """No other function is better: a grid of directions, random networks; and the gap closes."""
     x = RNG.normal(size=(12, d))
@@ -72,7 +78,11 @@ def test_certificates(d, power):
     # The dual by hand.
     u = fit.weights
     worth = np.abs(u @ relu(x, np.concatenate([theta, fit.directions])) / 12).max()
-    assert worth <= 0.03 * (1 + 1e-9) if power == 1 else worth <= 0.03 * fit.norm * (1 + 1e-6)
+    if power == 1:
+        assert worth <= 0.03 * (1 + 1e-9)
+    else:
+        # No constraint of the second dual: λ‖f‖ to the root of the gap.
+        assert worth == pytest.approx(0.03 * fit.norm, rel=1e-3)
 
 
 def test_scales_are_free():
@@ -124,7 +134,7 @@ def test_a_ridge_on_charges_of_units_of_length_one_is_the_square():
     assert (((np.abs(fit.charges) / other) ** 2 * other).sum(axis=1) >= fit.norm**2).all()
 
 
-@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("d", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_interpolants_have_the_least_norm(d):
     x = RNG.normal(size=(10, d))
     y = np.sin(2 * x[:, 0])
@@ -142,8 +152,8 @@ def test_interpolants_have_the_least_norm(d):
     )
     assert fit.lower <= grid.fun
     assert grid.fun < (1.01 if d == 1 else 1.3) * fit.norm
-    assert penalised(x, y, 1e-5).norm == pytest.approx(fit.norm, rel=0.02)
-    assert penalised(x, y, 1e-4).norm <= fit.norm
+    if d == 1:
+        assert 0.9 * fit.norm < penalised(x, y, 1e-4).norm <= fit.norm
 
 
 def test_beyond_three_coordinates_it_is_a_search():
@@ -188,7 +198,7 @@ def test_no_function_passes_through_two_values_at_one_input():
         least_norm([1.0, 1.0], [0.0, 1.0])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 10**6), st.integers(4, 12))
 def test_norms_of_f1_are_not_larger_than_those_of_f2(seed, n):
     rng = np.random.default_rng(seed)
