@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wflow
-from wflow.errors import InputError
+from wflow.errors import ComputationError, InputError
 from wflow.spaces import max_margin, trained_margin
 from wflow.spaces.ascent import LARGE, Ascent
 
@@ -163,6 +163,24 @@ def test_exponential_growth_has_no_end():
     assert found.value == pytest.approx(50.0, rel=1e-6)
     largest = trained_margin([[0.0], [0.0]], [1, 1], 5, bias=False, n_steps=5)
     assert largest.value == 0.0
+
+
+@pytest.mark.parametrize("layers", ["both", "output"])
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_steps_that_overflow_are_told(layers, precision):
+    given = {"n_neurons": 5, "layers": layers, "precision": precision, "n_steps": 30}
+    with pytest.raises(
+        ComputationError,
+        match=r"no finite numbers after \d+ steps .* give a smaller step than 1e\+200",
+    ):
+        trained_margin(*THREE, **given, pace="published", step=1e200)
+    # Even pace is measured by the inputs: it knows no units.
+    x = np.array([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    one, tiny, huge = (
+        trained_margin(s * x, THREE[1], **given, bias=False).value / s for s in (1.0, 1e-150, 1e150)
+    )
+    assert tiny == pytest.approx(one, rel=1e-3)
+    assert huge == pytest.approx(one, rel=1e-3)
 
 
 @pytest.mark.parametrize(

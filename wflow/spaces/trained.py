@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.arrays import as_inputs
+from wflow.errors import ComputationError
 from wflow.kernels.parallel import one_blas_thread
 from wflow.spaces.ascent import REACH, Ascent
 from wflow.spaces.inputs import labelled, with_bias
@@ -119,6 +120,8 @@ def trained_margin(
     ------
     InputError
         for labels that are not ±1, or of another number, and unknown words
+    ComputationError
+        where steps are so long that parameters overflow
 
     Source: Chizat & Bach, arXiv:2002.04486, section 5, in the code's constants.
 
@@ -134,15 +137,23 @@ def trained_margin(
     check_held("n_neurons", check_count("n_neurons", n_neurons), 4 * (len(z) + z.shape[1]))
     count, step = check_count("n_steps", n_steps), positive("step", step)
     frames = check_count("frames", frames)
-    unit = (float(np.sqrt((z**2).sum(axis=1).mean())) or 1.0) if even else 1.0
+    # By the largest first, whose square may be no number.
+    most = float(np.abs(z).max()) or 1.0
+    unit = most * float(np.sqrt(((z / most) ** 2).sum(axis=1).mean()) or 1.0) if even else 1.0
     a, w = _start(stream(check_seed(seed), "start"), n_neurons, z.shape[1], both)
-    state = Ascent((z / unit).astype(real), y.astype(real), a.astype(real), w.astype(real), both)
-    longest = REACH if both else 1.0 / (state.largest_feature() or 1.0)
-    at = np.unique(np.round(np.linspace(0, count, min(frames, count + 1))).astype(int))
-    seen: list[tuple[float, float, float, float]] = []
-    with one_blas_thread():
+    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
+        given = [each.astype(real) for each in (z / unit, y, a, w)]
+        state = Ascent(given[0], given[1], given[2], given[3], both)
+        longest = REACH if both else 1.0 / (state.largest_feature() or 1.0)
+        at = np.unique(np.round(np.linspace(0, count, min(frames, count + 1))).astype(int))
+        seen: list[tuple[float, float, float, float]] = []
         for k in range(count + 1):
             margin, soft, size = state.measure()
+            if not np.isfinite([margin, soft, size]).all():
+                raise ComputationError(
+                    f"parameters are no finite numbers after {k} steps of precision = {precision}: give a smaller "
+                    f"step than {step:g}, inputs in other units, or pace = even"
+                )
             if k == at[len(seen)]:
                 seen.append((margin, soft, size, size * state.scale))
             if k < count:
