@@ -36,12 +36,12 @@ class Transition(Figure):
     )
     published = {  # noqa: RUF012
         "scales": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
-        "seeds": 8,
+        "seeds": 5,
         "n_neurons": 200,
         "n_samples": 200,
         "d": 10,
         "t_end": 300.0,
-        "n_times": 61,
+        "n_times": 31,
     }
     reduced = {  # noqa: RUF012
         "scales": (1.0, 16.0, 32.0, 64.0),

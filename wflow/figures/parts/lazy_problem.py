@@ -20,14 +20,16 @@ from wflow.run.solve import solve
 from wflow.tools.streams import stream
 
 SIGNS = np.array([1.0, -1.0, 1.0])
-LAZY = 8.0
+LAZY = 16.0
 """Scales from which on powers of s are fitted."""
 HELD_OUT = 1000
 WIDTHS, ROWS = (40, 30), 20
 """Neurons and samples of the networks of three layers."""
+RTOL = 1e-8
+"""Of the networks that gaps are those of."""
 DRAWN, TOLERANCE = 60, 1e-5
 """Neurons of the picture in the plane, and the tolerance of their ways."""
-PART = 0.1
+PART = 0.02
 """The gap at which network and linearisation have parted, of the largest target."""
 
 
@@ -99,7 +101,7 @@ def see(problem: Problem, scale: float, t: np.ndarray, twice: bool) -> Seen:
     flow, start = problem.flow(), problem.start()
     start = doubled(flow.energy, start) if twice else start
     _, held = problem.inputs()
-    found = laziness(flow, start, t, scale=scale, x=held)
+    found = laziness(flow, start, t, scale=scale, x=held, rtol=RTOL)
     parted = found.parted(PART)
     assert found.predictions is not None
     return Seen(
