@@ -114,6 +114,28 @@ def test_the_way_is_that_of_neurons():
     np.testing.assert_allclose(found.linear, other.linear, rtol=0, atol=1e-6)
 
 
+def test_atoms_of_twice_the_mass_are_two_atoms():
+    """Of four layers: outputs, and the way, in which every weight and bias counts with its probability."""
+    net = network(4)
+    at = [np.sort(np.append(np.arange(n), i)) for n, i in ((4, 1), (3, 2), (5, 4))]
+    masses = [np.bincount(i) / i.size for i in at]
+    merged = Ensemble(net.weights, net.biases, masses)
+    first, *between, last = net.weights
+    between = [w[np.ix_(*each)] for w, each in zip(between, pairwise(at), strict=True)]
+    biases = [*(b[i] for b, i in zip(net.biases, at[1:], strict=False)), net.biases[-1]]
+    apart = Ensemble([first[at[0]], *between, last[at[2]]], biases)
+    one, two = (ensemble_laziness(Flow(X, Y), each, [1.0], scale=2.0) for each in (merged, apart))
+    np.testing.assert_allclose(one.outputs, two.outputs, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(one.moved, two.moved, rtol=1e-7)
+    # Of atoms that count alike probabilities are means, of all that a unit sees in the first layer the sum.
+    flow = scaled_ensemble(Flow(X, Y), 2.0, apart)
+    end = wflow.solve(flow, apart, (0.0, 1.0), t_eval=[1.0], rtol=1e-9, atol=1e-11).measures[-1]
+    parts = zip([*end.weights, *end.biases], [*apart.weights, *apart.biases], strict=True)
+    ways = [((after - before) ** 2).mean() for after, before in parts]
+    assert two.moved[0] ** 2 == pytest.approx(3 * ways[0] + sum(ways[1:]), rel=1e-7)
+    assert min(ways) > 1e-5
+
+
 @pytest.mark.parametrize(
     "call, words",
     [
