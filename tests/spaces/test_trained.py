@@ -9,6 +9,7 @@ import wflow
 from wflow.errors import ComputationError, InputError
 from wflow.spaces import max_margin, trained_margin
 from wflow.spaces.ascent import LARGE, Ascent
+from wflow.tools.streams import stream
 
 RNG = np.random.default_rng(4)
 THREE = [-1.0, 0.0, 1.0], [1, -1, 1]
@@ -85,6 +86,27 @@ def test_three_points(pace):
         assert (y * found.predict(THREE[0])).min() == pytest.approx(found.value, rel=1e-12)
     assert (both.directions**2).sum() / 500 + (both.charges**2).mean() == pytest.approx(1.0)
     assert (out.charges**2).mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("layers, step", [("both", 0.5), ("output", 20.0)])
+def test_the_published_pace(layers, step):
+    """h/√(k + 1), k = 1, 2, 3 by hand, times the size of the output layer where it is above 1; z as it is."""
+    z, y = RNG.normal(size=(9, 3)), RNG.choice([-1.0, 1.0], 9)
+    theta = stream(5, "start").standard_normal((8, 4))
+    both, w = layers == "both", theta[:, :3].copy()
+    a = theta[:, 3].copy() if both else np.zeros(8)
+    for k in (1, 2, 3):
+        on = w @ z.T > 0
+        p = np.exp(-y * (a @ (on * (w @ z.T))) / 8)
+        back = (on * (p / p.sum() * y)) @ z
+        h = step / np.sqrt(k + 1) * (1.0 if both else max(1.0, np.sqrt((a**2).mean())))
+        a, w = a + h * (w * back).sum(axis=1), w + both * h * a[:, None] * back
+    size = np.sqrt((a**2).mean() + both * (w**2).sum() / 8)
+    assert both or size > 1
+    given = {"pace": "published", "step": step, "n_steps": 3, "seed": 5}
+    found = trained_margin(z, y, 8, layers, bias=False, **given)
+    np.testing.assert_allclose(found.charges, a / size, rtol=1e-9)
+    np.testing.assert_allclose(found.directions, w / size if both else w, rtol=1e-9)
 
 
 def test_features_come_to_the_kernel():

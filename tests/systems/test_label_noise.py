@@ -78,6 +78,18 @@ def test_gradients_are_of_the_noisy_labels(numbers):
     np.testing.assert_array_equal(network.samples(0, 0, 5)[1], system.data()[1][:5])
 
 
+def test_outputs_batches_and_seeds_have_noise_of_their_own():
+    """Correlations of 500 draws, of standard error .045."""
+    columns = noisy(np.zeros((500, 2)), 1.0, False, seed=3)
+    plain, system = (wflow.systems.get("teacher-student", d=5, label_noise=s) for s in (0.0, 0.7))
+    keys = ((3, 0), (3, 500), (4, 0))
+    pairs = [[s.network().samples(*key, 500)[1] for s in (plain, system)] for key in keys]
+    draws = [*columns.T, *(seen - clean for clean, seen in pairs)]
+    assert np.abs(np.corrcoef(draws) - np.eye(5)).max() < 4 * 0.045
+    again = system.network().samples(*keys[1], 500)[1]
+    np.testing.assert_array_equal(again, pairs[1][1])
+
+
 @pytest.mark.parametrize("name", ["teacher-student", "homogeneous-teacher", "spherical-3-spin"])
 def test_fresh_samples_are_noisy_and_the_population_risk_is_not(name):
     plain, system = (wflow.systems.get(name, d=5, label_noise=s) for s in (0.0, 0.7))
