@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from wflow.figures import get_figure
-from wflow.figures.parts import iid_depths, iid_panels
+from wflow.figures.parts import error_split, iid_depths, iid_panels
 from wflow.figures.parts.iid_depths import (
     DEPTHS,
     data,
@@ -21,6 +21,7 @@ from wflow.figures.parts.iid_depths import (
     powers,
     straight,
 )
+from wflow.spaces import penalised
 
 FLOW, STEP, T = data(), 0.1, np.linspace(0.0, 5.0, 11)
 
@@ -81,6 +82,19 @@ def test_powers_and_lines_are_those_that_were_put_in() -> None:
     assert level == pytest.approx(2.0, abs=0.5)
     assert misfit < 4
     assert straight(np.sqrt(n), times)[2] > 50
+
+
+def test_a_certificate_counts_what_the_fit_itself_may_be_off() -> None:
+    """A fit whose charges are 5% too small, and f the minimiser, whose excess is 0: they are apart all the same."""
+    x = np.linspace(-1.0, 1.0, 20)
+    y = error_split.target(x)
+    best = penalised(x, y, 0.01, tolerance=1e-10)
+    f, norm = 0.95 * best.predict(x), 0.95 * best.norm
+    value = 0.5 * ((y - f) ** 2).mean() + 0.01 * norm
+    short = replace(best, charges=0.95 * best.charges, norm=norm, objective=value)
+    seen = ((best.predict(x) - short.predict(x)) ** 2).mean()
+    assert 1e-4 < seen <= error_split.certified(best.objective, short) < 10 * seen
+    assert seen <= error_split.certified(short.objective, best) < 10 * seen
 
 
 def upper_ends(axis) -> np.ndarray:

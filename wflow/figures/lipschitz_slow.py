@@ -125,7 +125,7 @@ class Lipschitz(Figure):
                 axes[3].errorbar(
                     n,
                     mean,
-                    np.minimum(error, 0.7 * mean),
+                    [np.minimum(error, 0.7 * mean), error],
                     ls=style,
                     marker="os"[k],
                     ms=3,

@@ -44,12 +44,23 @@ def of_population(samples: int, nodes: int) -> VariationFit:
     return penalised(x, target(x), penalty(samples), tolerance=1e-4)
 
 
+def certified(value: float, fit: VariationFit) -> float:
+    """The most that the mean of (f − f̂)² at the samples can be of an f whose ½R + λ‖f‖ is no more than ``value``.
+
+    ½R is a square in f there, so that half the mean of (f − f°)² is no more than the excess of f over the minimiser f°,
+    and f̂ is as far from f° as its gap allows.
+    """
+    return float(
+        (np.sqrt(2.0 * max(value - fit.lower, 0.0)) + np.sqrt(2.0 * max(fit.gap, 0.0))) ** 2
+    )
+
+
 def split(samples: int, seed: int, best: VariationFit, t_end: float) -> np.ndarray:
     """The squares of TERMS, (7,), of one draw of samples."""
     rng = np.random.default_rng([samples, seed])
     x = rng.uniform(-1.0, 1.0, samples)
     y, lam = target(x) + NOISE * rng.standard_normal(samples), penalty(samples)
-    fit = penalised(x, y, lam, tolerance=1e-4)
+    fit = penalised(x, y, lam, tolerance=1e-7)
     energy = FeatureEnergy("relu", x, y, charges=True, offset=True)
     start = Particles(rng.standard_normal((STUDENTS, 3)), names=energy.coordinates)
     flow = GradientFlow(energy, ridge=lam)
@@ -57,10 +68,9 @@ def split(samples: int, seed: int, best: VariationFit, t_end: float) -> np.ndarr
     trained = energy.predict(run.measures[-1], PLACES)
     whole, direct, least = target(PLACES), fit.predict(PLACES), best.predict(PLACES)
     there = FeatureEnergy("relu", PLACES, whole, charges=True, offset=True)
-    # ½R is a square in f at the samples: half the mean of (f_t − f̂)² there is no more than the excess of F.
-    bound = 2.0 * (run.free_energy[-1] - fit.lower)
+    bound = certified(run.free_energy[-1], fit)
     seen = float(((energy.predict(run.measures[-1], x) - fit.predict(x)) ** 2).mean())
     apart = [(whole, trained), (whole, least), (least, direct)]
     terms = [float(((a - b) ** 2).mean()) for a, b in apart]
     neurons = expected_excess(there, fit.to_particles(), max(1, round(samples**0.5)))
-    return np.array([*terms, neurons, float(((trained - direct) ** 2).mean()), seen, float(bound)])
+    return np.array([*terms, neurons, float(((trained - direct) ** 2).mean()), seen, bound])
