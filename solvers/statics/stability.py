@@ -48,7 +48,7 @@ class Spectrum:
     splits, split_directions : of the fastest split of each atom, (n,) and (n, D) of length 1; −inf where it is held
     birth, depth : the lowest place (D,) among ``where`` and the atoms, and ∫Φdρ − Φ there for a ρ of mass 1
     birth_rate : ξα times that
-    speed : ξ(∫|∇Φ|²dρ)^{1/2} in coordinates that are not held; 0 where the measure is stationary
+    speed : ξ(∫|∇Φ|² + α(Φ − ∫Φdρ)²dρ)^{1/2}, ∇ in coordinates that are not held; 0 where the measure is stationary
     held : (n, D), which coordinates of which atoms a wall holds
     measure : the measure, of its atoms with mass
     """
@@ -165,6 +165,8 @@ def stability(
     leading = fastest(curvature, blocks, ridge, free, flow.reaction_rate, count)
     splits, ways = _splits(blocks, free)
     birth, depth = _birth(flow, field, x, w, phi, where)
+    moving = (np.where(held, 0.0, slope * flow.mobile) ** 2).sum(axis=1)
+    births = flow.reaction_rate * (phi - float(w @ phi) / float(w.sum())) ** 2
     return Spectrum(
         rates=xi * leading.rates,
         directions=leading.directions * np.sqrt(w.sum()),
@@ -174,7 +176,7 @@ def stability(
         birth=birth,
         depth=depth,
         birth_rate=xi * flow.reaction_rate * depth,
-        speed=xi * float(np.sqrt(w @ (np.where(held, 0.0, slope * flow.mobile) ** 2).sum(axis=1))),
+        speed=xi * float(np.sqrt(w @ (moving + births))),
         held=held,
         measure=Particles(x, w, names=energy.coordinates),
     )

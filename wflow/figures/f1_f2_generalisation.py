@@ -17,6 +17,7 @@ from wflow.results.labelled import Labelled
 from wflow.run.solve import solve
 from wflow.spaces import penalised, ridge_fit
 from wflow.tools.pictures import BLUE, GREEN, GREY, ORANGE, new_figure
+from wflow.validation.powers import against_n
 
 D, NOISE, TEST, TRAINING = 6, 0.5, 4000, 64
 """Dimension, s of the labels, fresh inputs, and samples that networks are trained on."""
@@ -186,10 +187,7 @@ def trained(neurons: int, seed: int, samples: int, t_end: float) -> np.ndarray:
 
 def _bars(axis: Any, x: np.ndarray, each: np.ndarray, colour: str, mark: str, label: str) -> None:
     mean, error = mean_and_error(each.T)
-    low = np.minimum(error, 0.7 * mean)
-    axis.errorbar(
-        x, mean, [low, error], fmt=f"{mark}-", ms=4, lw=1.1, capsize=2, color=colour, label=label
-    )
+    against_n(axis, x, mean, error, colour, label, mark)
 
 
 def _findings(arrays: dict[str, Labelled]) -> list[str]:

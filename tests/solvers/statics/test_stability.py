@@ -110,6 +110,19 @@ def test_the_slope_of_psi_is_the_speed():
     assert at.speed == pytest.approx(2 * np.sqrt(rho.weights() @ (slope**2).sum(axis=1)), rel=1e-12)
 
 
+def test_the_speed_is_that_at_which_the_free_energy_falls():
+    """−dF/dt = speed²/ξ, births and deaths included: atoms that rest at different Φ are not stationary."""
+    flow = GradientFlow(attracting(0.7, 2.0), reaction_rate=0.4, schedule=3.0)
+    rho = Particles([[-0.5], [0.2], [1.0]], [0.2, 0.5, 0.3])
+    h = 1e-5
+    sol = wflow.solve(flow, rho, (0.0, 2 * h), t_eval=[0.0, h, 2 * h], rtol=1e-12, atol=1e-15)
+    first, middle, last = sol.free_energy
+    fallen = (3 * first - 4 * middle + last) / (2 * h)
+    assert stability(flow, rho).speed ** 2 / 3.0 == pytest.approx(fallen, rel=1e-6)
+    frozen = GradientFlow(attracting(0.7, 2.0), reaction_rate=0.4, frozen=["x"])
+    assert stability(frozen, rho).speed > 0.01
+
+
 @pytest.fixture(scope="module")
 def infinite():
     """A5 at d = ∞: one radius, and the root between the two ends of it."""
