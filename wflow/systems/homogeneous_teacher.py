@@ -30,7 +30,6 @@ from functools import cached_property
 
 import numpy as np
 
-from wflow.energies import Activation, get_activation
 from wflow.energies.network import DenseNetwork
 from wflow.energies.pairs.arc_cosine import ArcCosineKernel
 from wflow.energies.pairs.closed import KernelEnergy
@@ -39,6 +38,7 @@ from wflow.errors import InputError
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System, system
 from wflow.systems.shared.label_noise import AMOUNT, with_noise
+from wflow.systems.shared.students import StudentNetwork
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -143,30 +143,4 @@ class HomogeneousTeacher(System):
         return np.asarray(self.kappa * theta)
 
     def network(self) -> DenseNetwork:
-        return with_noise(HomogeneousNetwork(self), self.label_noise)
-
-
-class HomogeneousNetwork:
-    """Neurons a relu(⟨w, x⟩) on fresh normal x."""
-
-    charges = True
-    offset = False
-    loss = "square"
-
-    def __init__(self, system: HomogeneousTeacher) -> None:
-        self._system = system
-        self.input_dimension = int(system.d)
-        self.activation: Activation = get_activation("relu")
-
-    def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        x = stream(seed, "inputs", first).standard_normal((count, self.input_dimension))
-        return x, self._system.target(x)
-
-    def start(self, n_neurons: int, seed: int) -> np.ndarray:
-        return self._system.draw(n_neurons, seed)
-
-    def risk_energy(self) -> KernelEnergy:
-        return self._system.energy()
-
-    def reduce(self, neurons: np.ndarray) -> np.ndarray:
-        return neurons
+        return with_noise(StudentNetwork(self), self.label_noise)

@@ -24,7 +24,6 @@ from functools import cached_property
 
 import numpy as np
 
-from wflow.energies import Activation, get_activation
 from wflow.energies.network import DenseNetwork
 from wflow.energies.pairs.arc_cosine import ArcCosineKernel
 from wflow.energies.pairs.closed import KernelEnergy
@@ -33,6 +32,7 @@ from wflow.equation import Schedule
 from wflow.measures import Measure, Particles
 from wflow.systems.catalogue import System, system
 from wflow.systems.shared.label_noise import AMOUNT, with_noise
+from wflow.systems.shared.students import StudentNetwork
 from wflow.tools.parameters import Parameter
 from wflow.tools.streams import stream
 
@@ -176,31 +176,13 @@ class TeacherStudentSystem(System):
         return with_noise(TeacherStudentNetwork(self), self.label_noise)
 
 
-class TeacherStudentNetwork:
+class TeacherStudentNetwork(StudentNetwork):
     """Neurons a relu(⟨w, gx⟩) on fresh x; with plain sums and N ≠ n neurons, f = (n/N) Σ_{i≤N}."""
 
-    charges = True
-    offset = False
-    loss = "square"
-
-    def __init__(self, system: TeacherStudentSystem) -> None:
-        self._system = system
-        self.input_dimension = int(system.d)
-        self.activation: Activation = get_activation("relu")
-
     def samples(self, seed: int, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        x = stream(seed, "inputs", first).standard_normal((count, self.input_dimension))
+        x = self.inputs(seed, first, count)
         x /= np.linalg.norm(x, axis=1, keepdims=True)
         return self._system.gain * x, self._system.target(x)
-
-    def start(self, n_neurons: int, seed: int) -> np.ndarray:
-        return self._system.draw(n_neurons, seed)
-
-    def risk_energy(self) -> KernelEnergy:
-        return self._system.energy()
-
-    def reduce(self, neurons: np.ndarray) -> np.ndarray:
-        return neurons
 
 
 class ReluKernel(ArcCosineKernel):
