@@ -96,3 +96,21 @@ def test_what_would_be_too_large_is_not_formed():
     known = FeatureEnergy("tanh", X, Y).curvature(few, np.full(2, 0.5))
     assert known.outputs() is None
     assert known.coupling().shape == (4, 4)
+
+
+def test_a_wall_halves_nothing():
+    """At walls, beside one and inside: products are those of the energy without walls, of moves of either sign."""
+    given = {
+        "V": lambda x: 1.5 * x[..., 0] ** 2 + x[..., 0] * x[..., 1],
+        "U": lambda x, y: x[..., 0] * y[..., 0],
+        "grad_V": lambda x: np.stack([3.0 * x[..., 0] + x[..., 1], x[..., 0]], axis=-1),
+        "grad_U": lambda x, y: np.stack([y[..., 0] + 0 * x[..., 0], 0 * x[..., 0] * y[..., 0]], -1),
+    }
+    x = np.array([[0.0, 0.3], [1e-6, 2.0], [0.5, 0.0], [2.0, -1.0]])
+    w, rng = np.array([0.1, 0.2, 0.3, 0.4]), np.random.default_rng(3)
+    walls, none = (
+        PairEnergy(**given, dimension=2, bounds=b) for b in ([(0.0, 2.0), (-1.0, 5.0)], None)
+    )
+    for moves in rng.normal(size=(4, 4, 2)):
+        found, expected = (energy.curvature(x, w).times(moves) for energy in (walls, none))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)

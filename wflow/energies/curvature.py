@@ -52,8 +52,11 @@ class Curvature:
         reach = float(np.sqrt(((moves / self._size) ** 2).mean()))
         if reach == 0.0:
             return np.zeros_like(moves)
-        h = STEP / reach
-        up, down = (self._inside(self.points + s * h * moves) for s in (1.0, -1.0))
+        h, x = STEP / reach, self.points
+        ends = [x + h * moves, x - h * moves]
+        # What a wall takes of one side the other has more.
+        lack = [end - self._inside(end) for end in ends]
+        up, down = self._inside(ends[0] - lack[1]), self._inside(ends[1] - lack[0])
         slopes = [self.energy.prepare(x).field(self.weights).gradient() for x in (up, down)]
         return np.asarray((self._answered(slopes[0]) - self._answered(slopes[1])) / (2.0 * h))
 

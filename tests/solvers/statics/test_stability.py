@@ -153,6 +153,25 @@ def test_the_failure_is_held_at_the_wall(infinite):
         at.split(0, 1e-3)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_slope_that_vanishes_at_the_wall_holds_nothing(sign):
+    """V = ±r²/2 on r ≥ 0: in proportion to the distance, it is a rate; V = ±r is a force to the wall or off it."""
+    kinds = ((lambda x: 0.5 * x[..., 0] ** 2, lambda x: x), (lambda x: x[..., 0], np.ones_like))
+    found = []
+    for v, slope in kinds:
+        energy = PairEnergy(
+            lambda x, v=v: sign * v(x), grad_V=lambda x, slope=slope: sign * slope(x)
+        )
+        energy.bounds = np.array([[0.0, np.inf]])
+        found.append(stability(energy, Particles([[0.0]])))
+    smooth, steep = found
+    assert smooth.rates == pytest.approx([-sign], rel=1e-6)
+    assert (smooth.speed, smooth.held.any()) == (0.0, False)
+    assert steep.rates.size == 0
+    assert steep.held.all() == (sign > 0)
+    assert steep.speed == pytest.approx(0.0 if sign > 0 else 1.0)
+
+
 def test_a_birth_grows_at_its_rate(infinite):
     """Held where it is born: the lowest place of those asked for is no minimum of Ψ."""
     system, _ = infinite
