@@ -40,7 +40,7 @@ class Lipschitz(Figure):
     }
     reduced = {  # noqa: RUF012
         "dimensions": (1, 2, 4),
-        "neurons": (8, 64),
+        "neurons": (8, 16, 64),
         "seeds": 2,
         "nodes": 500,
         "t_end": 50.0,
