@@ -30,13 +30,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
 LONG = (
+    "tests/figures/test_reproduce.py",
     "tests/run/test_resume.py",
     "tests/validation/test_verdicts.py",
     "tests/solvers/test_invariants.py",
     "tests/validation/test_fluctuations.py",
     "tests/cli/test_requeue.py",
     "tests/run/test_events.py",
-    "tests/figures/test_reproduce.py",
     "tests/test_docs.py",
     "tests/systems/test_bump.py",
     "tests/storage/test_replay.py",
