@@ -1,9 +1,10 @@
 r"""How fast conic particles come to the least value from few of them: what they end at tells the rate.
 
-Near the least measure J − J* is made of three kinds of what is left: masses and places of its spikes, whose linearisation
-has rates λ and which count by their squares, at 2λ; particles on either side of a spike, at twice the curvature of J' there;
-and masses at other local minima of J', which count as they are, at α J'. Starts are singular: finitely many particles.
-Source: Chizat (2022), Math. Program. 194, 487, on exponential convergence where J' is not degenerate.
+Near the least measure J − J* is made of three kinds of what is left: masses and places of its spikes, whose
+linearisation has rates λ and which count by their squares, at 2λ; particles on either side of a spike, at twice the
+curvature of J' there; and masses at other local minima of J', which count as they are, at α J'. Starts are singular:
+finitely many particles. Source: Chizat (2022), Math. Program. 194, 487, on exponential convergence where J' is not
+degenerate.
 """
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_the_excess_falls_at_the_rate_that_the_end_tells(n):
 
 
 def test_too_few_particles_stop_where_more_would_go_on():
-    """Six particles for five spikes, on the circle all round: J' is negative at the end, the most where they are not."""
+    """Six particles for five spikes: J' is negative at the end where there are none."""
     few, many = (conic(SYSTEM, n, CIRCLE, 3000, frames=1) for n in (6, 30))
     assert few.risk[-1] > many.risk[-1] + 0.05
     grid = np.linspace(0.0, TURN, 401)
