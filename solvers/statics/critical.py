@@ -40,7 +40,7 @@ class Bracket:
     @property
     def middle(self) -> float:
         """The middle of the bracket."""
-        return 0.5 * (self.low + self.high)
+        return 0.5 * self.low + 0.5 * self.high
 
     def overlaps(self, other: Bracket) -> bool:
         """Whether both hold a common value.
@@ -123,7 +123,7 @@ def critical(
             f"the outcome is {shown(below)} at both {a:g} and {b:g}: give ends between which it changes"
         )
     while wide := _wide(a, b, digits):
-        x = 0.5 * (a + b)
+        x = 0.5 * a + 0.5 * b
         if len(tried) >= calls or not a < x < b:
             break
         found, new = ask(x, state)
@@ -136,7 +136,7 @@ def critical(
 
 def _wide(low: float, high: float, digits: int) -> bool:
     """Whether an interval is wider than half a unit of the given digit of its middle."""
-    middle = abs(0.5 * (low + high))
+    middle = abs(0.5 * low + 0.5 * high)
     if middle == 0.0:
         return True
     return high - low > 0.5 * 10.0 ** (math.floor(math.log10(middle)) + 1 - digits)
@@ -151,7 +151,8 @@ def _same(one: Any, other: Any) -> bool:
         for arrays and what else has no single truth
     """
     try:
-        return bool(one == other)
+        # No number is an outcome as well, and equal to itself.
+        return bool(one == other or (one != one and other != other))
     except Exception:  # noqa: BLE001  a user's own objects may raise anything
         raise InputError(
             f"outcomes {shown(one)} and {shown(other)} cannot be compared: return a word, a flag or a number"

@@ -164,3 +164,11 @@ def test_a_linearised_network_knows_its_neurons_alone():
     plane = linearised(flow(), START)
     with pytest.raises(InputError, match="3 points where 20 neurons were linearised"):
         plane.energy.predict(wflow.Particles(RNG.normal(size=(3, 5))), X)
+
+
+def test_targets_of_0_are_lost_in_no_rounding():
+    """Any start whose output is subtracted has learnt them."""
+    energy = FeatureEnergy("tanh", [1.0, 2.0], [0.0, 0.0], charges=True)
+    found = laziness(wflow.GradientFlow(energy), wflow.Particles([[1.0, 0.5]]), [1.0], scale=5.0)
+    assert found.gap.max() < 1e-14
+    assert found.moved.max() < 1e-14

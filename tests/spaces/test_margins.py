@@ -10,6 +10,7 @@ from wflow.spaces import max_margin, trained_margin
 from wflow.spaces.pricing import ascended, candidates, largest, sums
 
 RNG = np.random.default_rng(8)
+LINE = np.array([[-0.2], [1.7], [0.7], [-1.6]])
 
 
 def test_three_points():
@@ -176,3 +177,46 @@ def test_searches_of_more_coordinates_find_what_the_exact_one_does():
     found = max_margin(more, y, bias=False)
     assert np.isinf(found.upper)
     assert best * (1 - 3e-3) < found.value < best * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    "x, bias",
+    [
+        (LINE, False),
+        (1e-145 * LINE, True),
+        (np.zeros((4, 5)), False),
+        (np.zeros((4, 5)), True),
+        (LINE * [1.0, 2.0, -1.0, 0.5, 3.0], False),
+    ],
+    ids=["a line", "tiny", "zero", "one input", "one line in five coordinates"],
+)
+def test_samples_that_nothing_tells_apart_have_a_margin_of_0_that_is_proved(x, bias):
+    found = max_margin(x, [-1, -1, 1, -1], bias=bias)
+    assert found.value <= found.upper < 1e-13
+
+
+def test_a_bound_of_a_plane_in_more_coordinates_is_that_of_the_plane():
+    """Where directions are priced exactly, the dual's own weights are priced, not a mean of them and others."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(8, 2)), np.array([1.0, -1, 1, 1, -1, 1, -1, 1])
+    flat = max_margin(x, y, bias=False)
+    more = max_margin(np.concatenate([x, np.zeros((8, 3))], axis=1), y, bias=False)
+    for found in (flat, more):
+        assert found.value <= found.upper <= found.value * (1 + 2e-6) + 1e-13
+    assert more.value == pytest.approx(flat.value, rel=2e-6, abs=1e-13)
+
+
+def test_a_margin_of_near_samples_is_found_or_told_with_its_bounds():
+    """Gains 1e7 times the margin: programmes in units of the margin fail."""
+    x, y = np.random.default_rng(5).normal(size=(8, 1)), np.array([1, -1, 1, 1, -1, 1, -1, 1])
+    x, y = np.concatenate([x, x + 1e-6]), np.concatenate([y, -y])
+    with pytest.raises(ComputationError, match=r"the margin lies between 2\.99.*e-08 and"):
+        max_margin(x, y)
+    found = max_margin(x, y, tolerance=1e-3)
+    assert 0 < found.value <= found.upper <= found.value * 1.01
+
+
+def test_inputs_are_named_as_they_are_given():
+    for call in (max_margin, trained_margin):
+        with pytest.raises(InputError, match=r"^x\[0, 0\] is nan"):
+            call([np.nan], [1.0])

@@ -119,3 +119,12 @@ def test_wrong_requests():
         random_features([1.0], [1.0], -1.0, 3)
     with pytest.raises(InputError, match="give \\(m, m2\\)"):
         ridge_fit([1.0, 2.0], [1.0, 2.0], 0.1, kernel=lambda a, b: np.eye(3))
+    with pytest.raises(InputError, match=r"^x\[0, 0\] is nan"):
+        ridge_fit([np.nan], [1.0], 0.1)
+
+
+def test_directions_are_drawn_apart_from_what_else_a_seed_draws():
+    """Gaussian inputs of numpy's generator of the same seed were the directions themselves."""
+    x = np.random.default_rng(3).standard_normal((6, 2))
+    fit = random_features(x, x[:, 0], 0.1, 6, law="gaussian", bias=False, seed=3)
+    assert np.abs(fit.centres - x).max() > 0.1

@@ -239,3 +239,11 @@ def test_both_layers_approach_half_of_the_largest_margin(samples):
     found = trained_margin(x, y, 200, bias=False, n_steps=20_000, precision="single")
     print(samples, found.value / (0.5 * best.value))
     assert 0.95 * 0.5 * best.value < found.value <= 0.5 * best.upper
+
+
+def test_a_way_has_two_ends():
+    with pytest.raises(InputError, match="frames = 1: give a whole number of at least 2"):
+        trained_margin([0.5], [1], 3, n_steps=4, frames=1)
+    found = trained_margin([0.5], [1], 3, n_steps=4, frames=2)
+    assert found.iterations.tolist() == [0, 4]
+    assert found.margins[-1] == found.value

@@ -279,3 +279,30 @@ def test_wrong_requests():
         barron_norm(FeatureEnergy("tanh", X, Y, charges=True), wflow.Particles([[1.0, 1.0]]))
     with pytest.raises(InputError, match=r"x of shape \(1, 2\)"):
         penalised(X, Y, 0.1).predict([[1.0, 2.0]])
+    for call in (least_norm, lambda x, y: penalised(x, y, 0.1)):
+        with pytest.raises(InputError, match=r"^x of shape \(0, 1\)"):
+            call([], [])
+
+
+def test_inputs_at_0_without_a_bias_ask_for_nothing_but_0():
+    zeros = np.zeros((3, 5))
+    assert penalised(zeros, [1.0, -2.0, 0.0], 0.1, bias=False).norm == 0.0
+    assert least_norm(zeros, np.zeros(3), bias=False).norm == 0.0
+    fit = least_norm([[0.0], [1.0]], [0.0, 1.0], bias=False)
+    assert (fit.norm, fit.lower, fit.scope) == (1.0, 1.0, "proof")
+    with pytest.raises(ComputationError, match="no function passes"):
+        least_norm([[0.0], [1.0]], [1.0, 1.0], bias=False)
+
+
+def test_proved_bounds_are_in_order_to_the_last_digit():
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=int(rng.integers(3, 9)))
+        energy = FeatureEnergy("relu", x, 0 * x, charges=True, offset=bool(seed % 2))
+        theta = np.abs(rng.normal(size=(2, 2 + seed % 2)))
+        norm = barron_norm(energy, wflow.Particles(theta), tolerance=1e-6)
+        assert norm.scope == "proof"
+        assert norm.lower <= norm.upper <= norm.written
+        fit = penalised(x, rng.normal(size=x.size), 1.0, power=1 + seed % 2)
+        assert type(fit.lower) is float
+        assert fit.gap >= 0

@@ -90,7 +90,7 @@ def scaled_targets(scale: float, before: np.ndarray, targets: np.ndarray) -> np.
         where rounding takes y/s beside f₀
     """
     least = np.finfo(float).eps * float(np.abs(before).max())
-    if scale * least > ROUNDED * (wanted := float(np.abs(targets).max())):
+    if 0.0 < ROUNDED * (wanted := float(np.abs(targets).max())) < scale * least:
         raise InputError(
             f"scale = {scale:g}: targets of size {wanted / scale:.2g} beside outputs of the start are lost in "
             f"rounding; give at most {ROUNDED * wanted / least:.1g}"

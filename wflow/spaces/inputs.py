@@ -24,7 +24,7 @@ def values_at(x: Any, y: Any, bias: bool) -> tuple[np.ndarray, np.ndarray]:
     InputError
         for values of another number, and what is not finite
     """
-    z, values = as_inputs(x), as_floats("y", y)
+    z, values = as_inputs(x, name="x"), as_floats("y", y)
     if values.shape != (len(z),):
         raise InputError(f"y of shape {values.shape}: give one number for each of {len(z)} inputs")
     check_size("y", values)
@@ -39,7 +39,7 @@ def labelled(x: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     InputError
         for labels that are not ±1, or of another number
     """
-    z, y = as_inputs(x), as_floats("labels", labels)
+    z, y = as_inputs(x, name="x"), as_floats("labels", labels)
     if y.shape != (len(z),) or not (np.abs(y) == 1.0).all():
         raise InputError(f"labels of shape {y.shape}: give 1 or -1 for each of the {len(z)} inputs")
     return z, y

@@ -165,20 +165,24 @@ def _programme(
         tried, worth, exact = priced(
             z, centre * y, rng, directions[charges > 0.0], FEW if care < 2 else MANY
         )
+        if exact and centre is not p:
+            continue  # no mean is needed where all directions are priced
         if exact:
-            tried, upper = tried[:1], min(upper, worth[0])
+            tried, upper = tried[:1], min(upper, float(worth[0]))
         sides = sums(z, p * y, tried)
         # What ascent finds is worth no less than the columns that are there.
         # And one that is there already is worth more by the master's rounding alone.
         better = np.abs(sides) > value * (1.0 + tolerance) + 1e-300
+        if upper < LEAST:
+            better[:] = False  # what is left is rounding, which programmes take for a number
         entering = _entering(tried[better], np.sign(sides[better]), directions, signs)
         if len(entering) == 0:
             if care < 2 and not exact:
                 care += 1  # in the end with the master's own p, and from all starts
                 continue
-            if exact and better.any() and not upper < LEAST:
+            if exact and better.any():
                 break
-            bound = upper * unit if exact else np.inf
+            bound = max(upper, value) * unit if exact else np.inf
             return Margin("F1", value * unit, bound, p, directions, charges * signs, bias)
         care = 0
         directions = np.concatenate([directions, tried[better][entering]])
@@ -218,23 +222,26 @@ def _master(gains: np.ndarray, unit: float) -> tuple[float, np.ndarray, np.ndarr
     from scipy.optimize import linprog
 
     n, k = gains.shape
-    gains = gains / unit
-    # Unknowns μ ≥ 0 and γ; rows γ − (gains μ)_i ≤ 0 and Σμ ≤ 1.
-    found = linprog(
-        np.append(np.zeros(k), -1.0),
-        A_ub=np.block([[-gains, np.ones((n, 1))], [np.ones((1, k)), np.zeros((1, 1))]]),
-        b_ub=np.append(np.zeros(n), 1.0),
-        bounds=[(0, None)] * k + [(None, None)],
-        method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-    )
-    if not found.success:
+    # Units of what is looked for have the most digits, and those of the gains the fewest failures.
+    for each in (unit, float(np.abs(gains).max()) or 1.0):
+        # Unknowns μ ≥ 0 and γ; rows γ − (gains μ)_i ≤ 0 and Σμ ≤ 1.
+        found = linprog(
+            np.append(np.zeros(k), -1.0),
+            A_ub=np.block([[-gains / each, np.ones((n, 1))], [np.ones((1, k)), np.zeros((1, 1))]]),
+            b_ub=np.append(np.zeros(n), 1.0),
+            bounds=[(0, None)] * k + [(None, None)],
+            method="highs",
+            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+        )
+        if found.success:
+            break
+    else:
         raise ComputationError(f"the linear programme of {k} directions failed: {found.message}")
     masses = np.maximum(np.asarray(found.x)[:k], 0.0)
     size = masses.sum()
     masses = masses / size if size > 0 else masses
     p = np.maximum(-np.asarray(found.ineqlin.marginals)[:n], 0.0)
-    return unit * float((gains @ masses).min()), masses, p / p.sum()
+    return float((gains @ masses).min()), masses, p / p.sum()
 
 
 def _kernel_machine(

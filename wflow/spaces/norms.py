@@ -114,6 +114,7 @@ def least_norm(
     for _ in range(rounds):
         columns = np.maximum(z @ directions.T, 0.0)
         charges, p = least_sum(columns, y, slack)
+        p[(sizes == 0) & (y == 0)] = 0.0  # all pass through 0 at 0, whatever it is priced at
         # A price below what is paid for slack says that there is none.
         through = float(np.abs(p).max()) < 0.99 * slack
         more = worth_more(z, p, 1.0 + ENTERS, rng)
@@ -149,7 +150,7 @@ def least_norm(
         norm=norm,
         risk=float(((values - unit * fitted) ** 2).mean()),
         objective=norm,
-        lower=min(lower * unit / length, norm),
+        lower=min(float(lower) * unit / length, norm),
         scope="proof" if proved else "search",
         directions=directions,
         charges=charges * unit / length,
@@ -223,7 +224,7 @@ def barron_norm(
     written = float(weights @ (np.abs(points[:, 0]) * np.linalg.norm(w, ord=power, axis=1)))
     kept = size > 0
     theta, charges = _different(w[kept] / size[kept, None], (weights * points[:, 0] * size)[kept])
-    upper = float(np.abs(charges) @ np.linalg.norm(theta, ord=power, axis=1))
+    upper = min(written, float(np.abs(charges) @ np.linalg.norm(theta, ord=power, axis=1)))
     lower, scope = 0.0, "none"
     at = energy.node_inputs if x is None else as_inputs(x, w.shape[1] - int(offset), "x")
     if at is not None:
@@ -231,8 +232,9 @@ def barron_norm(
         fit = least_norm(
             at, values, bias=offset, tolerance=tolerance, max_rounds=max_rounds, seed=seed
         )
-        lower, scope = fit.lower, fit.scope
-    return BarronNorm(min(upper, written), written, lower, scope, length, theta, charges)
+        # Of a proof, what is above is rounding.
+        lower, scope = min(fit.lower, upper) if fit.scope == "proof" else fit.lower, fit.scope
+    return BarronNorm(upper, written, lower, scope, length, theta, charges)
 
 
 def _different(theta: np.ndarray, charges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -163,11 +163,12 @@ def penalised(
         ((values - unit * (np.maximum(z @ found.directions.T, 0.0) @ found.charges)) ** 2).mean()
     )
     norm = float(np.abs(charges).sum())
+    objective = 0.5 * risk + lam * norm**power / power
     return VariationFit(
         norm=norm,
         risk=risk,
-        objective=0.5 * risk + lam * norm**power / power,
-        lower=unit**2 * found.lower,
+        objective=objective,
+        lower=min(unit**2 * found.lower, objective),
         scope="proof" if found.exact else "search",
         directions=found.directions,
         charges=charges,

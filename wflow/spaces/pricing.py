@@ -54,7 +54,7 @@ def priced(
     if d > 3:
         # Directions at right angles to all units are worth nothing.
         _, size, rows = np.linalg.svd(z, full_matrices=False)
-        if (rank := int((size > TINY * size[0]).sum())) <= 3:
+        if (rank := max(1, int((size > TINY * size[0]).sum()))) <= 3:
             tried, worth, exact = priced(z @ rows[:rank].T, c, rng)
             return tried @ rows[:rank], worth, exact
     tried = candidates(z, c) if d <= 3 else ascended(z, c, rng, held, starts)

@@ -24,6 +24,7 @@ from wflow.spaces.inputs import values_at, with_bias
 from wflow.tools.arrays import as_floats
 from wflow.tools.checks import check_count, check_flag, check_seed, check_word, non_negative
 from wflow.tools.memory import check_held
+from wflow.tools.streams import stream
 
 LAWS = ("sphere", "gaussian")
 KernelFunction = Callable[[np.ndarray, np.ndarray], Any]
@@ -160,7 +161,7 @@ def random_features(
     lam, count = non_negative("ridge", ridge), check_count("n", n)
     check_word("law", law, LAWS)
     check_held("n", count, len(z) + z.shape[1])
-    theta = np.random.default_rng(check_seed(seed)).standard_normal((count, z.shape[1]))
+    theta = stream(check_seed(seed), "directions").standard_normal((count, z.shape[1]))
     if law == "sphere":
         theta /= np.linalg.norm(theta, axis=1, keepdims=True)
     # In a/√n the penalty is λ times the square of the length, and the singular values say all.

@@ -108,7 +108,7 @@ def trained_margin(
     n_steps : steps
     pace : "even" or "published"
     step : h
-    frames : how many states are measured, from 0 to ``n_steps`` at about even steps
+    frames : how many states are measured, 2 or more, from 0 to ``n_steps`` at about even steps
     precision : "double", or "single": half of the time, sums good to six digits; the last margin is taken in double
     seed : of the start
 
@@ -136,7 +136,7 @@ def trained_margin(
     real = PRECISIONS[check_word("precision", precision, PRECISIONS)]
     check_held("n_neurons", check_count("n_neurons", n_neurons), 4 * (len(z) + z.shape[1]))
     count, step = check_count("n_steps", n_steps), positive("step", step)
-    frames = check_count("frames", frames)
+    frames = check_count("frames", frames, 2)
     # By the largest first, whose square may be no number.
     most = float(np.abs(z).max()) or 1.0
     unit = most * float(np.sqrt(((z / most) ** 2).sum(axis=1).mean()) or 1.0) if even else 1.0

@@ -142,3 +142,11 @@ def test_kappa_c_at_320_dimensions_hardly_depends_on_particles_and_time():
     assert abs(middles[50, 2.0] - middles[100, 2.0]) < 5e-4
     assert abs(middles[100, 4.0] - middles[100, 2.0]) < 1e-3
     assert 1.5 < end(0.245, 100, 2.0) < 3.7 < end(0.2385, 100, 2.0) < 5, "no jump in between"
+
+
+def test_no_number_is_one_outcome_and_middles_do_not_overflow():
+    with pytest.raises(InputError, match="the outcome is nan at both 0 and 1"):
+        critical(lambda x: float("nan"), 0.0, 1.0)
+    assert critical(lambda x: x > 1.2e308, 1e308, 1.7e308).middle == pytest.approx(
+        1.2e308, rel=1e-2
+    )
