@@ -69,7 +69,12 @@ def write_names() -> None:
 
 def write_systems() -> None:
     """The systems with their parameters, as ``wflow show`` has them."""
-    lines = ["# The systems", "", "`wflow show NAME` prints the same.", ""]
+    lines = [
+        "# The systems",
+        "",
+        "`wflow show NAME` prints the same, and what all share: noise, ridge, births, clock and start.",
+        "",
+    ]
     for name, system in sorted(wflow.systems.catalogue().items()):
         rows = [
             " | ".join([f"`{p.name}`", f"`{p.default}`", p.meaning.replace("|", "∣")])

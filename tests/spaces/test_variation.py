@@ -294,6 +294,13 @@ def test_inputs_at_0_without_a_bias_ask_for_nothing_but_0():
         least_norm([[0.0], [1.0]], [1.0, 1.0], bias=False)
 
 
+def test_programmes_that_fail_at_high_prices_say_that_nothing_passes():
+    """Five points of a line without a bias: at a price of 1e7 the solver gives up."""
+    x, y = [[0.54], [-0.23], [-1.09], [0.55], [-1.5]], [1.3, -1.1, 0.2, -0.3, -1.6]
+    with pytest.raises(ComputationError, match="no function passes"):
+        least_norm(x, y, bias=False)
+
+
 def test_proved_bounds_are_in_order_to_the_last_digit():
     for seed in range(30):
         rng = np.random.default_rng(seed)

@@ -113,7 +113,12 @@ def least_norm(
     lower, best, norm, slack, proved = 0.0, np.zeros(n), np.inf, SLACK, True
     for _ in range(rounds):
         columns = np.maximum(z @ directions.T, 0.0)
-        charges, p = least_sum(columns, y, slack)
+        try:
+            charges, p = least_sum(columns, y, slack)
+        except ComputationError:
+            if slack > SLACK:
+                raise impassable() from None
+            raise
         p[(sizes == 0) & (y == 0)] = 0.0  # all pass through 0 at 0, whatever it is priced at
         # A price below what is paid for slack says that there is none.
         through = float(np.abs(p).max()) < 0.99 * slack
@@ -134,9 +139,7 @@ def least_norm(
                 break
             slack *= 100.0
             if slack > 1e12:
-                raise ComputationError(
-                    "no function passes through the samples: some have one input, or multiples of one without a bias"
-                )
+                raise impassable()
             continue
         directions = np.concatenate([directions, theta[None]])
     else:
@@ -156,6 +159,13 @@ def least_norm(
         charges=charges * unit / length,
         weights=best / length,
         bias=bias,
+    )
+
+
+def impassable() -> ComputationError:
+    """What is said where some of y is left at any price, or at prices that linear programmes hold."""
+    return ComputationError(
+        "no function passes through the samples: some have one input, or multiples of one without a bias, to rounding"
     )
 
 
