@@ -169,11 +169,7 @@ class Flow(Equation):
 
     def risk(self, ensemble: Ensemble) -> float:
         """R of an ensemble."""
-        self.refuse_start("ensemble", ensemble)
-        layers = ensemble.layout.split(ensemble.flat())
-        return self.risk_of(
-            self.network.predict(layers, ensemble.probabilities, self.samples.inputs)
-        )
+        return self.risk_of(self.outputs(ensemble))
 
     def free_energy(self, ensemble: Ensemble) -> float:
         """R/2."""
@@ -184,6 +180,12 @@ class Flow(Equation):
         with np.errstate(all="ignore"):
             losses = self.network.loss.value(self.samples.targets, outputs)
         return float(self.samples.weights @ losses)
+
+    def outputs(self, ensemble: Ensemble) -> np.ndarray:
+        """ŷ at the nodes, (Q,) or (Q, K)."""
+        self.refuse_start("ensemble", ensemble)
+        layers = ensemble.layout.split(ensemble.flat())
+        return self.network.predict(layers, ensemble.probabilities, self.samples.inputs)
 
     def scored(self, outputs: np.ndarray) -> dict[str, float]:
         """The share of the nodes, by weight, whose class outputs tell right, if targets are classes."""

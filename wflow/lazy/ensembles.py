@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.arrays import as_inputs
-from wflow.errors import ComputationError, InputError
+from wflow.errors import InputError
 from wflow.layers import Ensemble, Flow
 from wflow.lazy.flow import KernelFlow, exponentials
 from wflow.lazy.layers import ensemble_tangent_kernel
-from wflow.lazy.scale import MOST, Laziness, scaled_targets
-from wflow.run.solve import solve
+from wflow.lazy.scale import Laziness, scaled_targets, solved
 from wflow.run.times import times_from_0
 from wflow.tools.checks import check_flag, check_kind, positive
 
@@ -55,7 +54,7 @@ def ensemble_kernel_flow(flow: Flow, ensemble: Ensemble, t_eval: Any, x: Any = N
     _refuse(flow, ensemble)
     t = times_from_0(t_eval)
     q = flow.samples.weights
-    kernel, before = ensemble_tangent_kernel(flow, ensemble), _outputs(flow, ensemble)
+    kernel, before = ensemble_tangent_kernel(flow, ensemble), flow.outputs(ensemble)
     size, count = before.size, before.size // q.size
     found, pulled = exponentials(
         flow,
@@ -101,7 +100,7 @@ def scaled_ensemble(flow: Flow, scale: float, ensemble: Ensemble, *, subtract: b
     """
     _refuse(flow, ensemble)
     s = positive("scale", scale)
-    before = _outputs(flow, ensemble)
+    before = flow.outputs(ensemble)
     if not check_flag("subtract", subtract):
         before = np.zeros_like(before)
     return flow.towards(scaled_targets(s, before, flow.samples.targets))
@@ -144,16 +143,10 @@ def ensemble_laziness(
     """
     network = scaled_ensemble(flow, scale, ensemble)
     t, s, rtol = times_from_0(t_eval), float(scale), positive("rtol", rtol)
-    zero, target = _outputs(flow, ensemble), flow.samples.targets
+    zero, target = flow.outputs(ensemble), flow.samples.targets
     linear = ensemble_kernel_flow(flow.towards(zero + target), ensemble, t).outputs - zero.ravel()
-    states = [ensemble] * t.size
-    if t[-1] > 0.0:
-        asked: dict[str, Any] = {"rtol": rtol, "atol": 1e-2 * rtol, "max_steps": MOST}
-        sol = solve(network, ensemble, (0.0, float(t[-1])), t_eval=t, **asked)
-        if not sol.success:
-            raise ComputationError(f"the flow to t = {t[-1]:g} failed: {sol.message}")
-        states = list(sol.measures)
-    outputs = np.array([s * (_outputs(flow, state) - zero).ravel() for state in states])
+    states = solved(network, ensemble, t, rtol=rtol, atol=1e-2 * rtol)
+    outputs = np.array([s * (flow.outputs(state) - zero).ravel() for state in states])
     shares = _shares(ensemble)
     first = ensemble.flat()
     moved = np.array([np.sqrt(shares @ (state.flat() - first) ** 2) for state in states])
@@ -179,8 +172,3 @@ def _refuse(flow: Any, ensemble: Any) -> None:
         )
     if (output := flow.network.output.name) != "identity":
         raise InputError(f"output '{output}': give a flow whose outputs are not mapped")
-
-
-def _outputs(flow: Flow, ensemble: Ensemble) -> np.ndarray:
-    layers = ensemble.layout.split(ensemble.flat())
-    return flow.network.predict(layers, ensemble.probabilities, flow.samples.inputs)

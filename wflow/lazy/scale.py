@@ -18,13 +18,13 @@ import numpy as np
 from wflow.energies.base import Energy
 from wflow.energies.features.base import FeatureMap
 from wflow.energies.features.energy import FeatureEnergy
+from wflow.equation import Equation
 from wflow.errors import ComputationError, InputError
 from wflow.flow import GradientFlow
 from wflow.lazy.flow import refuse_what_is_not_linear
 from wflow.lazy.kernel import of_nodes, with_energy
 from wflow.lazy.linearised import linearised
 from wflow.measures import Particles
-from wflow.results.solution import Solution
 from wflow.run.solve import solve
 from wflow.run.times import times_from_0
 from wflow.tools.checks import check_flag, check_kind, positive
@@ -230,17 +230,28 @@ def laziness(
     )
 
 
+def solved(flow: Equation, start: Any, t: np.ndarray, **asked: Any) -> list[Any]:
+    """The states at times t.
+
+    Raises
+    ------
+    ComputationError
+        where the flow fails
+    """
+    if t[-1] == 0.0:
+        return [start]
+    sol = solve(flow, start, (0.0, float(t[-1])), t_eval=t, max_steps=MOST, **asked)
+    if not sol.success:
+        raise ComputationError(f"the flow to t = {t[-1]:g} failed: {sol.message}")
+    return list(sol.measures)
+
+
 def _states(
     flow: GradientFlow, start: Particles, t: np.ndarray, rtol: float
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Points and weights at times t."""
-    if t[-1] == 0.0:
-        return [flow.energy.law(start)]
-    asked: dict[str, Any] = {"method": "runge-kutta", "rtol": rtol, "atol": rtol, "max_steps": MOST}
-    sol: Solution = solve(flow, start, (0.0, float(t[-1])), t_eval=t, **asked)
-    if not sol.success:
-        raise ComputationError(f"the flow to t = {t[-1]:g} failed: {sol.message}")
-    return [flow.energy.law(measure) for measure in sol.measures]
+    states = solved(flow, start, t, method="runge-kutta", rtol=rtol, atol=rtol)
+    return [flow.energy.law(state) for state in states]
 
 
 def _outputs(features: FeatureMap, states: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
