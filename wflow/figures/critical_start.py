@@ -21,7 +21,7 @@ from wflow.figures.parts.critical_cases import (
     separatrix,
     splitting,
 )
-from wflow.networks import sgd
+from wflow.figures.parts.trained_risk import trained_risk
 from wflow.results.labelled import Labelled
 from wflow.solvers.statics import critical
 from wflow.systems import get
@@ -174,15 +174,7 @@ class CriticalStart(Figure):
 
 
 def _train(d: int, kappa: float, n: int, step: float, t_end: float, seed: int) -> float:
-    run = sgd(
-        get("predicted-failure", d=d, kappa=kappa),
-        n_neurons=n,
-        step_size=step,
-        n_steps=round(t_end / step),
-        t_eval=[t_end],
-        seed=seed,
-    )
-    return float(run.risk[-1])
+    return trained_risk(get("predicted-failure", d=d, kappa=kappa), n, step, t_end, seed)
 
 
 def _risk(axis: Any, results: Results) -> None:

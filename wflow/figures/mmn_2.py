@@ -9,7 +9,7 @@ import numpy as np
 
 from wflow.energies import Energy
 from wflow.figures.catalogue import Figure, Results, figure, mean_and_error, side_by_side
-from wflow.networks import sgd
+from wflow.figures.parts.trained_risk import trained_risk
 from wflow.results.labelled import Labelled
 from wflow.solvers.statics import minimise_on_grid
 from wflow.systems import get
@@ -75,15 +75,8 @@ class LeastRisk(Figure):
                 shell[i, j], radius[i, j] = best_shell(energy, r)
 
         def train(delta: float, seed: int) -> float:
-            run = sgd(
-                get("isotropic-gaussians", d=d, delta=delta),
-                n_neurons=neurons,
-                step_size=step_size,
-                n_steps=round(t_end / step_size),
-                t_eval=[t_end],
-                seed=seed,
-            )
-            return float(run.risk[-1])
+            system = get("isotropic-gaussians", d=d, delta=delta)
+            return trained_risk(system, neurons, step_size, t_end, seed)
 
         jobs = [partial(train, delta, s) for delta in sgd_deltas for s in range(seeds)]
         runs = np.array(side_by_side(jobs)).reshape(-1, seeds)
