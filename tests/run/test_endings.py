@@ -103,3 +103,27 @@ def test_the_step_size_in_a_refusal_is_the_one_given():
         sol = wflow.networks.sgd("teacher-student", step_size=1e6, n_steps=2000)
     assert not sol.success
     assert sol.message.endswith("take a smaller step_size than 1e+06")
+
+
+# ---- what t and frames hold ------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_ends_where_a_frame_was_saved_has_it_once():
+    """At the first time, and at a saved time on which a step ends: no time stands twice."""
+    flow = GradientFlow(PairEnergy(lambda x: 0.5 * x[..., 0] ** 2, grad_V=lambda x: x))
+    start = Particles([1.0, 2.0])
+    first = wflow.solve(flow, start, (0, 4), t_eval=[0, 1, 4], trackers=[lambda t, rho: True])
+    assert first.t.tolist() == [0.0]
+    assert len(first.measures) == 1
+    stepped = wflow.solve(
+        GradientFlow(flow.energy, temperature=0.1),
+        start,
+        (0, 4),
+        t_eval=[0, 1, 2, 4],
+        method="langevin",
+        method_options={"step_size": 0.25},
+        trackers=[lambda t, rho: t >= 2],
+    )
+    assert stepped.t.tolist() == [0.0, 1.0, 2.0]
+    between = wflow.solve(flow, start, (0, 4), t_eval=[1, 4], trackers=[lambda t, rho: True])
+    assert between.t.tolist() == [0.0]

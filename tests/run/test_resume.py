@@ -256,3 +256,24 @@ def test_an_exception_leaves_a_checkpoint_of_the_last_step(
         run(output=path, trackers=[Cut(20, stop=stop)])
     assert wflow.load(path).steps["t"].size == 20
     assert_same_bits(wflow.resume(path), run())
+
+
+def test_a_damaged_run_is_not_carried_on(tmp_path: Path) -> None:
+    """Damage is told as damage, whatever the room on the disk; the file stays as it was."""
+    import h5py
+
+    path = tmp_path / "run.h5"
+    cloud = wflow.Particles(np.linspace(-1.0, 1.0, 50)[:, None])
+    wflow.solve(own_flow(), cloud, (0, 1), t_eval=[0, 0.5, 1], output=path)
+    with h5py.File(path) as file:
+        place = file["positions"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place + 20 : place + 24] = b"\xff\x00\xff\x00"
+    path.write_bytes(content)
+    for act in (
+        lambda: wflow.load(path).measures[0],
+        lambda: wflow.resume(path, flow=own_flow(), t_end=2.0),
+    ):
+        with pytest.raises(wflow.StorageError, match=r"run.h5 is damaged: .*restore a copy"):
+            act()
+    assert path.read_bytes() == content

@@ -211,14 +211,13 @@ def advance(
         recorder.step(row)
         recorder.progress(row["t"], row)
         outcome = _Seen(problem, method, ended).judged(row)
-    # A steady state stands for all later times, an event for itself: their one frame is the time they were found. It
-    # comes after the checkpoint and takes no slot of t_eval, so a resumed run drops it and goes on without.
-    if final is not None:
-        elapsed, at = final
-        if not (state.saved and abs(path.due[state.saved - 1] - elapsed) <= eps):
-            path.frame(state.start + elapsed, at)
-    elif outcome is not None and outcome.success and state.saved < t_eval.size:
-        path.frame(state.t, Step(state.y, state.carry))
+    # A steady state stands for all later times, an event for itself: their one frame is the time they were found,
+    # unless that was saved already. It comes after the checkpoint and takes no slot of t_eval, so a resumed run drops
+    # it and goes on without.
+    if final is None and outcome is not None and outcome.success and state.saved < t_eval.size:
+        final = state.elapsed, Step(state.y, state.carry)
+    if final is not None and not (state.saved and abs(path.due[state.saved - 1] - final[0]) <= eps):
+        path.frame(state.start + final[0], final[1])
     if outcome is None:
         short = state.start + span < t_end - rounding(state.start, t_end)
         before = f", the last whole step before {told(t_end, span)}" if short else ""

@@ -185,6 +185,18 @@ def exists(path: Path) -> StorageError:
     )
 
 
+def unreadable(error: BaseException) -> bool:
+    """Whether libhdf5 makes nothing of bytes that are there, which no room on the disk would change.
+
+    >>> unreadable(OSError("Can't synchronously read data (filter returned failure during read)"))
+    True
+    >>> unreadable(OSError(28, "No space left on device"))
+    False
+    """
+    said = str(error)
+    return getattr(error, "errno", None) is None and "read data" in said and "errno" not in said
+
+
 def explain(error: BaseException) -> str:
     """One short line for an error of the system or of libhdf5."""
     code = getattr(error, "errno", None)

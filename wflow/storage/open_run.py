@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from wflow.errors import StorageError, WriteError
+from wflow.errors import StorageError, WriteError, damaged
 from wflow.storage import disk as disks
 from wflow.storage.build import Content, build
 from wflow.storage.checkpoint import Checkpoint, read_newest
@@ -188,6 +188,8 @@ class OpenRun:
                 self._open_file()
                 self._find_datasets()
             if isinstance(e, disks.HDF5_ERRORS):
+                if disks.unreadable(e):
+                    raise damaged(self.path, f"it cannot be read ({disks.explain(e)})") from e
                 raise WriteError(
                     f"{self.path}: {disks.explain(e)}: no new copy with {what} could be written; "
                     f"the file keeps {self.frames_safe} frames: make room, then resume"

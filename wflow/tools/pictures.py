@@ -38,9 +38,21 @@ PER_INCH = 16
 
 
 def new_figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
-    """A figure of panels that needs no display, and shows itself where it is a notebook cell's last value."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """A figure of panels that needs no display, and shows itself where it is a notebook cell's last value.
+
+    Raises
+    ------
+    StorageError
+        where matplotlib finds no folder for its cache
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except OSError as e:
+        why = " ".join(str(e).split())[:120]
+        raise StorageError(
+            f"matplotlib cannot start ({why}): set MPLCONFIGDIR to a folder that can be written"
+        ) from None
 
     figure: Any = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
