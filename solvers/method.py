@@ -31,7 +31,9 @@ ActsOn = Literal["grid", "particles", "network", "ensemble"]
 
 @dataclass(frozen=True)
 class Step:
-    """One attempted step: the new arrays, the error in units of the tolerance, and the largest next step."""
+    """One attempted step: the new arrays ``y``, what to remember in ``carry``, and how it went.
+
+    ``error`` is in units of the tolerance, ``limit`` the largest next step; a ``status`` "refused" has a ``reason``."""
 
     y: Arrays
     carry: Arrays
@@ -66,7 +68,11 @@ def in_halves(
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Relative and absolute tolerance of one step."""
+    """Relative and absolute tolerance of one step, ``rtol`` and ``atol``: a step may be off by atol + rtol |y|.
+
+    >>> Tolerance(1e-3).atol
+    1e-09
+    """
 
     rtol: float = 1e-6
     atol: float = 1e-9
@@ -186,6 +192,11 @@ def methods() -> Mapping[str, type[AnyMethod]]:
 def get_method(spec: str | AnyMethod, options: Mapping[str, Any] | None = None) -> AnyMethod:
     """A method by name with options, or as it is.
 
+    Parameters
+    ----------
+    spec : a name of ``wflow.solvers.methods()``, or a method object
+    options : its options by name
+
     Raises
     ------
     InputError
@@ -205,7 +216,17 @@ def get_method(spec: str | AnyMethod, options: Mapping[str, Any] | None = None) 
 
 
 def choose_method(flow: Any, measure_kind: str) -> tuple[str, str]:
-    """The default method for a flow on a kind of measure, and why."""
+    """The default method for a flow on a kind of measure, and why.
+
+    Parameters
+    ----------
+    flow : a GradientFlow, or a wflow.multilayer.Flow
+    measure_kind : "grid", "particles" or "ensemble"
+
+    >>> import wflow
+    >>> choose_method(wflow.systems.get("isotropic-gaussians").flow(temperature=0.1), "grid")[0]
+    'scharfetter-gummel'
+    """
     check_kind("flow", flow, Equation, "pass a wflow.GradientFlow")
     check_kind("measure_kind", measure_kind, str, "give grid or particles")
     if measure_kind == "ensemble":

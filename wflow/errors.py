@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+__all__ = [
+    "BusyError",
+    "ComputationError",
+    "DamageError",
+    "InputError",
+    "StorageError",
+    "WriteError",
+]
+
 LISTED = 230
 """Most characters of names in one message."""
 SHOWN = 60
@@ -29,7 +38,15 @@ MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class InputError(ValueError):
-    """The request is wrong: a value outside its range, a wrong shape, an unknown name."""
+    """The request is wrong: a value outside its range, a wrong shape, an unknown name.
+
+    >>> import wflow
+    >>> try:
+    ...     wflow.systems.get("no-such")
+    ... except InputError as e:
+    ...     print(str(e).split(":")[0])
+    unknown system 'no-such'
+    """
 
     def __str__(self) -> str:
         text = printable(" ".join(Exception.__str__(self).splitlines()))
@@ -37,23 +54,50 @@ class InputError(ValueError):
 
 
 class StorageError(InputError):
-    """A file cannot be written or read as asked: it exists, is foreign, torn, or the disk is full."""
+    """A file cannot be written or read as asked: it exists, is foreign, torn, or the disk is full.
+
+    >>> import wflow
+    >>> try:
+    ...     wflow.load("nowhere.h5")
+    ... except StorageError as e:
+    ...     print(e)
+    there is no file nowhere.h5: check the name
+    """
 
 
 class BusyError(StorageError):
-    """Another run is writing the file."""
+    """Another run is writing the file.
+
+    >>> issubclass(BusyError, StorageError)
+    True
+    """
 
 
 class DamageError(StorageError):
-    """A file is not as it was written: a part of it was lost, or its checksum is wrong."""
+    """A file is not as it was written: a part of it was lost, or its checksum is wrong.
+
+    >>> raise damaged("run.h5", "'t' is missing")
+    Traceback (most recent call last):
+    wflow.errors.DamageError: run.h5 is damaged: 't' is missing: restore a copy
+    """
 
 
 class WriteError(StorageError):
-    """What was computed cannot be written, although the request was in order: the disk is full, or the file is gone."""
+    """What was computed cannot be written, although the request was in order: the disk is full, or the file is gone.
+
+    >>> issubclass(WriteError, StorageError)
+    True
+    """
 
 
 class ComputationError(RuntimeError):
-    """The computation could not be carried on, although the request was well posed."""
+    """The computation could not be carried on, although the request was well posed.
+
+    A run of ``wflow.solve`` that fails raises nothing: its ``success`` is False, and ``message`` says why.
+
+    >>> issubclass(ComputationError, RuntimeError)
+    True
+    """
 
     __str__ = InputError.__str__
 

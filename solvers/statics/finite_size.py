@@ -53,7 +53,7 @@ def expected_excess(energy: Energy, measure: Measure, n: int = 1) -> float:
 
 
 def expected_risk(energy: Energy, measure: Measure, n: int) -> float:
-    r"""The average risk E R_n of n independent neurons θ_i ~ ρ, R(ρ) + ``expected_excess``.
+    r"""The average risk E R_n of n independent neurons θ_i ~ ρ, R(ρ) + ``expected_excess``, ρ the ``measure``.
 
     Parameters and refusals are those of :func:`expected_excess`.
 

@@ -49,6 +49,7 @@ class GibbsState:
     gap : τ KL(ρ | T(ρ)) ≥ F(ρ) − F* over all probabilities on this grid, where R is convex
     iterations, history : their number, and the residual after each, those of warmer states before it included
     success, message : whether the residual reached the tolerance, in words
+    temperature, potential : τ, and Ψ_λ of the measure on the grid
     """
 
     measure: GridDensity

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass
 class Results:
-    """The numbers of a figure: labelled arrays, and sentences with what they show."""
+    """The numbers of a figure: labelled ``arrays``, and ``findings``, sentences with what they show."""
 
     arrays: dict[str, Labelled]
     findings: list[str] = field(default_factory=list)
@@ -99,6 +99,9 @@ def get_figure(name: str) -> Figure:
     ------
     InputError
         for an unknown name
+
+    >>> get_figure("mmn-2").source
+    'Mei, Montanari & Nguyen, PNAS 115 (2018) E7665, Fig. 2'
     """
     return FIGURES[name]()
 

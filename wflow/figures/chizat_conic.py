@@ -272,7 +272,7 @@ class ConicDeconvolution(Figure):
         )
         axis.set(xlabel="particles m", ylabel="β/α")
         axis.set_title(
-            f"share of {len(results['found'])} signals with J − J* < {SUCCESS:g}; below, median J − J* [loss]",
+            f"share of {len(results['found'])} with J − J* < {SUCCESS:g}; below, median J − J* [loss]",
             fontsize=9,
         )
 

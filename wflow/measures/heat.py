@@ -24,6 +24,8 @@ from wflow.measures import GridDensity
 from wflow.measures.cosines import even_operator
 from wflow.tools.checks import check_list, non_negative
 
+__all__ = ["diffuse"]
+
 GONE = 80.0
 """Exponent of decay from which a coefficient is 0: e⁻⁸⁰ = 2e-35."""
 

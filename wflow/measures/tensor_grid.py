@@ -24,6 +24,15 @@ class TensorGrid:
     edges : one increasing array (n_k + 1,) an axis, or the array itself for one axis
     names : of the axes; x, y, z by default
     periodic : for all axes, or one an axis
+
+    Raises
+    ------
+    InputError
+        for edges that do not increase, and for more than 3 axes
+
+    >>> grid = TensorGrid([[0.0, 0.5, 2.0], [0.0, 1.0]], names=("r", "z"))
+    >>> grid.shape, grid.volumes.ravel().tolist()
+    ((2, 1), [0.5, 1.5])
     """
 
     def __init__(

@@ -130,6 +130,12 @@ def coupled(
     ------
     InputError
         for times that are not in the limit's frames, and as of ``solve`` and ``sgd``
+
+    >>> import numpy as np, wflow
+    >>> system = wflow.systems.get("multilayer", depth=3)
+    >>> found = coupled(system.flow(), system.initial("ensemble"), 8, t_eval=[0.0, 0.1], rtol=1e-3)
+    >>> found.t.tolist()
+    [0.0, 0.1]
     """
     times = as_floats("t_eval", t_eval)
     if times.ndim != 1 or times.size < 2 or times[0] != 0:

@@ -102,6 +102,10 @@ def with_features(ensemble: Ensemble, x: Any) -> Ensemble:
     ------
     InputError
         for inputs of another dimension
+
+    >>> net = Ensemble([[[0.1, 0.2, 0.3]], [1.0]])
+    >>> with_features(net, [[1.0, 2.0, -1.0], [0.5, 0.0, 1.0]]).weights[0].round(6).tolist()
+    [[0.2, 0.35]]
     """
     check_kind("ensemble", ensemble, Ensemble, "give a wflow.multilayer.Ensemble")
     at = as_inputs(x, ensemble.layout.inputs, "x")

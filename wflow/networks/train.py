@@ -83,6 +83,7 @@ def sgd(
     decay : multiplies the system's schedule by (1 + t)^−decay
     initial : neurons to start from, of shape (N, D), instead of the system's law
     order : sample indices to replay, for a data set; one a sample, batch after batch
+    trackers, output, overwrite, progress, checkpoint_every : as of :func:`wflow.solve`
 
     Returns
     -------

@@ -28,6 +28,8 @@ from wflow.solvers.particles.problem import ParticleProblem
 from wflow.tools.checks import check_kind
 from wflow.tools.pictures import new_figure, save_figure
 
+__all__ = ["Ledger", "ledger"]
+
 FREE = 1e-6
 """A mass that changes by more than so much of itself is meant to."""
 VALUES = 5

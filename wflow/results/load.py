@@ -49,6 +49,14 @@ def load(path: str | os.PathLike[str], energy: Predicts | None = None) -> Soluti
     ------
     StorageError
         when the file is missing, torn, or not one of ours
+
+    >>> import tempfile, wflow
+    >>> flow = wflow.GradientFlow(wflow.energies.PairEnergy(lambda x: 0.5 * x[..., 0] ** 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sol = wflow.solve(flow, wflow.Particles([1.0]), (0, 1), output=folder + "/run.h5")
+    ...     again = load(folder + "/run.h5")
+    ...     again.status, bool((again.risk == sol.risk).all())
+    ('done', True)
     """
     stored = read_run(check_path("path", path))
     attributes = dict(stored.attributes)

@@ -53,6 +53,7 @@ def resume(
     trackers : the run's own watchers once more, in their order: they go on from what they remembered
     events : the run's own events once more, where some are functions; those of series are in the file
     method_options : the method's own options once more, where some are functions; all others are in the file
+    progress, checkpoint_every : as of :func:`wflow.solve`
 
     Raises
     ------
@@ -60,6 +61,14 @@ def resume(
         for a flow or options that are not the file's, or a t_end before the file's end
     StorageError
         for a file that cannot be carried on
+
+    >>> import tempfile, wflow
+    >>> system = wflow.systems.get("isotropic-gaussians", d=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path, start = folder + "/run.h5", system.initial("particles", 20)
+    ...     sol = wflow.solve(system.flow(), start, (0, 1), t_eval=[0, 1], output=path)
+    ...     resume(path, t_end=2.0).t.tolist()
+    [0.0, 1.0, 2.0]
     """
     stored, watching = read_run(check_path("path", path)), check_trackers(trackers)
     about = stored.attributes

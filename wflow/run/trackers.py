@@ -27,14 +27,26 @@ UNSEEN = 8 * ULP
 
 @dataclass(frozen=True)
 class Stop:
-    """End the run, successfully."""
+    """End the run, successfully.
+
+    Its ``reason`` becomes the run's message.
+
+    >>> Stop("at rest").reason
+    'at rest'
+    """
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Fail:
-    """End the run as failed."""
+    """End the run as failed.
+
+    Its ``reason`` becomes the run's message.
+
+    >>> Fail("lost").reason
+    'lost'
+    """
 
     reason: str
 
@@ -65,7 +77,11 @@ class _Memory:
 
 
 class Mass(_Memory):
-    """The mass stays what it was, to a relative ``tolerance`` and what rounding may add: an ulp a step."""
+    """The mass stays what it was, to a relative ``tolerance`` and what rounding may add: an ulp a step.
+
+    >>> Mass().handle(0.0, {"mass": 1.0}) is None
+    True
+    """
 
     name = "mass"
 
@@ -86,7 +102,11 @@ class Mass(_Memory):
 
 
 class Positivity(_Memory):
-    """No density or weight is negative."""
+    """No density or weight is negative.
+
+    >>> Positivity().handle(1.0, {"minimum": -0.5})
+    Fail(reason='negative density or weight -0.5 at t = 1')
+    """
 
     name = "positivity"
 
@@ -97,7 +117,12 @@ class Positivity(_Memory):
 
 
 class EnergyDecay(_Memory):
-    """The free energy never rises by more than a relative ``tolerance``."""
+    """The free energy never rises by more than a relative ``tolerance``.
+
+    >>> watch = EnergyDecay()
+    >>> [watch.handle(t, {"free_energy": f}) for t, f in ((0.0, 1.0), (1.0, 2.0))]
+    [None, Fail(reason='free energy rose from 1 to 2 at t = 1')]
+    """
 
     name = "energy"
 

@@ -278,10 +278,21 @@ class Sweep:
 def load_sweep(path: str | os.PathLike[str]) -> Sweep:
     """The sweep in a folder, finished or not, as it stands now.
 
+    Parameters
+    ----------
+    path : the folder that :func:`wflow.sweep` was given
+
     Raises
     ------
     StorageError
         for a folder of anything else
+
+    >>> import tempfile, wflow
+    >>> plan = {"system": "isotropic-gaussians", "run": "limit", "t_end": 0.1, "parameters": {"d": [3, 4]}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = wflow.sweep(plan, folder + "/study", workers=1)
+    ...     len(load_sweep(folder + "/study").jobs)
+    2
     """
     return Sweep(path)
 

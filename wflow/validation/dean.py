@@ -38,7 +38,9 @@ from wflow.validation.tangent import checked, refuse_large
 
 @dataclass(frozen=True)
 class Dean:
-    """Solutions from n neurons at T times: risks (paths, T), outputs (paths, T, Q), points (paths, T, n, D)."""
+    """Solutions from n neurons at times ``t`` (T,): ``risk`` (paths, T), ``output`` (paths, T, Q), ``points``
+    (paths, T, n, D).
+    """
 
     t: np.ndarray
     risk: np.ndarray

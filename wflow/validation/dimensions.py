@@ -86,7 +86,7 @@ def dimension_study(
     seeds : networks for each d and rule
     horizon : T; by default a twentieth of the system's t_end
     n_limit : particles of the limit, or cells of an axis; by default the system's
-    workers, executor : as in :func:`wflow.validate`
+    workers, executor, progress : as in :func:`wflow.validate`
 
     Returns
     -------

@@ -183,6 +183,13 @@ class Directions:
     ------
     InputError
         for features that are not those of a radius in 4 or more dimensions, and where coordinates are frozen
+
+    >>> import wflow
+    >>> system = wflow.systems.get("isotropic-gaussians", d=4)
+    >>> law = system.initial("particles", 8)
+    >>> found = wflow.validation.fluctuations(system.flow(), law, [0.0, 0.1], rtol=1e-2)
+    >>> found.directions.bias.shape
+    (2,)
     """
 
     def __init__(self, path: Path) -> None:

@@ -159,7 +159,7 @@ class Barenblatt:
               \rho = T^{-d\beta}\Bigl(C - \tfrac{\beta}{2}|x|^2T^{-2\beta}\Bigr)_+, \qquad
               \beta = \tfrac{1}{d+2}, \quad T = t + \mathrm{begin},
 
-    C such that the mass is 1.
+    C such that the mass is 1. ``half_width`` is that of the box, by default half as wide again as the law at t = 1.
 
     Raises
     ------

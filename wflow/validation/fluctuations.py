@@ -50,6 +50,8 @@ class Fluctuations:
     square_variance : lim N²·Var Σ_q p_q s_q (f_N − f)²_q with s = ½ℓ'', of the risk's second order, (T,)
     rank : changes of the law that were followed
     missed : largest share of ``resampling_variance`` that they leave out
+
+    :func:`fluctuations` makes them; ``path`` is the flow that they are formed along.
     """
 
     def __init__(self, path: Path) -> None:

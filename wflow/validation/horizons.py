@@ -69,7 +69,7 @@ def horizon_study(
     step_size : ε; by default the system's, or one that takes 100,000 steps
     n_limit : particles of the limit, or cells of an axis; by default the system's
     predictions : whether c is computed, which takes some ten seconds
-    workers, executor : as in :func:`wflow.validate`
+    workers, executor, progress : as in :func:`wflow.validate`
 
     Returns
     -------

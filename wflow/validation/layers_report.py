@@ -41,6 +41,7 @@ class LayersReport:
 
     Attributes
     ----------
+    system, parameters : its name, and what it was made with
     t : times (T,)
     limit, path : risk of the limit (T,), and times and risks (2, K) at every step of it
     risk : of the networks (S, T)
@@ -49,6 +50,7 @@ class LayersReport:
     gaps : verdicts on that mean
     studies : of N, the step size, T and L, each a :class:`wflow.validation.Trend`
     notes : what is left out, and why
+    seconds : what it took
     """
 
     system: str

@@ -19,7 +19,15 @@ from wflow.validation.exact import Exact
 
 @dataclass(frozen=True)
 class Orders:
-    """A convergence table: cells an axis and steps of each run, its error, and the orders between runs."""
+    """A convergence table: cells an axis and steps of each run, its error, and the orders between runs.
+
+    Attributes
+    ----------
+    method : its name
+    norm, against : what ``errors`` are measured in, and from what
+    cells, steps : of each run
+    errors, h : one a run, (n,)
+    """
 
     method: str
     norm: str

@@ -104,7 +104,7 @@ def relaxation_study(
     horizon : by when the limit has come to inf F + δ; networks have twice the time that it takes
     n_grid : cells of an axis, for the limit and its Gibbs state
     pool : neurons, at least, whose law is one estimate: several networks together where N is smaller
-    workers, executor : as in :func:`wflow.validate`
+    workers, executor, progress : as in :func:`wflow.validate`
 
     Returns
     -------

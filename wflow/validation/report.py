@@ -23,6 +23,8 @@ class Report:
 
     Attributes
     ----------
+    system, parameters : its name, and what it was made with
+    neurons, step_sizes, t : N, ε and the times, the axes
     limits : the Solutions of the flow ("grid", "particles")
     limit_errors : how far a second solution of each on half the mesh is off in risk, shape (t,)
     risk : of the networks
@@ -38,6 +40,7 @@ class Report:
     step : what the step size adds to the mean per ε, or None where it was not measured
     own : where the limit is a sample, the risks of the flows of the networks' own starts, (neurons, seed, t)
     notes : what could not be predicted, and why
+    seconds : what it took
     """
 
     system: str

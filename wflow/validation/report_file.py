@@ -142,6 +142,10 @@ def _limit_arrays(kind: str, solution: Solution, error: np.ndarray) -> dict[str,
 def load_report(path: str | os.PathLike[str]) -> Report | LayersReport:
     """The report, of whichever kind, in a file that ``Report.save`` or ``wflow validate`` has written.
 
+    Parameters
+    ----------
+    path : of the file
+
     Raises
     ------
     StorageError

@@ -54,6 +54,8 @@ class SgdDrift:
     state, state_error : lim (E ∫h dρ_N − ∫h dρ)/ε of each coordinate h, and its standard error, (T, k)
     risk_bias, risk_bias_error : the same of the risk, (T,)
     flow : the flow's own means of the coordinates, (T, k)
+
+    ``shifts`` are the pushes' answers, ``scattered()`` forms the variances when one of them is asked for.
     """
 
     def __init__(

@@ -61,6 +61,8 @@ class SgdNoise:
     risk_bias : lim (E R − R)/ε, (T,), for the batch size asked for
     drift : lim (E θ_i − θ_i)/ε, (T, n, D)
     batch_size : P
+
+    :func:`sgd_noise` makes them; ``path`` is the flow that they are formed along.
     """
 
     def __init__(self, path: Path, batch_size: int, samples: FeatureEnergy) -> None:

@@ -53,6 +53,7 @@ class Trend:
     verdicts : name, value, band, bound, passed and decides
     sizes : what was trained, by name
     notes : what is left out, and why
+    seconds : what it took
     """
 
     study: str
@@ -169,6 +170,19 @@ def load_trend(path: str | os.PathLike[str]) -> Trend:
     ------
     StorageError
         for a file of anything else, or a damaged one
+
+    Parameters
+    ----------
+    path : what ``Trend.save``, or ``wflow validate --study`` with ``-o``, has written
+
+    >>> import tempfile
+    >>> from wflow.validation import horizon_study
+    >>> few = {"neurons": 5, "seeds": 2, "step_size": 0.01, "n_limit": 20, "predictions": False}
+    >>> found = horizon_study("isotropic-gaussians", (0.1, 0.2, 0.4), **few)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found.save(folder + "/study.h5")
+    ...     load_trend(folder + "/study.h5").x.tolist()
+    [0.1, 0.2, 0.4]
     """
     arrays, about = read_labelled(path, STUDY)
     try:

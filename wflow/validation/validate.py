@@ -87,12 +87,14 @@ def validate(
     neurons, step_sizes : networks to train; by default the published size at the published ε
     seeds : networks for each size
     t_end, t_eval : on the system's clock, t = kε
+    batch_size : samples a step; by default the system's
     temperature, ridge, decay : the same for the flow and SGD
     n_grid, n_particles : sizes of the two solutions of the limit
     rates, widths, horizon, rate_seeds : whether to predict and to study rates, through which numbers of neurons (four
         or more; by default 1/16 … 1/2 of the largest network), up to what time (by default about a tenth of t_end), how
         often
-    output : HDF5 file for the report
+    output, overwrite : HDF5 file for the report; an existing one is refused unless ``overwrite``
+    progress : a bar on a terminal, a line a stage elsewhere
     workers : networks trained side by side, by default one a core
     executor : who trains the networks instead, with the interface of :mod:`concurrent.futures`
     scheduler : address of a Dask scheduler whose workers train them instead
@@ -103,6 +105,11 @@ def validate(
         for a system without a network, or sizes that are not positive
     ComputationError
         when the limit or a network fails
+
+    >>> small = {"neurons": [4], "seeds": 2, "step_sizes": [1e-2], "t_end": 0.05, "rates": False}
+    >>> report = validate("isotropic-gaussians", **small)
+    >>> report.risk.shape[:3]
+    (1, 1, 2)
     """
     system = as_system(system)
     constants = {"temperature": temperature, "ridge": ridge, "decay": decay}

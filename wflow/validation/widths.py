@@ -42,6 +42,8 @@ from wflow.tools.checks import check_count, check_list, positive
 from wflow.validation.training import Halt, check_seeds
 from wflow.validation.verdicts import FEWEST_SIZES
 
+__all__ = ["ErrorAgainstN", "error_against_n"]
+
 KINDS = ("free", "fixed", "random centres")
 TRAINED = ("SGD", "quenched SGD")
 CUTOFF = 1e-13
@@ -58,8 +60,9 @@ QUENCH = 0.8
 class ErrorAgainstN:
     """Squared errors by kind, each of shape (sizes, seeds); NaN where nothing was computed.
 
-    ``scale`` is ‖f‖², the error of the zero network; ``horizon`` is T; ``course`` (times, sizes, seeds) holds the
-    errors with free charges at ``times``. "SGD" and "quenched SGD" are squared distances from the flow of one start.
+    ``d`` and ``unit`` say of which 3-spin system, ``neurons`` are the sizes. ``scale`` is ‖f‖², the error of the zero
+    network; ``horizon`` is T; ``course`` (times, sizes, seeds) holds the errors with free charges at ``times``. "SGD"
+    and "quenched SGD" are squared distances from the flow of one start.
     """
 
     d: int

@@ -41,7 +41,8 @@ class Activation(Portable):
     """A scalar function σ and its derivative, compiled as a map over vectors.
 
     ``map(z, params, value, derivative)`` works on contiguous float64 vectors, from Python or inside a
-    kernel that is given the map as an argument; ``params`` are its constants (the knots, say).
+    kernel that is given the map as an argument; ``params`` are its constants (the knots, say). ``name`` is what files
+    call it, ``functions`` the pair that a user's own was made of.
 
     >>> tanh = get_activation("tanh")
     >>> float(tanh(0.0))

@@ -34,7 +34,23 @@ WIDE = 96
 
 
 class DenseFeatures(FeatureMap):
-    """Neurons on the nodes of a data set; see :class:`wflow.energies.FeatureEnergy`."""
+    """Neurons on the nodes of a data set; see :class:`wflow.energies.FeatureEnergy`.
+
+    Parameters
+    ----------
+    activation : a name, or a pair of functions: σ and its derivative
+    nodes : inputs x_q (Q, d)
+    charges : whether a neuron has an output weight a as well
+    offset : and an offset b
+
+    Raises
+    ------
+    InputError
+        for an unknown activation and nodes that are not numbers
+
+    >>> DenseFeatures("tanh", [[0.5, 1.0]], charges=True, offset=True).coordinates
+    ('a', 'b', 'w1', 'w2')
+    """
 
     work = 60.0
 

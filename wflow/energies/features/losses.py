@@ -29,10 +29,11 @@ OUTPUTS = {"one": "one output", "any": "any number of outputs", "several": "K >=
 
 @dataclass(frozen=True)
 class Loss(Portable):
-    """A loss ℓ(y, f) of arrays (targets, predictions), one value a sample, with its half slope, of their shape.
+    """A loss ℓ(y, f) of arrays (targets, predictions), one ``value`` a sample, with its ``half_slope``, of their shape.
 
     ``quadratic`` says that ℓ is quadratic in f, and so R in ρ; ``outputs`` how many the network may have, "one", "any"
     (ℓ is the sum over them) or "several"; ``classifies`` that the targets are classes, told right or wrong.
+    ``name`` is what files call it, and ``check_targets`` refuses targets that it cannot have.
     """
 
     name: str

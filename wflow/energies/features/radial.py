@@ -113,7 +113,19 @@ class RadialProfile:
 
 
 class RadialFeatures(FeatureMap):
-    """Features h(r t_q) of a radius r ≥ 0 on nodes t_q = |x|."""
+    """Features h(r t_q) of a radius r ≥ 0 on nodes t_q = |x|.
+
+    Parameters
+    ----------
+    knots : pairs (u, σ(u)) of the piecewise linear activation, constant outside
+    radii : the nodes t_q (Q,), as :func:`radial_nodes` gives them
+    d : input dimension, an integer or infinity
+
+    >>> import numpy as np
+    >>> ramp = RadialFeatures([(0.0, 0.0), (1.0, 1.0)], np.array([1.0]), np.inf)
+    >>> ramp.n_nodes, ramp.dimension
+    (1, 1)
+    """
 
     profile: RadialProfile
     radii: np.ndarray
@@ -206,7 +218,7 @@ def radial_nodes(d: float, n: int | None = None) -> tuple[np.ndarray, np.ndarray
 
     At d = infinity, in units of √d, one node at 1. Below d = 16 the features have few derivatives and a composite
     Gauss–Legendre rule takes the place of Laguerre's. The default numbers of nodes integrate the features to 1e-12
-    from d = 16 on, and their smooth averages to 1e-9 below (tested).
+    from d = 16 on, and their smooth averages to 1e-9 below (tested). ``n`` overrules them.
 
     >>> t, p = radial_nodes(40)
     >>> round(float(p @ t**2), 12)

@@ -97,7 +97,7 @@ class ArcCosineKernel(ProductKernel):
 
 
 class StepKernel(ProductKernel):
-    r"""Step neurons 1{⟨w, x⟩ > 0} on inputs with any rotation-invariant law.
+    r"""Step neurons 1{⟨w, x⟩ > 0} on inputs x of ``dimension`` coordinates with any rotation-invariant law.
 
     .. math:: K = \frac{\pi-\theta}{2\pi}, \qquad \nabla_w K = \frac{\hat w' - \cos\theta\,\hat w}{2\pi|w|\sin\theta}
 

@@ -21,7 +21,9 @@ from wflow.tools.portable import Portable
 
 
 class DirichletKernel(Kernel):
-    """Signed spikes (s, y1, …, yd) behind an ideal low-pass filter of ``frequencies`` J ≥ 1 an axis, d ≥ 1.
+    """Signed spikes (s, y1, …, yd) behind an ideal low-pass filter of ``frequencies`` J ≥ 1 an axis.
+
+    d, 1 by default, is the ``dimension``.
 
     Source: Chizat (2022), Math. Program. 194, 487, Section 5.
 
@@ -104,6 +106,16 @@ class PenalisedSpikes(Portable):
     .. math:: \tfrac12 R(\rho) = \tfrac12\Bigl\|f_* - \int\varphi\,d\rho\Bigr\|^2 + \lambda\int|s|\,d\rho
 
     ``observed`` is f* as spikes of a :class:`DirichletKernel`, ``penalty`` λ ≥ 0.
+
+    Raises
+    ------
+    InputError
+        for spikes of another kernel and a negative penalty
+
+    >>> from wflow.energies import KernelSum
+    >>> observed = KernelSum(DirichletKernel(4), [[1.0, 0.5]], [1.0])
+    >>> PenalisedSpikes(observed, 0.3).penalty
+    0.3
     """
 
     def __init__(self, observed: KernelSum, penalty: float) -> None:
