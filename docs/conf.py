@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import wflow
+
+sys.path.insert(0, str(Path(__file__).parent))
+import gallery_pages
 
 project, author, copyright = "wflow", "The wflow authors", "The wflow authors"
 version = release = wflow.__version__
@@ -21,6 +25,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
+linkcheck_timeout, linkcheck_retries = 10, 2
 autodoc_member_order = "bysource"
 
 MODULES = {
@@ -37,6 +42,10 @@ MODULES = {
     "wflow.systems": "the systems of the sources",
     "wflow.figures": "the figures of the sources",
     "wflow.trackers": "what watches a run",
+    "wflow.results.ledger": "where the free energy goes",
+    "wflow.measures.heat": "diffusion by itself",
+    "wflow.validation.widths": "error against the number of units",
+    "wflow.errors": "what is raised",
 }
 """What has public names; one that is in two of them is told in the first."""
 ROOT = Path(__file__).parent
@@ -85,21 +94,6 @@ def write_systems() -> None:
     write("api/systems.md", lines)
 
 
-def write_gallery() -> None:
-    """The figures with their sources, sizes and the code that makes them."""
-    lines = [
-        "# Gallery",
-        "",
-        "Each is computed anew by its line, and has a notebook that teaches it.",
-        "",
-    ]
-    for name, figure in sorted(wflow.figures.figures().items()):
-        sizes = ", ".join(f"{k} = {v}" for k, v in figure.published.items())
-        lines += [f"## `{name}`", "", f"{figure.title}. Source: {figure.source}.", ""]
-        lines += [f"    wflow reproduce {name} -o figures", "", f"Published size: {sizes}.", ""]
-    write("api/gallery.md", lines)
-
-
 def table(head: str, rows: list[str]) -> list[str]:
     """Lines of a table."""
     return [
@@ -118,7 +112,7 @@ def toc(pages: Any) -> list[str]:
 def write(name: str, lines: list[str]) -> None:
     """A page of its own, touched where it has changed only."""
     path, text = ROOT / name, "\n".join([*lines, ""])
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
 
@@ -160,7 +154,8 @@ def setup(app: Any) -> None:
     """Pages of what the library says of itself are written before others are read."""
     write_names()
     write_systems()
-    write_gallery()
+    for name, lines in gallery_pages.pages().items():
+        write(name, lines)
     # Before numpydoc, which reads docstrings at 500.
     app.connect("autodoc-process-docstring", escape_bars, priority=400)
     app.connect("autodoc-process-docstring", head_what_follows, priority=401)

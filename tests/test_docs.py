@@ -5,6 +5,7 @@ import runpy
 import sys
 import types
 from pathlib import Path
+from urllib.parse import urlsplit
 
 # What the pages draw on, loaded once and not by each of them.
 import h5py  # noqa: F401
@@ -20,6 +21,7 @@ LOADED = wflow.solve, wflow.validate, wflow.networks.sgd, wflow.figures.figures
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"https?://[^\s)>\]\"`]*|www\.[^\s)>\]\"`]*")
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -37,6 +39,18 @@ def test_the_site_shows_every_page() -> None:
     }
     pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
     assert pages <= shown, "give it a place in docs/index.md"
+
+
+def test_links_to_other_sites_are_well_formed() -> None:
+    """Whether they answer is asked by .ci/run, where there is a network; links within the site by Sphinx."""
+    told = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "CITATION.cff"]
+    found = [link for page in told for link in LINK.findall(page.read_text(encoding="utf-8"))]
+    assert found
+    for link in found:
+        parts = urlsplit(link)
+        assert parts.scheme == "https", link
+        assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), link
+        assert link[-1] not in ".,;:", link
 
 
 def test_the_site_has_every_public_module() -> None:
