@@ -1,5 +1,6 @@
 """What every test runs under. At the root, so that the doctests of wflow/ run under it too."""
 
+import importlib.util
 import os
 import re
 import signal
@@ -90,3 +91,12 @@ def figures_closed() -> Iterator[None]:
     # Only if the test drew: importing pyplot takes longer than most tests.
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True)
+def torch_stands_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the examples of the PyTorch bridge where PyTorch, which no test needs, is not installed."""
+    if request.node.path.name == "pytorch.py" and importlib.util.find_spec("torch") is None:
+        import stand_in_torch
+
+        stand_in_torch.enter(monkeypatch)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hostile_networks import carried_calls
 
 import wflow
 from wflow import GradientFlow, GridDensity, Particles, energies, measures, solvers, validation
@@ -442,7 +443,7 @@ def calls() -> dict[str, Call]:
             {"energy": features, "bounds": [(-2.0, 2.0)], "search": 21, "max_iterations": 3},
         ),
     }
-    table |= layered_calls() | lazy_calls()
+    table |= layered_calls() | lazy_calls() | carried_calls()
     for name, method in solvers.methods().items():
         table[f"method {name}"] = (method, {"step_size": 0.1} if name == "sgd" else {})
     return table

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wflow.figures.catalogue import reproduce
     from wflow.flow import GradientFlow
     from wflow.measures import GridDensity, Particles
+    from wflow.networks import from_torch, to_torch
     from wflow.results.load import load
     from wflow.results.solution import Solution
     from wflow.run.events import Event
@@ -49,6 +50,8 @@ _HOME = {
     "GridDensity": "measures",
     "Particles": "measures",
     "Solution": "results.solution",
+    "from_torch": "networks",
+    "to_torch": "networks",
     "solve": "run.solve",
     "load": "results.load",
     "load_sweep": "sweeps.result",
@@ -82,6 +85,7 @@ __all__ = [
     "StorageError",
     "energies",
     "figures",
+    "from_torch",
     "lazy",
     "load",
     "load_sweep",
@@ -95,6 +99,7 @@ __all__ = [
     "spaces",
     "sweep",
     "systems",
+    "to_torch",
     "trackers",
     "validate",
     "validation",

@@ -43,6 +43,52 @@ def test_a_band_holds_the_networks_it_is_of():
     assert wide.label == "predicted, N = 60, ε = 0.1, P = 2"
 
 
+def test_a_network_s_own_band_holds_its_sgd(tmp_path, monkeypatch):
+    """48 SGD runs of one start: mean and scatter of their risk are those of the band, at every saved time."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(30, 2))
+    y = np.sin(x[:, 0])
+    np.savez("own.npz", x=x, y=y)
+    system = wflow.systems.get("dataset", path="own.npz", scaled="no")
+    start = system.initial("particles", 40)
+    times, step = [0.0, 0.5, 1.0, 2.0, 4.0], 0.01
+    sol = wflow.solve(system.flow(), start, (0, 4), t_eval=times)
+    found = band(sol, n_neurons=None, step_size=step, batch_size=5)
+    asked = {"initial": start, "step_size": step, "n_steps": 400, "batch_size": 5, "t_eval": times}
+    risks = [wflow.networks.sgd(system, **asked, seed=s).risk for s in range(48)]
+    spread = np.std(risks, axis=0, ddof=1)[1:]
+    # A standard deviation of 48 is known to 10%.
+    assert (abs(spread / found.deviation[1:] - 1) < 0.35).all()
+    assert (abs(np.mean(risks, axis=0) - found.mean)[1:] < 4 * spread / np.sqrt(48)).all()
+    assert found.deviation[0] == 0
+    assert found.label == "predicted, N = 40, ε = 0.01, P = 5"
+    same = band(sol, n_neurons=None, step_size=step, batch_size=5, flow=system.flow())
+    np.testing.assert_allclose(same.deviation, found.deviation)
+    drawn = band(sol, n_neurons=40, step_size=step, batch_size=5, flow=system.flow())
+    assert (drawn.deviation > 2 * found.deviation)[:2].all()
+
+
+def test_a_network_s_own_band_is_refused_where_there_is_no_network(gaussians):
+    start, times = gaussians.initial("particles", 20), [0.0, 1e-4]
+    sol = wflow.solve(gaussians.flow(), start, (0, 1e-4), t_eval=times)
+    with pytest.raises(
+        InputError, match="'isotropic-gaussians' solves for less than whole neurons"
+    ):
+        band(sol, n_neurons=None, step_size=1e-4)
+    flow = wflow.GradientFlow(wflow.energies.FeatureEnergy("tanh", [1.0], [1.0]))
+    sol = wflow.solve(flow, wflow.Particles([0.0, 1.0]), (0, 1), t_eval=[0, 1])
+    with pytest.raises(InputError, match="no step size: the network's flow is the solution itself"):
+        band(sol, n_neurons=None, flow=flow)
+    uneven = wflow.solve(flow, wflow.Particles([0.0, 1.0], [0.3, 0.7]), (0, 1), t_eval=[0, 1])
+    with pytest.raises(InputError, match=r"these weigh 0\.3 to 0\.7: give n_neurons="):
+        band(uneven, n_neurons=None, step_size=0.1, flow=flow)
+    density = wflow.GridDensity.from_function(lambda x: np.exp(-(x**2).sum(axis=-1)), [(-4, 4)], 16)
+    grid = wflow.solve(flow, density, (0, 0.1), t_eval=[0, 0.1])
+    with pytest.raises(InputError, match="starts from no neurons"):
+        band(grid, n_neurons=None, step_size=0.1, flow=flow)
+
+
 def test_a_band_is_refused_where_it_cannot_be_known(gaussians, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     noisy = wflow.solve(

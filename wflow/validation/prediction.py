@@ -31,6 +31,8 @@ LARGE, DRAWN, CELLS, SMALL = 64, 128, 512, 32
 """Particles that stand for the initial law, at most: of a quadrature, drawn, cells of a grid; and at least."""
 LAWS = 16
 """Samples of the law, where no quadrature of it is at hand."""
+DIM = 1e-5
+"""Directions of SGD's noise that a network's own band leaves out."""
 APART = 2**40 + 1
 """The seed they are drawn with, and those after it."""
 RTOL = 1e-4
@@ -139,11 +141,34 @@ def of_law(
     flow: GradientFlow, start: Measure, times: np.ndarray, batch_size: int | None
 ) -> Prediction:
     """Predict what N neurons drawn from a law add to its flow, and SGD with batches of its nodes, if asked for."""
-    answer = fluctuations(flow, start, times)
-    series = answer.series
-    if batch_size is not None:
-        series |= _steps(flow, start, times, batch_size)
+    with one_blas_thread():
+        answer = fluctuations(flow, start, times)
+        series = answer.series
+        if batch_size is not None:
+            series |= _steps(flow, start, times, batch_size)
     return Prediction(times, series, answer.risk)
+
+
+def of_network(
+    flow: GradientFlow,
+    start: Measure,
+    times: np.ndarray,
+    batch_size: int,
+    samples: Energy | None = None,
+) -> Prediction:
+    """Predict what SGD adds to the flow of a network's own neurons, whose start is no chance any more."""
+    with one_blas_thread():
+        found = sgd_noise(
+            flow,
+            start,
+            times,
+            batch_size=batch_size,
+            rtol=RTOL,
+            samples=samples,
+            negligible=DIM,
+        )
+    nothing = np.zeros(times.size)
+    return Prediction(times, {"risk_variance": nothing, "bias": nothing} | found.series, found.risk)
 
 
 def is_reduced(model: NetworkModel) -> bool:

@@ -37,7 +37,7 @@ from wflow.energies import Energy, FeatureEnergy
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import Measure
-from wflow.tools.checks import check_count, check_kind, check_place, non_negative
+from wflow.tools.checks import check_count, check_kind, check_place, non_negative, positive
 from wflow.validation.expectation import Band, expected
 from wflow.validation.fluctuations import Fluctuations
 from wflow.validation.second_order import Sources
@@ -65,9 +65,15 @@ class SgdNoise:
     :func:`sgd_noise` makes them; ``path`` is the flow that they are formed along.
     """
 
-    def __init__(self, path: Path, batch_size: int, samples: FeatureEnergy) -> None:
+    def __init__(
+        self,
+        path: Path,
+        batch_size: int,
+        samples: FeatureEnergy,
+        negligible: float = NEGLIGIBLE,
+    ) -> None:
         self.t, self.batch_size = path.t, batch_size
-        self._answers = list(_march(path, batch_size, samples))
+        self._answers = list(_march(path, batch_size, samples, negligible))
         p = path.energy.weights
         self.risk = np.array([one.at.risk for one in self._answers])
         self.risk_bias = np.array([one.risk_bias for one in self._answers])
@@ -124,6 +130,7 @@ def sgd_noise(
     batch_size: int = 1,
     rtol: float = 1e-6,
     samples: Energy | None = None,
+    negligible: float = NEGLIGIBLE,
 ) -> SgdNoise:
     r"""Predict how SGD scatters around its flow, and how far its mean lies from it, to first order in the step.
 
@@ -138,6 +145,8 @@ def sgd_noise(
     rtol : of the run that chooses the steps
     samples : an energy of the same units whose nodes are what SGD draws, x_q with probability p_q: the flow's own
         unless given; ``system.sampled(4096)`` where the flow's are a quadrature or modes
+    negligible : the least variance of a direction of the noise that is kept, as a share of the largest; with 1e-5 large
+        networks take half the time, and variances move by some 1e-4 of themselves
 
     Raises
     ------
@@ -159,7 +168,9 @@ def sgd_noise(
     """
     path = Path(flow, law, t_eval, rtol, refined=REFINED)
     count = check_count("batch_size", batch_size)
-    return SgdNoise(path, count, path.energy if samples is None else drawn(samples, flow))
+    share = positive("negligible", negligible)
+    source = path.energy if samples is None else drawn(samples, flow)
+    return SgdNoise(path, count, source, share)
 
 
 def drawn(samples: Energy, flow: GradientFlow) -> FeatureEnergy:
@@ -201,13 +212,13 @@ def _root(at: Moment, samples: FeatureEnergy) -> np.ndarray:
     return np.asarray(at.xi * at.path.flow.mobile[:, None] * each * np.sqrt(p))
 
 
-def _joined(z: np.ndarray, more: np.ndarray) -> np.ndarray:
+def _joined(z: np.ndarray, more: np.ndarray, negligible: float) -> np.ndarray:
     """Columns Z with Z Zᵀ that of both, as few as count."""
     n, d, _ = z.shape
     both = np.concatenate([z, more], axis=2).reshape(n * d, -1)
     flat = both.shape[0] <= both.shape[1]
     sizes, axes = np.linalg.eigh(both @ both.T if flat else both.T @ both)
-    kept = sizes > NEGLIGIBLE * sizes[-1]
+    kept = sizes > negligible * sizes[-1]
     found = axes[:, kept] * np.sqrt(sizes[kept]) if flat else both @ axes[:, kept]
     return np.asarray(found).reshape(n, d, -1)
 
@@ -223,7 +234,9 @@ class Answer:
     risk_bias: float
 
 
-def _march(path: Path, batch_size: int, samples: FeatureEnergy) -> Iterator[Answer]:
+def _march(
+    path: Path, batch_size: int, samples: FeatureEnergy, negligible: float
+) -> Iterator[Answer]:
     """The answers at the times asked for; what the noise and the steps add joins at nodes, by the trapezoidal rule."""
     n, d = path.points[0].shape
     steps = np.concatenate([[0.0], np.diff(path.grid), [0.0]])
@@ -234,7 +247,7 @@ def _march(path: Path, batch_size: int, samples: FeatureEnergy) -> Iterator[Answ
         root, velocity = _root(node, samples), node.velocity
         if k == 0:
             m = 0.5 * velocity
-        here = _joined(z, np.sqrt(before) * root) if before > 0 else z
+        here = _joined(z, np.sqrt(before) * root, negligible) if before > 0 else z
         g = node.moved(here)
         # m = n − ½θ̇ with ṅ = Jn − ½Jθ̇ + …, which asks for no derivative of ξ.
         found = Sources(node, np.zeros((n, g.shape[1])), here, g)
@@ -250,7 +263,7 @@ def _march(path: Path, batch_size: int, samples: FeatureEnergy) -> Iterator[Answ
         if k + 1 == path.grid.size:
             return
         m = m + after * source
-        z = _joined(here, np.sqrt(after) * root)
+        z = _joined(here, np.sqrt(after) * root, negligible)
         columns = np.concatenate([z, m[:, :, None]], axis=2)
         columns = path.carried(k, node, columns)
         z, m = columns[:, :, :-1], columns[:, :, -1]
