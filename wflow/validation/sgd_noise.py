@@ -62,8 +62,8 @@ class SgdNoise:
     drift : lim (E θ_i − θ_i)/ε, (T, n, D)
     batch_size : P
 
-    :func:`sgd_noise` makes them; ``path`` is the flow that they are formed along, and directions of less than ``negligible``
-    of the largest variance are left out.
+    :func:`sgd_noise` makes them; ``path`` is the flow that they are formed along, and directions of less than
+    ``negligible`` of the largest variance are left out.
     """
 
     def __init__(
