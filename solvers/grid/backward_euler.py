@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wflow.solvers.grid.parts.axis_by_axis import implicit, moving_axes, rates
+from wflow.solvers.grid.parts.axis_in_one_pass import implicit_sweep, is_large
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, register
 from wflow.solvers.step_size import Fixed, StepSize
@@ -36,9 +37,13 @@ class BackwardEuler(GridMethod[GridProblem]):
         return Fixed(self.step_size)
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
-        mass = y["density"] * problem.volumes
-        for axis in moving_axes(problem):
-            mass = implicit(problem, mass, rates(problem, t + h, carry["potential"], axis), h)
-        new = mass / problem.volumes
+        if is_large(problem):
+            reached = implicit_sweep(problem, t + h, y["density"], carry["potential"], h)
+            new = reached[-1].copy()  # from the problem's room
+        else:
+            mass = y["density"] * problem.volumes
+            for axis in moving_axes(problem):
+                mass = implicit(problem, mass, rates(problem, t + h, carry["potential"], axis), h)
+            new = mass / problem.volumes
         new, after = problem.settled(new, problem.state(new))
         return Step({"density": new}, after)

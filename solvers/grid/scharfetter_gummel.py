@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wflow.solvers.grid.parts.axis_by_axis import implicit, mean_rates, moving_axes, rates
+from wflow.solvers.grid.parts.axis_in_one_pass import implicit_sweep, is_large, patankar_sweep
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, register
 
@@ -34,6 +35,21 @@ class ScharfetterGummel(GridMethod[GridProblem]):
     preserves = frozenset({"mass", "positive", "energy"})
 
     def step(self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+        if not is_large(problem):
+            return self._by_arrays(problem, t, h, y, carry)
+        start, old = y["density"], carry["potential"]
+        reached = implicit_sweep(problem, t, start, old, h)
+        stage = reached[-1]
+        psi, _ = problem.potential(stage)
+        ends = (t, start, old), (t + h, stage, psi)
+        density = patankar_sweep(problem, start, ends, reached, h)
+        error = problem.apart(density, stage)
+        return problem.accept(h, y, carry, density, problem.state(density), error=error)
+
+    def _by_arrays(
+        self, problem: GridProblem, t: float, h: float, y: Arrays, carry: Arrays
+    ) -> Step:
+        """The same array by array, for small grids and those of few lines, a single one above all."""
         volumes = problem.volumes
         start = y["density"] * volumes
         old = [rates(problem, t, carry["potential"], axis) for axis in moving_axes(problem)]

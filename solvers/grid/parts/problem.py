@@ -11,7 +11,7 @@ from wflow.energies.arrays import answered, answered_number
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.grid.axes import Axes
-from wflow.kernels.grid.sums import Integrals, density_sums
+from wflow.kernels.grid.sums import Integrals, density_sums, distance
 from wflow.kernels.memory import recycled_empty
 from wflow.kernels.parallel import CELLS_PER_SLAB, over_slabs
 from wflow.kernels.vectors import dot
@@ -118,6 +118,11 @@ class GridProblem:
         """The L1 norm of a difference of ``masses`` over the tolerance: an embedded error is met at 1."""
         allowed = (self.tolerance.atol + self.tolerance.rtol) * self.mass
         return float(np.abs(masses).sum()) / allowed
+
+    def apart(self, one: np.ndarray, two: np.ndarray) -> float:
+        """The same of two densities' difference."""
+        allowed = (self.tolerance.atol + self.tolerance.rtol) * self.mass
+        return distance(one, two, self.widths, self.areas) / allowed
 
     def fixed_part(self, density: np.ndarray) -> float:
         """∫φρ, φ the ridge less τ log vol."""

@@ -165,6 +165,32 @@ def size_and_change(
     return math.sqrt(size), math.sqrt(apart)
 
 
+@jit(fastmath=REORDERED)
+def _distance_rows(
+    one: np.ndarray,
+    two: np.ndarray,
+    widths: np.ndarray,
+    areas: np.ndarray,
+    first: int,
+    last: int,
+    sums: np.ndarray,
+) -> None:
+    for i in range(first, last):
+        apart = 0.0
+        for k in range(widths.size):
+            apart += widths[k] * abs(two[i, k] - one[i, k])
+        sums[i] = areas[i] * apart
+
+
+def distance(one: np.ndarray, two: np.ndarray, widths: np.ndarray, areas: np.ndarray) -> float:
+    """∫|two − one|."""
+    n = one.shape[-1]
+    a, b = one.reshape(-1, n), two.reshape(-1, n)
+    sums = np.empty(a.shape[0])
+    over_slabs(lambda i, k: _distance_rows(a, b, widths, areas, i, k, sums), a.shape[0], n)
+    return float(sums.sum())
+
+
 def density_sums(density: np.ndarray, integrals: Integrals) -> tuple[float, float, float, float]:
     """∫ρ, ∫ρ log ρ (0 unless noisy), ∫φρ (0 without φ) and min ρ."""
     n = density.shape[-1]
