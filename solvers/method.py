@@ -21,7 +21,7 @@ from wflow.errors import InputError, shown
 from wflow.flow import GradientFlow
 from wflow.solvers.options import described
 from wflow.solvers.step_size import Adaptive, Stability, StepSize
-from wflow.tools.checks import check_kind
+from wflow.tools.checks import check_kind, check_word
 from wflow.tools.register import Register
 from wflow.views import View
 
@@ -223,12 +223,17 @@ def choose_method(flow: Any, measure_kind: str) -> tuple[str, str]:
     flow : a GradientFlow, or a wflow.multilayer.Flow
     measure_kind : "grid", "particles" or "ensemble"
 
+    Raises
+    ------
+    InputError
+        for another kind, and for what is no flow
+
     >>> import wflow
     >>> choose_method(wflow.systems.get("isotropic-gaussians").flow(temperature=0.1), "grid")[0]
     'scharfetter-gummel'
     """
     check_kind("flow", flow, Equation, "pass a wflow.GradientFlow")
-    check_kind("measure_kind", measure_kind, str, "give grid or particles")
+    check_word("measure_kind", measure_kind, ("grid", "particles", "ensemble"))
     if measure_kind == "ensemble":
         return "ensemble-runge-kutta", "layers of weights: an adaptive Runge-Kutta pair"
     if measure_kind == "grid":

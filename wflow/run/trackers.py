@@ -79,6 +79,11 @@ class _Memory:
 class Mass(_Memory):
     """The mass stays what it was, to a relative ``tolerance`` and what rounding may add: an ulp a step.
 
+    Raises
+    ------
+    InputError
+        for a negative tolerance
+
     >>> Mass().handle(0.0, {"mass": 1.0}) is None
     True
     """
@@ -119,6 +124,11 @@ class Positivity(_Memory):
 class EnergyDecay(_Memory):
     """The free energy never rises by more than a relative ``tolerance``.
 
+    Raises
+    ------
+    InputError
+        for a negative tolerance
+
     >>> watch = EnergyDecay()
     >>> [watch.handle(t, {"free_energy": f}) for t, f in ((0.0, 1.0), (1.0, 2.0))]
     [None, Fail(reason='free energy rose from 1 to 2 at t = 1')]
@@ -144,6 +154,11 @@ class SteadyState(_Memory):
 
     Where a fall of ``rate`` over one step is below the rounding of the energy, as it is beside a large constant, the
     dissipation tells the slope, or, where there is none, a longer time does.
+
+    Raises
+    ------
+    InputError
+        for a rate that is not positive
 
     >>> SteadyState(1e-3).handle(0.0, {"risk": 1.0, "free_energy": 0.5}) is None
     True

@@ -247,6 +247,11 @@ class BumpFeatures(BumpMap):
     scale : factor of every feature
     domain : (lo, hi) of each coordinate of w; without bounds by default
 
+    Raises
+    ------
+    InputError
+        for a width that is not positive
+
     >>> one = BumpFeatures(np.array([[0.0]]), 1.0)
     >>> one.prepare(np.array([[0.0]])).predict(np.ones(1)).tolist()
     [1.09375]

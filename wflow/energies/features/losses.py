@@ -136,6 +136,11 @@ LOSSES = {
 def get_loss(loss: str | Loss) -> Loss:
     """Return a loss by name.
 
+    Raises
+    ------
+    InputError
+        for an unknown loss
+
     >>> get_loss("square").half_slope(np.array([1.0]), np.array([3.0]))
     array([2.])
     >>> get_loss("softmax").half_slope(np.array([[1.0, 0.0]]), np.array([[3.0, 3.0]]))

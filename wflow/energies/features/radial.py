@@ -40,6 +40,11 @@ class RadialProfile:
     knots : pairs (position, value), positions increasing
     d : input dimension, an integer ≥ 1 or infinity
 
+    Raises
+    ------
+    InputError
+        for knots that do not increase
+
     >>> h, slope = RadialProfile([(0.5, -2.5), (1.5, 7.5)], math.inf)(np.array([0.0, 1e9]))
     >>> h.round(6)
     array([-2.5,  2.5])
@@ -120,6 +125,11 @@ class RadialFeatures(FeatureMap):
     knots : pairs (u, σ(u)) of the piecewise linear activation, constant outside
     radii : the nodes t_q (Q,), as :func:`radial_nodes` gives them
     d : input dimension, an integer or infinity
+
+    Raises
+    ------
+    InputError
+        for knots that do not increase
 
     >>> import numpy as np
     >>> ramp = RadialFeatures([(0.0, 0.0), (1.0, 1.0)], np.array([1.0]), np.inf)
@@ -219,6 +229,11 @@ def radial_nodes(d: float, n: int | None = None) -> tuple[np.ndarray, np.ndarray
     At d = infinity, in units of √d, one node at 1. Below d = 16 the features have few derivatives and a composite
     Gauss–Legendre rule takes the place of Laguerre's. The default numbers of nodes integrate the features to 1e-12
     from d = 16 on, and their smooth averages to 1e-9 below (tested). ``n`` overrules them.
+
+    Raises
+    ------
+    InputError
+        for a dimension that is no whole number of at least 1 nor infinity, and for no nodes
 
     >>> t, p = radial_nodes(40)
     >>> round(float(p @ t**2), 12)

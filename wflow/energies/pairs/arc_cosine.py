@@ -38,6 +38,11 @@ class ArcCosineKernel(ProductKernel):
     At w = 0 the kernel has a kink; its gradient is set to 0, as relu'(0) = 0 makes it. At w' = 0 it is 0; for
     parallel weights it is s w'/2, for opposite ones 0.
 
+    Raises
+    ------
+    InputError
+        for a dimension below 1 and unknown inputs
+
     >>> kernel = ArcCosineKernel(2)
     >>> kernel.sums([[1.0, 0.0]], [[3.0, 0.0], [-1.0, 0.0]], [1.0, 1.0])
     array([1.5])
@@ -103,6 +108,11 @@ class StepKernel(ProductKernel):
 
     K is 0 for a zero weight. It has a kink where w and w' are parallel or opposite: there (sin²θ < 1e-14) and at
     zero weights the gradient is set to 0; near it the gradient has a relative error of 1e-16/θ².
+
+    Raises
+    ------
+    InputError
+        for a dimension below 1
 
     >>> StepKernel(2).sums([[1.0, 0.0]], [[0.0, 1.0]], [1.0])
     array([0.25])

@@ -25,6 +25,11 @@ class DirichletKernel(Kernel):
 
     d, 1 by default, is the ``dimension``.
 
+    Raises
+    ------
+    InputError
+        for no frequencies, and dimensions below 1
+
     Source: Chizat (2022), Math. Program. 194, 487, Section 5.
 
     >>> kernel = DirichletKernel(4)

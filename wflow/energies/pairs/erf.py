@@ -20,6 +20,11 @@ class ErfKernel(ProductKernel):
     ``dimension`` d ≥ 1. An offset b enters as one more input, itself N(0, 1). Weights of size 10³ cost
     the gradient of parallel pairs six digits, through the difference under the root.
 
+    Raises
+    ------
+    InputError
+        for a dimension below 1
+
     Source: Williams (1997), eq. (11).
 
     >>> kernel = ErfKernel(1)

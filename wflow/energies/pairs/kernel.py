@@ -122,6 +122,11 @@ class KernelSum(Portable):
 
     ``kernel`` is a :class:`Kernel`, ``points`` (k, D) the z and ``charges`` (k,) the c.
 
+    Raises
+    ------
+    InputError
+        for points of another dimension than the kernel's, and charges that are not one a point
+
     >>> from wflow.energies import GaussianKernel
     >>> f = KernelSum(GaussianKernel(1.0, amplitude=1.0), [[0.0], [2.0]], [1.0, -1.0])
     >>> float(f.values([[1.0]])[0])

@@ -25,6 +25,11 @@ class ProbitKernel(Kernel):
     dimension : d ≥ 1, the number of inputs
     offset : whether a point is (b, w), or w alone with b = 0
 
+    Raises
+    ------
+    InputError
+        for a dimension below 1
+
     Source: Owen (1956), eq. (2.1), for Φ₂; its derivatives are ∂_hΦ₂ = φ(h)Φ(m) and ∂_ρΦ₂ = φ₂(h, k; ρ).
 
     >>> kernel = ProbitKernel(1)

@@ -234,6 +234,11 @@ class SphereRbfTarget:
 
     with u = κ²d|y|², and the harmonic part h(y) = S[y,y,y] − (3/(d+2))|y|²⟨t, y⟩ of the form S, t_i = Σ_j S_ijj.
 
+    Raises
+    ------
+    InputError
+        for a scale κ that is not positive
+
     Source: Rotskoff & Vanden-Eijnden (2018), Section 5 (their F).
 
     >>> target = SphereRbfTarget(CubicForm(np.ones((2, 2, 2))), kappa=1.0)
