@@ -36,6 +36,7 @@ MODULES = {
     "wflow.multilayer": "networks of many layers and their limits",
     "wflow.lazy": "tangent kernels and lazy training",
     "wflow.spaces": "function spaces and margins",
+    "wflow.sharded": "runs of more neurons than a machine holds",
     "wflow.solvers": "methods",
     "wflow.solvers.statics": "least risks, certificates, Gibbs states",
     "wflow.validation": "limits against networks",

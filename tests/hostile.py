@@ -98,6 +98,7 @@ MODULES = (
     wflow.lazy,
     wflow.multilayer,
     wflow.networks,
+    wflow.sharded,
     wflow.spaces,
     wflow.systems,
     wflow.trackers,
@@ -108,7 +109,7 @@ NOT_CALLED = {
     "what the package makes": "Band Bracket ChargeDensity Continuation Dean Directions Fail GibbsState Hypotheses "
     "KernelFlow Laziness LayersReport Loss Margin Minimiser NullSpace Orders Report Results SgdDrift Spectrum Step "
     "Stop Tolerance Trained Trend Verdict",
-    "what fits and norms are": "BarronNorm RidgeFit VariationFit",
+    "what fits and norms are": "BarronNorm RidgeFit ShardedRun VariationFit",
     "errors": "ComputationError InputError StorageError",
     "without arguments": "Positivity catalogue figures methods",
     "a decorator for classes": "register",
@@ -443,10 +444,25 @@ def calls() -> dict[str, Call]:
             {"energy": features, "bounds": [(-2.0, 2.0)], "search": 21, "max_iterations": 3},
         ),
     }
-    table |= layered_calls() | lazy_calls() | carried_calls()
+    table |= layered_calls() | lazy_calls() | sharded_calls(features) | carried_calls()
     for name, method in solvers.methods().items():
         table[f"method {name}"] = (method, {"step_size": 0.1} if name == "sgd" else {})
     return table
+
+
+def sharded_calls(features: FeatureEnergy) -> dict[str, Call]:
+    """The same of runs in shards."""
+    cloud = Particles([-1.0, 0.5, 1.0])
+    start = {"flow": GradientFlow(features), "shards": cloud, "t_span": (0, 0.1), "n_shards": 2}
+    more = {"method": "runge-kutta", "t_eval": [0.1], "rtol": 1e-3, "workers": 1, "scheduler": None}
+    done = wflow.sharded.solve(**start)
+    return {
+        "solve in shards": (wflow.sharded.solve, start | more),
+        "ShardedRun.gather": (done.gather, {"frame": 0, "n_most": 10}),
+        "ShardedRun.shard": (done.shard, {"k": 0, "frame": 0}),
+        "load of shards": (wflow.sharded.load, {"folder": "run"}),
+        "read_shard": (wflow.sharded.read_shard, {"folder": "run", "k": 0, "frame": 0}),
+    }
 
 
 def lazy_calls() -> dict[str, Call]:

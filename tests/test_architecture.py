@@ -26,7 +26,7 @@ LAYERS: list[list[str]] = [
     ["wflow.solvers"],
     ["wflow.results", "wflow.storage", "wflow.solvers.statics"],
     ["wflow.run", "wflow.trackers"],
-    ["wflow.systems", "wflow.networks", "wflow.multilayer"],
+    ["wflow.systems", "wflow.networks", "wflow.multilayer", "wflow.sharded"],
     ["wflow.validation", "wflow.sweeps", "wflow.lazy"],
     ["wflow.spaces"],
     ["wflow.figures"],

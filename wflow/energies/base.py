@@ -297,6 +297,19 @@ class Energy(ParameterSpace):
             f"{type(self).__name__} has no predict: it knows the risk of a measure, not the network's inputs x"
         )
 
+    def by_outputs(self) -> FeatureEnergy:
+        """The same energy, as one that sees of a measure the outputs f alone, which its parts add up to.
+
+        Raises
+        ------
+        InputError
+            for an energy that sees pairs of neurons, a density, or does not say
+        """
+        raise InputError(
+            f"{type(self).__name__} knows no outputs that parts of a measure add up to: give a FeatureEnergy "
+            "(evaluator = 'features' in a system that has both)"
+        )
+
     def on_nodes(self) -> FeatureEnergy:
         """The same risk as features at weighted nodes, for who needs the network's outputs at each of them.
 

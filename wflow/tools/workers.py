@@ -50,7 +50,14 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[Executor]:
-    """So many processes of one's own, by default one a core, or the workers of a Dask scheduler at an address.
+    """Calls for the processes of :func:`client_of`, which any of them may get."""
+    with client_of(workers, scheduler) as client:
+        yield _Calls(client, alone=scheduler is None)
+
+
+@contextlib.contextmanager
+def client_of(workers: int | None = None, scheduler: str | None = None) -> Iterator[Any]:
+    """A client of Dask for so many processes of one's own, by default one a core, or for the workers of a scheduler.
 
     One's own are spawned and are gone afterwards, also when this process is killed; what they have begun is lost then.
 
@@ -100,7 +107,7 @@ def executor(workers: int | None = None, scheduler: str | None = None) -> Iterat
             client = _connected(distributed.Client, scheduler)
             stack.callback(_close, client)
             _refuse_others(client, scheduler)
-        yield _Calls(client, alone=scheduler is None)
+        yield client
 
 
 class _Calls(Executor):

@@ -77,18 +77,12 @@ class EmbeddedPair(Method[M, ParticleProblem]):
             v, g, risk = problem.rates(t + c * h, xs, ws)
             moves.append(v)
             grows.append(g)
-        tol = problem.tolerance
-        # Both solutions are projected before they are compared: at a wall they agree.
-        other = problem.project(xs - h * combine(self.estimate, moves))
-        xs = problem.project(xs)
-        # Relative to the cloud's size where that is larger: a particle near 0, or one that slides along a kink of
-        # the activation (where no step is short enough for a relative error of its own), must not stop the rest.
-        size = np.maximum(np.abs(x), np.sqrt((x**2).mean(axis=0)))
-        scale = tol.atol + tol.rtol * np.maximum(size, np.abs(xs))
-        error = float(np.sqrt(np.mean(((xs - other) / scale) ** 2)))
+        off = h * combine(self.estimate, moves)
+        xs, off = misfit(problem, x, xs, off, np.sqrt((x**2).mean(axis=0)))
+        error = float(np.sqrt(np.mean(off**2)))
         if react:
             apart = h * combine(self.estimate, grows)
-            error += _log_error(w, ws, apart, problem.balanced) / tol.rtol
+            error += _log_error(w, ws, apart, problem.balanced) / problem.tolerance.rtol
         after = {"velocity": moves[-1], "log_growth": grows[-1], "risk": np.array(risk)}
         done = Step({"positions": xs, "weights": ws}, after, error=error)
         return self.ended(problem, t + h, done, carry)
@@ -96,6 +90,27 @@ class EmbeddedPair(Method[M, ParticleProblem]):
     def ended(self, problem: ParticleProblem, t: float, done: Step, carry: Arrays) -> Step:
         """What a step that ended at t leaves, beside what it was given in ``carry``."""
         return done
+
+
+def misfit(
+    problem: ParticleProblem, x: np.ndarray, new: np.ndarray, off: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """New positions in the domain, and how far the pair is apart there in units of the tolerance, both (n, D).
+
+    Parameters
+    ----------
+    x, new : before the step and after it, (n, D)
+    off : new positions less those of the other formula, (n, D)
+    size : of the cloud before the step, the root mean square of each coordinate, (D,)
+    """
+    tol = problem.tolerance
+    # Both solutions are projected before they are compared: at a wall they agree.
+    other = problem.project(new - off)
+    new = problem.project(new)
+    # Relative to the cloud's size where that is larger: a particle near 0, or one that slides along a kink of
+    # the activation (where no step is short enough for a relative error of its own), must not stop the rest.
+    scale = tol.atol + tol.rtol * np.maximum(np.maximum(np.abs(x), size), np.abs(new))
+    return new, (new - other) / scale
 
 
 def _log_error(

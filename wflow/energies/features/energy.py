@@ -41,14 +41,12 @@ class FeatureField:
 
     @property
     def risk(self) -> float:
-        e = self.energy
-        return float(e.weights @ e.loss.value(e.targets, self.prediction))
+        return self.energy.risk_of(self.prediction)
 
     @property
     def accuracy(self) -> float:
         """The share of the nodes, by weight, whose class the network tells right."""
-        e = self.energy
-        return float(e.weights @ right(e.targets, self.prediction) / e.weights.sum())
+        return self.energy.accuracy_of(self.prediction)
 
     def first_variation(self, points: np.ndarray | None = None) -> np.ndarray:
         return self._at(points).potential(self._node_weights)
@@ -158,6 +156,14 @@ class FeatureEnergy(SameSpace, Energy):
         """The features of points (n, D), by the evaluator chosen."""
         return self._prepare(points)
 
+    def risk_of(self, prediction: np.ndarray) -> float:
+        """The risk of a network of the outputs f_q, (Q,) or (Q, K)."""
+        return float(self.weights @ self.loss.value(self.targets, prediction))
+
+    def accuracy_of(self, prediction: np.ndarray) -> float:
+        """The share of the nodes, by weight, whose class these outputs tell right."""
+        return float(self.weights @ right(self.targets, prediction) / self.weights.sum())
+
     def weighted(self, values: np.ndarray) -> np.ndarray:
         """p_q times what belongs to the node q, (Q,) or (Q, K)."""
         shape = (-1, 1)[: values.ndim]
@@ -211,6 +217,9 @@ class FeatureEnergy(SameSpace, Energy):
         """
         points, weights = self.law(measure)
         return contractions(self.evaluator, self.features.at(x))(points).predict(weights)
+
+    def by_outputs(self) -> FeatureEnergy:
+        return self
 
     def on_nodes(self) -> FeatureEnergy:
         count = self.outputs
