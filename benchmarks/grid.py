@@ -1,15 +1,17 @@
 """How fast are steps of densities on grids, against the machine's memory and against what one would write otherwise?
 
-    python benchmarks/grid.py [--quick] [--peer-python PYTHON]
+    python benchmarks/grid.py [--quick] [--busy] [--peer-python PYTHON]
 
 Two threads, float64, 512 x 512, 1024 x 1024 and 128 x 128 x 128 cells; d rho/dt = div(rho grad Psi + tau grad rho)
-with no-flux walls. Every part runs in a process of its own; times are the fastest of repeated calls.
+with no-flux walls. Every part runs in a process of its own; times are the fastest of repeated calls, of whole steps the
+medians too.
 
   kernel    one step (two Runge-Kutta stages or Euler's one, mass, entropy, minimum), nothing around it
   whole     from one accepted step to the next through wflow.solve: driver, trackers, monitors
   frozen    Psi = V does not depend on rho.    changing: Psi = (1 + c int V drho) V is formed anew at every stage,
             its cost included (about a copy)
   bound     what the bytes of a frozen step, streamed once at the measured triad speed, would take
+  busy      with --busy: medians of whole steps while two other processes keep both processors busy
   cold      from the start of a process with empty caches to the end of the first step
 
 Peers: py-pde (the same equation as an expression, one explicit Euler stage, numba and JAX back ends), FiPy (one
@@ -33,8 +35,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import clock
 import numpy as np
 
 from wflow.energies import Energy
@@ -153,32 +157,6 @@ def kernels(shape: tuple[int, ...], seconds: float) -> Row:
     return {f"kernel: {name}": fastest(call, seconds) for name, call in calls.items()}
 
 
-class Clock:
-    """A tracker that times every step, and ends the run after a while."""
-
-    name = "clock"
-    shortest = math.inf
-
-    def begin(self, seconds: float) -> None:
-        self.last, self.end, self.seconds = math.nan, math.inf, seconds
-
-    def handle(self, t: float, observed: dict[str, float]) -> Any:
-        from wflow.run.trackers import Stop
-
-        now = time.perf_counter()
-        if math.isnan(self.last):
-            self.end = now + self.seconds
-        else:
-            self.shortest = min(self.shortest, now - self.last)
-        self.last = now
-        return Stop("timed") if now > self.end else None
-
-    def state(self) -> list[float]:
-        return []
-
-    def restore(self, state: list[float]) -> None: ...
-
-
 def whole(shape: tuple[int, ...], seconds: float) -> Row:
     """Steps through wflow.solve, in seconds a step."""
     from wflow import solve
@@ -198,12 +176,13 @@ def whole(shape: tuple[int, ...], seconds: float) -> Row:
         if method == "backward-euler":
             options = {"method_options": {"step_size": h}}
 
-        clock, span = Clock(), (0.0, 1e6 * h)
+        ticks, span = clock.Clock(), (0.0, 1e6 * h)
         for _ in range(3):
-            clock.begin(seconds)
-            sol = solve(flow, start, span, method=method, t_eval=[0.0], trackers=[clock], **options)
+            ticks.begin(seconds)
+            sol = solve(flow, start, span, method=method, t_eval=[0.0], trackers=[ticks], **options)
             assert sol.success, sol.message
-        found[f"whole: {label}"] = clock.shortest
+        found[f"whole: {label}"] = min(ticks.steps)
+        found[f"median: {label}"] = median(ticks.steps)
     return found
 
 
@@ -329,7 +308,20 @@ def child(
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def table(shape: tuple[int, ...], seconds: float, peer_python: str) -> None:
+def while_busy(shape: tuple[int, ...], seconds: float) -> Row | str:
+    """Medians of whole steps beside a busy process for each processor."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(THREADS)]
+    try:
+        row = child("whole", shape, seconds, sys.executable)
+    finally:
+        for other in others:
+            other.kill()
+    if isinstance(row, str):
+        return row
+    return {f"busy: {k[8:]}": t for k, t in row.items() if k.startswith("median: ")}
+
+
+def table(shape: tuple[int, ...], seconds: float, peer_python: str, busy: bool) -> None:
     """Measure and print one size."""
     cells, missing = math.prod(shape), []
     found: Row = {}
@@ -339,6 +331,9 @@ def table(shape: tuple[int, ...], seconds: float, peer_python: str) -> None:
             missing.append(f"{part} ({row})")
         else:
             found |= row
+    if busy:
+        row = while_busy(shape, seconds)
+        found |= {} if isinstance(row, str) else row
     speed = found.pop("bandwidth", math.nan)
     # Density in and out, a write fetches its line first, 1/pi, the potential, and one array of rates an axis.
     bound = 8 * (5 + len(shape)) * cells / speed / 1e9
@@ -373,6 +368,9 @@ def main() -> None:
     raw = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--quick", action="store_true", help="half the time")
+    parser.add_argument(
+        "--busy", action="store_true", help="whole steps beside busy processes, too"
+    )
     parser.add_argument("--peer-python", default=sys.executable, help="Python that has the peers")
     for hidden in ("--part", "--size", "--seconds"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -382,7 +380,7 @@ def main() -> None:
         print(json.dumps(PARTS[args.part](shape, float(args.seconds))))
         return
     for shape in SIZES:
-        table(shape, 0.5 if args.quick else 1.0, args.peer_python)
+        table(shape, 0.5 if args.quick else 1.0, args.peer_python, args.busy)
     cold_table()
 
 

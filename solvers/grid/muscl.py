@@ -22,6 +22,7 @@ from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.kernels.grid.muscl import muscl_tendency
 from wflow.kernels.grid.sums import advance, size_and_change
+from wflow.kernels.memory import recycled_empty
 from wflow.measures import GridDensity
 from wflow.solvers.grid.parts.problem import GridMethod, GridProblem
 from wflow.solvers.method import Arrays, Step, Tolerance, register
@@ -88,7 +89,7 @@ class TransportMethod(GridMethod[GridProblem]):
         out: np.ndarray | None = None,
     ) -> tuple[np.ndarray, float]:
         """dρ/dt, and the largest rate at which a cell empties."""
-        out = np.empty_like(rho) if out is None else out
+        out = recycled_empty(rho.shape) if out is None else out
         if self.empty > 0:
             psi = np.minimum(psi, self.height(problem, rho, psi))
         box = problem.box_shape

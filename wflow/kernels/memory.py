@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -97,21 +98,27 @@ _UNUSED = _references([np.empty(1)])[0]
 
 
 class _Rooms(threading.local):
-    """The last room a thread asked for."""
+    """Those a thread asked for last."""
 
-    shapes: tuple[tuple[int, ...], ...] = ()
-    room: tuple[np.ndarray, ...] = ()
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Any, ...], tuple[np.ndarray, ...]] = {}
 
 
 _rooms = _Rooms()
+_ROOMS = 4
 
 
-def kept_room(shapes: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, ...]:
-    """Arrays for what a kernel forms and forgets, of any numbers: those of this thread's last call, if they fit.
+def kept_room(shapes: tuple[tuple[int, ...], ...], shift: int = 0) -> tuple[np.ndarray, ...]:
+    """Arrays for what a kernel forms and forgets, of any numbers, ``shift`` bytes after a page each: those that this
+    thread had for these shapes before, if it is not long ago.
 
     >>> kept_room(((2, 3), (4,)))[0] is kept_room(((2, 3), (4,)))[0]
     True
     """
-    if _rooms.shapes != shapes:
-        _rooms.shapes, _rooms.room = shapes, tuple(aligned_zeros(shape) for shape in shapes)
-    return _rooms.room
+    kept = _rooms.kept
+    room = kept.get((shapes, shift))
+    if room is None:
+        while len(kept) >= _ROOMS:
+            del kept[next(iter(kept))]
+        room = kept[shapes, shift] = tuple(aligned_zeros(shape, shift) for shape in shapes)
+    return room

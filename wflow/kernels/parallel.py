@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 CELLS_PER_SLAB = 1 << 14
 """Below this a slab is not worth handing to another thread (about 30 microseconds)."""
+SLABS_A_THREAD = 2
+"""A thread that has to wait for a processor keeps the others waiting for one slab at most."""
 LEAST_PAIRS = 1 << 17
 """Below this many pairs of a row and a column (0.2 ms) one thread does everything."""
 
@@ -54,18 +56,28 @@ def _read() -> int:
 
 
 def over_slabs(run: Callable[[int, int], float | None], rows: int, row_cells: int) -> float:
-    """The largest ``run(first, last)`` >= 0 over slabs that cover ``range(rows)``, one a thread; 0 for None.
+    """The largest ``run(first, last)`` >= 0 over slabs that cover ``range(rows)``, two a thread; 0 for None.
+
+    Threads take slabs as they come to them.
 
     >>> over_slabs(lambda first, last: float(last - first), 5, 10)
     5.0
     """
     worth = min(rows, rows * row_cells // CELLS_PER_SLAB)
-    slabs = min(threads(), worth) if worth > 1 else 1
-    if slabs == 1:
+    count = min(threads(), worth) if worth > 1 else 1
+    if count == 1:
         return run(0, rows) or 0.0
+    slabs = min(SLABS_A_THREAD * count, worth)
     bounds = [rows * k // slabs for k in range(slabs + 1)]
-    answers = _side_by_side([partial(run, *slab) for slab in pairwise(bounds)])
-    return max(answer or 0.0 for answer in answers)
+    remaining = iter(list(pairwise(bounds)))
+
+    def take() -> float:
+        largest = 0.0
+        for first, last in remaining:
+            largest = max(largest, run(first, last) or 0.0)
+        return largest
+
+    return max(_side_by_side([take] * count))
 
 
 def over_blocks(

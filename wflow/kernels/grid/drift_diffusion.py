@@ -16,7 +16,7 @@ import numpy as np
 from wflow.kernels.grid.axes import GAP, PER_WIDTH, Axes
 from wflow.kernels.grid.sums import COUNT, Integrals, Summed, row_sums, total
 from wflow.kernels.jit import FUSED, jit, widest
-from wflow.kernels.memory import aligned_zeros
+from wflow.kernels.memory import kept_room
 from wflow.kernels.parallel import over_slabs
 from wflow.kernels.scalars import exponential_and_less_one
 
@@ -90,7 +90,7 @@ def _sweep(
     law = (float(law[0]) if law[0] > SMALLEST else 0.0, float(law[1]))
 
     def run(first: int, last: int) -> float:
-        room = tuple(map(aligned_zeros, _room_shapes(n1, n)))
+        room = kept_room(_room_shapes(n1, n))
         part = (first, last, n1)
         _slab(begun, rho, psi, axes, law, weights, part, to, summed, sums, room)
         return float(room[0].max())
@@ -99,11 +99,11 @@ def _sweep(
     return largest, total(sums) if integrals is not None else (0.0, 0.0, 0.0, 0.0)
 
 
-def _room_shapes(n1: int, n: int) -> list[tuple[int, ...]]:
+def _room_shapes(n1: int, n: int) -> tuple[tuple[int, ...], ...]:
     """The largest rate out of each column; flux and rate back through lower faces, of axis 0 one row a j, of axis 1 the
     last one; density and potential of a row and its first cell again; rows of numbers; faces along a row."""
     lower, row, again, faces = (n1 + 1, n), (n,), (n + 1,), (n + _PAD,)
-    return [row, lower, lower, again, again, row, row, row, row, faces, faces]
+    return row, lower, lower, again, again, row, row, row, row, faces, faces
 
 
 @jit(fastmath=FUSED, apart=True)
@@ -130,6 +130,12 @@ def _slab(
     # Rows are named by numbers: a slice is counted by two atomic operations, some 10 ns each.
     rows, n = rho.shape
     n0 = rows // n1
+    # The room is as the last step left it, and 0 times what is no number is none.
+    for k in range(n):
+        peak[k] = 0.0
+    for j in range(n1 + 1):
+        for k in range(n):
+            flux_below[j, k] = back_below[j, k] = 0.0
     for i in range(first, last):
         for j in range(n1):
             here = i * n1 + j

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wflow.kernels.jit import FUSED, REORDERED, jit, widest
+from wflow.kernels.memory import recycled_empty
 from wflow.kernels.parallel import over_slabs
 from wflow.kernels.scalars import SUBNORMAL, logarithm
 
@@ -126,7 +127,7 @@ def advance(
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """(1 − share) start + share (stage + h rate), of the shape of ``start``; positive where both parts are."""
-    out = np.empty_like(start) if out is None else out
+    out = recycled_empty(start.shape) if out is None else out
     n = start.shape[-1]
     a, b, c, d = (x.reshape(-1, n) for x in (start, stage, rate, out))
     over_slabs(lambda i, k: _advance_rows(a, b, c, h, share, i, k, d), a.shape[0], n)
