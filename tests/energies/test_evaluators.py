@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.special
 
 import wflow
 from wflow.energies import (
@@ -16,8 +17,9 @@ from wflow.energies import (
     TwoRadiiFeatures,
     piecewise_linear,
 )
+from wflow.energies.array_units import Arrays
 from wflow.energies.evaluator import AUTO, contractions, evaluators
-from wflow.energies.evaluators import reference
+from wflow.energies.evaluators import device, reference
 from wflow.energies.features.dense_outputs import DenseOutputs
 from wflow.errors import InputError
 from wflow.measures import GridDensity, Particles
@@ -39,6 +41,17 @@ FEATURES = {
     "tabled": RadialFeatures([(0.5, -2.5), (1.5, 7.5)], np.array([0.5, 1.0, 6.0]), 40),
 }
 PRECISION = {"float64": 1e-10, "float32": 1e-4}
+
+
+ON_HOST = Arrays(np, scipy.special, lambda: 10**9, lambda f: f)
+"""NumPy in CuPy's place: its arrays take the same operations."""
+
+
+@pytest.fixture(autouse=True)
+def numpy_stands_in_for_cupy(monkeypatch):
+    monkeypatch.setattr(device.Device, "arrays", staticmethod(lambda: ON_HOST))
+    for name in ("cupy", "cupy-float32"):
+        evaluators[name]._nodes.clear()
 
 
 def example(features, n=31):

@@ -43,6 +43,20 @@ class Evaluator(ABC):
     precision: ClassVar[str] = "float64"
     serves: ClassVar[tuple[type[FeatureMap], ...]] = (FeatureMap,)
 
+    def check(self, features: Any) -> None:
+        """Refuse features that it does not serve, or none at all where what it needs is not there.
+
+        Raises
+        ------
+        InputError
+            which tells what to take
+        """
+        if not isinstance(features, self.serves):
+            served = ", ".join(one.__name__ for one in self.serves)
+            raise InputError(
+                f"evaluator '{self.name}' does not serve {type(features).__name__}: it serves {served}; take '{AUTO}'"
+            )
+
     @abstractmethod
     def prepare(self, features: Any, points: np.ndarray) -> PreparedFeatures:
         """The features of fixed points (n, D), one of those that it serves."""
@@ -69,9 +83,5 @@ def contractions(name: str, features: FeatureMap) -> Callable[[np.ndarray], Prep
     if name not in evaluators:
         raise unknown("evaluator", name, (AUTO, *evaluators))
     found = evaluators[name]
-    if not isinstance(features, found.serves):
-        served = ", ".join(one.__name__ for one in found.serves)
-        raise InputError(
-            f"evaluator '{name}' does not serve {type(features).__name__}: it serves {served}; take '{AUTO}'"
-        )
+    found.check(features)
     return partial(found.prepare, features)

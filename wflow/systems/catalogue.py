@@ -41,7 +41,10 @@ START_PARAMETERS = (
 )
 
 EVALUATOR = Parameter(
-    "evaluator", "auto", "who forms sums over features: auto, or numpy (slow)", str
+    "evaluator",
+    "auto",
+    "who forms sums over features: auto; cupy or cupy-float32, on a GPU; or numpy (slow)",
+    str,
 )
 
 

@@ -17,9 +17,11 @@ from wflow.energies.arrays import as_inputs, as_masses, as_points, distinct, gat
 from wflow.energies.base import Energy, Law, Units
 from wflow.energies.contracts import of_the_library
 from wflow.energies.curvature import Curvature
+from wflow.energies.evaluator import AUTO
 from wflow.energies.features.energy import FeatureEnergy
 from wflow.energies.kept import KEPT_ENTRIES, KeptPairs
 from wflow.energies.pairs.curvature import KernelCurvature
+from wflow.energies.pairs.evaluator import pair_sums
 from wflow.energies.pairs.kernel import Kernel
 from wflow.errors import InputError, shown
 from wflow.tools.checks import check_flag, check_kind, number
@@ -68,11 +70,14 @@ class KernelEnergy(Energy):
     constant : R_#, the risk of the zero network
     charge_name : the name of the coordinate c
     nodes : the same risk as features at nodes, for what asks for outputs (fluctuations); none by default
+    evaluator : who forms the sums over pairs: "auto", the kernel itself; "cupy" or "cupy-float32", a graphics card, for
+        Gaussian kernels
 
     Raises
     ------
     InputError
-        for a kernel that is none, a target without the methods above, or one that returns a wrong shape
+        for a kernel that is none, a target without the methods above, one that returns a wrong shape, or an evaluator
+        that does not serve the kernel
 
     >>> from wflow.energies import GaussianKernel, KernelSum
     >>> teacher = KernelSum(GaussianKernel(1.0), [[0.5]], [2.0])
@@ -92,6 +97,7 @@ class KernelEnergy(Energy):
         constant: float = 0.0,
         charge_name: str = "c",
         nodes: FeatureEnergy | None = None,
+        evaluator: str = "auto",
     ) -> None:
         if not isinstance(kernel, Kernel):
             raise InputError(
@@ -99,6 +105,7 @@ class KernelEnergy(Energy):
                 "GaussianKernel(0.5), or a subclass of it"
             )
         self.kernel = kernel
+        self.evaluator, self.pairs = evaluator, pair_sums(evaluator, kernel)
         self.target = as_target(target)
         self.charges = check_flag("charges", charges)
         self.constant = number("constant", constant, finite=False)
@@ -213,11 +220,12 @@ class PreparedKernel:
     def sums(self, charges: np.ndarray) -> np.ndarray:
         """Σ_j q_j K(y_i, y_j): by one pass of the kernel's own, from the second time on from values that are kept."""
         seen, self._seen = self._seen, True
-        if seen and len(self.y) ** 2 <= KEPT_ENTRIES:
+        own = self.energy.evaluator == AUTO
+        if seen and own and len(self.y) ** 2 <= KEPT_ENTRIES:
             if self._pairs is None:
                 self._pairs = KeptPairs(self.energy.kernel.matrix, self.y, self.y)
             return self._pairs.sums(charges)
-        return np.asarray(self.energy.kernel.evaluate(self.y, self.y, charges, False)[0])
+        return np.asarray(self.energy.pairs.evaluate(self.y, self.y, charges, False)[0])
 
     def target(self) -> tuple[np.ndarray, np.ndarray]:
         """F and ∇F at the distinct y, computed once."""
@@ -246,7 +254,7 @@ class KernelField:
     def _own_gradients(self) -> np.ndarray:
         if self._gradients is None:
             p = self._prepared
-            self._sums, self._gradients = p.energy.kernel.evaluate(p.y, p.y, self._charges, True)
+            self._sums, self._gradients = p.energy.pairs.evaluate(p.y, p.y, self._charges, True)
         return np.asarray(self._gradients)
 
     @property
@@ -259,7 +267,7 @@ class KernelField:
         if points is None:
             return np.asarray(p.c * spread(self._own_sums() - p.target()[0], p.owner))
         other = p.energy.prepare(points)
-        sums = p.energy.kernel.evaluate(other.y, p.y, self._charges, False)[0]
+        sums = p.energy.pairs.evaluate(other.y, p.y, self._charges, False)[0]
         target = p.energy.target.values(other.y)
         return np.asarray(other.c * spread(sums - target, other.owner))
 
@@ -270,7 +278,7 @@ class KernelField:
             slope = self._own_gradients()
             sums = self._own_sums()
         else:
-            sums, slope = p.energy.kernel.evaluate(here.y, p.y, self._charges, True)
+            sums, slope = p.energy.pairs.evaluate(here.y, p.y, self._charges, True)
         value, drift = here.target()
         first = int(p.energy.charges)
         out = np.empty((len(here.c), first + slope.shape[1]))

@@ -54,25 +54,28 @@ class GaussianKernel(Kernel):
     def evaluate(
         self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        factor = self.amplitude / (self.variance * self._scale)
+        x, y = self.scaled(at, points)
         if self.dimension <= 3:
             from wflow.kernels.pairs.gaussian import gaussian_sums
 
-            total, moment = gaussian_sums(
-                self._scale * at, self._scale * points, charges, gradients
-            )
-            return self.amplitude * total, -factor * moment
+            total, moment = gaussian_sums(x, y, charges, gradients)
+            return self.amplitude * total, -self.pull * moment
         from wflow.kernels.pairs.maps import gaussian
         from wflow.kernels.pairs.products import product_sums
 
-        x, y = self._centred(at, points)
         out, pull = product_sums(gaussian, _squared(x), _squared(y), charges, gradients)
         if gradients:
             pull += out[1][:, None] * x
-        return self.amplitude * out[0], factor * pull
+        return self.amplitude * out[0], self.pull * pull
 
-    def _centred(self, at: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        centre = points.mean(axis=0) if len(points) else 0.0
+    @property
+    def pull(self) -> float:
+        """The factor of −Σ_j q_j 2^{−|x − y_j|²}(x − y_j) in ∇S, x and y scaled."""
+        return self.amplitude / (self.variance * self._scale)
+
+    def scaled(self, at: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates in which K = A 2^{−|x − y|²}; from D = 4 on, centred as well."""
+        centre = points.mean(axis=0) if self.dimension > 3 and len(points) else 0.0
         return self._scale * (at - centre), self._scale * (points - centre)
 
     def diagonal(self, at: Any) -> np.ndarray:
