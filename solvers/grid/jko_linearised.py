@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ DIFFERENCE = 1e-4
 class JkoProblem(GridProblem):
     """A grid problem that also reports how well each step was solved."""
 
+    told: ClassVar[tuple[str, ...]] = ("residual", "gap", "newton_steps")
+
     def __init__(self, flow: GradientFlow, measure: GridDensity, tolerance: Tolerance) -> None:
         super().__init__(flow, measure, tolerance)
         self.internal = Internal(flow.temperature, flow.energy.local_stiffness)
@@ -45,16 +48,16 @@ class JkoProblem(GridProblem):
         """Ψ_λ of the empty network."""
 
     def state(self, density: np.ndarray) -> Arrays:
-        none = {k: np.array(0.0) for k in ("residual", "gap", "newton_steps")}
+        none = {k: np.array(0.0) for k in self.told}
         return super().state(density) | none
 
     def monitor(self, y: Arrays, carry: Arrays) -> dict[str, float]:
-        solved = {k: float(carry[k]) for k in ("residual", "gap", "newton_steps")}
+        solved = {k: float(carry[k]) for k in self.told}
         return super().monitor(y, carry) | solved
 
     def observe(self, y: Arrays, carry: Arrays) -> dict[str, float]:
         seen = super().observe(y, carry)
-        return {k: v for k, v in seen.items() if k not in ("residual", "gap", "newton_steps")}
+        return {k: v for k, v in seen.items() if k not in self.told}
 
     def drift(self, density: np.ndarray) -> np.ndarray:
         """Ψ_λ without the part that :class:`Internal` holds, flat."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.special import wrightomega
@@ -234,8 +235,35 @@ def newton(problem: Convex, tolerance: float, best: Found, near: bool, rough: fl
     return best
 
 
+class Coupled(Protocol):
+    """What :func:`direction` asks of a step's problem."""
+
+    @property
+    def box(self) -> jko.Box: ...
+
+    @property
+    def interaction(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None: ...
+
+
+class Answering(Protocol):
+    """What :func:`direction` asks of the matrices: D, N, Nᵀ and S⁻¹."""
+
+    soft: np.ndarray
+
+    def forth(self, x: np.ndarray) -> np.ndarray: ...
+
+    def back(self, x: np.ndarray) -> np.ndarray: ...
+
+    def solve(self, right: np.ndarray, tolerance: float) -> np.ndarray: ...
+
+
 def direction(
-    problem: Convex, at: Linear, rho: np.ndarray, missing: np.ndarray, pull: np.ndarray, lin: float
+    problem: Coupled,
+    at: Answering,
+    rho: np.ndarray,
+    missing: np.ndarray,
+    pull: np.ndarray,
+    lin: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Newton's (δρ, δφ): Nδρ + Lδφ = missing, (D⁻¹ + mUm)δρ − Nᵀδφ = pull."""
 

@@ -44,7 +44,12 @@ class OperatorSplitting(GridMethod[GridProblem]):
         part = self.part(flow)
         if flow.temperature == 0:
             part = part.within(tolerance)
-        problem: GridProblem = part.prepare(flow, measure, tolerance, seed)
+        problem = part.prepare(flow, measure, tolerance, seed)
+        if not isinstance(problem, GridProblem):
+            raise InputError(
+                f"transport = '{self.transport}' on 1 axis moves cells of its own, and births need the grid's: "
+                "use 'jko-linearised'"
+            )
         problem.transport = part
         return problem
 

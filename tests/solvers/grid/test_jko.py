@@ -170,10 +170,6 @@ def test_a_run_that_is_resumed_keeps_its_cells(tmp_path):
 
 
 def test_what_it_refuses():
-    flow = GradientFlow(PairEnergy(lambda x: x[..., 0] ** 2, dimension=2), temperature=0.1)
-    square = GridDensity.from_function(lambda x: 1 + 0 * x[..., 0], [(0, 1)] * 2, n=4)
-    with pytest.raises(InputError, match="jko-linearised"):
-        solve(flow, square, (0, 1), method="jko")
     for option in ({"step_size": 0.0}, {"parts": 0}, {"tolerance": 0.0}):
         with pytest.raises(InputError):
             get_method("jko", option)
