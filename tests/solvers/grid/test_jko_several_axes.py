@@ -146,7 +146,7 @@ def test_order_one_in_time_with_an_interaction():
 @pytest.mark.slow
 def test_barenblatt_with_dt_and_cells_halved():
     errors, end = [], 2 * np.pi * 4 * 0.3**2
-    for n in (32, 64, 128):
+    for n in (48, 96, 192):
         start = GridDensity.from_function(barenblatt(2, 1.0), [(-4, 4)] * 2, n=n)
         exact = GridDensity.from_function(barenblatt(2, 3.0), [(-4, 4)] * 2, n=n).density
         flow = GradientFlow(LocalEnergy(lambda x: 0 * x[..., 0], dimension=2))
