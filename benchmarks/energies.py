@@ -11,6 +11,8 @@ system anew for every temporary. Times are medians of repeated calls after warm-
   network   prediction, risk and gradient in all parameters (a, b, w) of f = (1/n) sum_i a_i sigmoid(w_i x + b_i),
             n = 10,000 neurons, 1,024 samples, 32 inputs, square loss. Peers use the formula of the gradient
             without a tape, which is faster than their automatic differentiation.
+  float32   the same for 100,000 neurons on 10,000 samples by the evaluators "auto" and "float32", in turn: seconds of
+            the processor, which others on it change less than the clock's, and how far the answers are apart.
   memory    the same for 100,000 neurons on 10,000 samples: the largest size of a process, wflow alone.
 
 "of peak" is the share of this machine's matrix-product speed (same process, two threads) that the operations of the
@@ -22,6 +24,7 @@ from __future__ import annotations
 import resource
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,8 +262,53 @@ TASKS: dict[str, dict[str, Callable[[], Call]]] = {
 }
 
 
+def in_float32(name: str, inputs: int, neurons: int, samples: int) -> dict[str, Any]:
+    """Processor seconds of one risk and gradient by "auto" and "float32", the least of two, and their distances."""
+    from wflow.energies import FeatureEnergy
+
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((samples, inputs)), rng.standard_normal(samples)
+    theta = rng.standard_normal((neurons, inputs + 2))
+    theta[:, 2:] /= np.sqrt(inputs)
+    weights = np.full(neurons, 1 / neurons)
+    seconds: dict[str, list[float]] = {"auto": [], "float32": []}
+    answers: dict[str, tuple[Any, ...]] = {}
+    energies = {
+        e: FeatureEnergy(name, x, y, charges=True, offset=True, evaluator=e) for e in seconds
+    }
+    for energy in energies.values():
+        energy.prepare(theta[:64]).field(weights[:64]).gradient()
+    for _ in range(2):
+        for evaluator, energy in energies.items():
+            start = time.process_time()
+            field = energy.prepare(theta).field(weights)
+            answers[evaluator] = (np.array([field.risk]), field.gradient())
+            seconds[evaluator].append(time.process_time() - start)
+    apart = [peers.difference([a], [b]) for a, b in zip(*answers.values(), strict=True)]
+    return {"seconds": {e: min(s) for e, s in seconds.items()}, "apart": apart}
+
+
+def precisions(neurons: int, samples: int) -> None:
+    """Print how many times "auto" takes what "float32" does."""
+    print(f"\nfloat32: {neurons:,} neurons on {samples:,} samples, seconds of the processor")
+    print(f"{'':20} {'auto':>8} {'float32':>8} {'ratio':>6} {'risk':>9} {'gradient':>9} differ by")
+    for inputs in (INPUTS, 2):
+        for name in ("tanh", "sigmoid", "relu", "erf"):
+            given = {"task": "float32", "of": [name, inputs, neurons, samples]}
+            got = peers.measure(given, peers.settings(THREADS))
+            if isinstance(got, str):
+                print(f"{name:20} left out: {got}")
+                continue
+            auto, single = got["seconds"]["auto"], got["seconds"]["float32"]
+            risk, gradient = got["apart"]
+            text = f"{auto:8.2f} {single:8.2f} {auto / single:6.2f} {risk:9.1e} {gradient:9.1e}"
+            print(f"{f'{name}, {inputs} inputs':20} {text}", flush=True)
+
+
 def child(given: dict[str, Any]) -> dict[str, Any]:
     """Measure one peer; its first call warms it up and gives the answer to compare."""
+    if given["task"] == "float32":
+        return in_float32(*given["of"])
     if given["task"] == "memory":
         return {"bytes": memory()}
     peak = peers.product_speed() if given["peer"] == "wflow" else 0.0
@@ -333,6 +381,7 @@ def main() -> None:
             repeats = 21 if task == "network" else 7
             repeats = max(3, repeats // 4) if args.quick else repeats
             table(task, peers.chosen(of_task, args.peers), repeats, Path(folder))
+    precisions(*((10_000, 1_000) if args.quick else (100_000, 10_000)))
     if not args.quick:
         got = peers.measure({"task": "memory"}, peers.settings(THREADS))
         text = got if isinstance(got, str) else f"{got['bytes'] / 2**20:.0f} MiB at most"

@@ -54,7 +54,7 @@ class ActivationMap(types.WrapperAddressProtocol):
     def __wrapper_address__(self) -> int:
         if not self._address:
             kernel: Any = self.kernel
-            code: Any = types.CompileResultWAP(kernel.get_compile_result(MAP_SIGNATURE))
+            code: Any = types.CompileResultWAP(kernel.get_compile_result(self.signature()))
             self._address = code.address
         return self._address
 
@@ -67,7 +67,8 @@ def activation_map(kernel: Callable[..., None]) -> ActivationMap:
     return ActivationMap(jit(kernel, fastmath=FUSED))
 
 
-def _compiled(scalar: Callable[[float], float]) -> Callable[[float], float]:
+def compiled(scalar: Callable[[float], float]) -> Callable[[float], float]:
+    """A scalar function as kernels call it."""
     if isinstance(scalar, np.ufunc):
         # numba calls ufuncs, and compiles only what is written in Python.
         ufunc = scalar
@@ -83,7 +84,7 @@ def map_from_scalars(
     value: Callable[[float], float], derivative: Callable[[float], float]
 ) -> ActivationMap:
     """A map from two scalar functions, plain or compiled; compiled once a process, never cached on disk."""
-    sigma, slope = _compiled(value), _compiled(derivative)
+    sigma, slope = compiled(value), compiled(derivative)
 
     def both(z: np.ndarray, params: np.ndarray, out: np.ndarray, out_slope: np.ndarray) -> None:
         for i in range(z.size):
