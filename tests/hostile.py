@@ -461,6 +461,7 @@ def sharded_calls(features: FeatureEnergy) -> dict[str, Call]:
         "ShardedRun.gather": (done.gather, {"frame": 0, "n_most": 10}),
         "ShardedRun.shard": (done.shard, {"k": 0, "frame": 0}),
         "load of shards": (wflow.sharded.load, {"folder": "run"}),
+        "frames of shards": (wflow.sharded.frames, {"folder": "run"}),
         "read_shard": (wflow.sharded.read_shard, {"folder": "run", "k": 0, "frame": 0}),
     }
 

@@ -9,6 +9,7 @@ import wflow
 from wflow.energies import FeatureEnergy, PairEnergy
 from wflow.sharded import crew as crews
 from wflow.sharded.crew import Here
+from wflow.sharded.files import ShardFile
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 2))
@@ -94,6 +95,106 @@ def test_neurons_in_files(tmp_path: Path) -> None:
     ]
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_goes_on_in_its_own_folder(tmp_path: Path) -> None:
+    flow, start = CASES["plain"]
+    asked: dict[str, object] = {"output": tmp_path, "t_eval": TIMES}
+    old = wflow.sharded.solve(flow, start, (0, 1), n_shards=3, **asked)
+    (tmp_path / "shard-00007.part").write_text("of a run that was killed")
+    t = wflow.sharded.frames(tmp_path)
+    assert t.tolist() == TIMES
+
+    def last(k: int) -> wflow.Particles:
+        return wflow.sharded.read_shard(tmp_path, k, len(t) - 1)
+
+    asked = {"output": tmp_path, "t_eval": [1, 2], "overwrite": True}
+    run = wflow.sharded.solve(flow, last, (t[-1], 2), n_shards=3, **asked)
+    assert run.risk[0] == old.risk[-1]
+    assert wflow.sharded.frames(tmp_path).tolist() == [1, 2]
+    assert (wflow.sharded.load(tmp_path).gather().points() == run.gather().points()).all()
+    wflow.sharded.solve(flow, run.gather(), (2, 3), n_shards=2, **asked | {"t_eval": [3]})
+    assert sorted(contents(tmp_path)) == ["run.json", "shard-00000.h5", "shard-00001.h5"]
+
+
+def test_what_fails_leaves_the_old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow, start = CASES["plain"]
+    wflow.sharded.solve(flow, start, (0, 1), n_shards=2, output=tmp_path)
+    before = contents(tmp_path)
+    again = {"output": tmp_path, "overwrite": True}
+    flat = wflow.Particles(POINTS[:, :2], names=("a", "w1"))
+    assert "have 2 coordinates" in refused(shards=lambda k: flat if k else start, **again)
+    assert contents(tmp_path) == before
+    assert "is not there" in refused(
+        shards=lambda k: wflow.sharded.read_shard(tmp_path, k), n_shards=3, **again
+    )
+    assert contents(tmp_path) == before
+    huge = wflow.Particles(np.array([[1e150, 0.1, 0.1]] * 3), names=ENERGY.coordinates)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert "not finite at the start" in refused(shards=lambda k: huge, **again)
+    assert contents(tmp_path) == before
+    short = {"t_eval": [1], "max_steps": 1, "first_step": 0.1}
+    run = wflow.sharded.solve(flow, start, (0, 1), n_shards=2, **again, **short)
+    assert (run.success, run.folder) == (False, None)
+    assert contents(tmp_path) == before
+
+    def unreachable(*_: object) -> None:
+        raise wflow.InputError("nobody answers")
+
+    monkeypatch.setattr(crews, "client_of", unreachable)
+    assert refused(scheduler="tcp://localhost:1", **again) == "nobody answers"
+    assert contents(tmp_path) == before
+
+
+def test_files_that_cannot_take_their_names_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow, start = CASES["plain"]
+    again = {"n_shards": 2, "output": tmp_path}
+    wflow.sharded.solve(flow, start, (0, 1), **again)
+    before, inner = contents(tmp_path), ShardFile.place
+
+    def place(self: ShardFile) -> None:
+        if self.path.stem == "shard-00001":
+            raise wflow.StorageError("no")
+        inner(self)
+
+    monkeypatch.setattr(ShardFile, "place", place)
+    with pytest.raises(wflow.InputError, match="no"):
+        wflow.sharded.solve(flow, start, (1, 2), overwrite=True, **again)
+    after = contents(tmp_path)
+    assert sorted(after) == ["shard-00000.h5", "shard-00001.h5", "shard-00001.part"]
+    assert after["shard-00001.h5"] == before["shard-00001.h5"]
+    with pytest.raises(wflow.InputError, match="are of two runs"):
+        wflow.sharded.frames(tmp_path)
+
+
+def test_shards_of_different_times_are_not_mixed(tmp_path: Path) -> None:
+    """A run that is killed between two shards' frames leaves one frame more in the first."""
+    flow, start = CASES["plain"]
+    run = wflow.sharded.solve(flow, start, (0, 1), n_shards=2, t_eval=TIMES, output=tmp_path)
+    ShardFile(tmp_path / "shard-00000.h5", placed=True).add(2.0, POINTS[:15])
+    with pytest.raises(
+        wflow.InputError, match=r"frame -1 is at t = 2 in shard 0 and at t = 1 in shard 1: the run"
+    ):
+        run.gather()
+    t = wflow.sharded.frames(tmp_path)
+    assert t.tolist() == TIMES
+    whole = run.gather(np.int64(len(t) - 1)).points()
+    parts = [wflow.sharded.read_shard(tmp_path, k, np.int64(2)).points() for k in range(2)]
+    assert (whole == np.concatenate(parts)).all()
+    ShardFile(tmp_path / "shard-00001.h5", placed=True).add(3.0, POINTS[15:])
+    with pytest.raises(
+        wflow.InputError, match=r"shards 0 and 1 in .* are at other times: they are"
+    ):
+        wflow.sharded.frames(tmp_path)
+    (tmp_path / "shard-00000.h5").unlink()
+    with pytest.raises(wflow.InputError, match=r"shard-00000.h5 is not there"):
+        wflow.sharded.frames(tmp_path)
+
+
 def test_states_that_nobody_comes_back_to_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     most, inner = 0, Here.each
 
@@ -141,6 +242,10 @@ def test_what_is_refused() -> None:
     )
     assert "shard 1 of 2: the particles have 2 coordinates" in refused(
         shards=lambda k: START if k == 0 else wflow.Particles(POINTS[:, :2], names=("a", "w1"))
+    )
+    named = [wflow.Particles(POINTS, names=names) for names in (("a", "w1", "w2"), ("a", "x", "y"))]
+    assert "shard 1 has coordinates (a, x, y) and shard 0 (a, w1, w2): give all" in refused(
+        shards=lambda k: named[k]
     )
     grid = wflow.GridDensity.from_function(lambda x: np.exp(-(x[..., 0] ** 2)), [(-3, 3)], n=8)
     assert "give a wflow.Particles" in refused(shards=grid)

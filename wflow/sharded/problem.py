@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wflow.energies.arrays import answered_number
+from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.sharded.crew import Crew
 from wflow.sharded.shard import Sums
@@ -72,6 +73,12 @@ class ShardedProblem:
         self.energy = flow.energy.by_outputs()
         self._seen = {name: other.by_outputs() for name, other in flow.observations.items()}
         begun = crew.each("begin")
+        for k, one in enumerate(begun):
+            if one[4] != begun[0][4]:
+                raise InputError(
+                    f"shard {k} has coordinates ({', '.join(one[4])}) and shard 0 ({', '.join(begun[0][4])}): give all "
+                    "shards the same, in one order"
+                )
         self.sizes: list[int] = [one[0] for one in begun]
         self.coordinates = sum(self.sizes) * flow.energy.dimension
         self.mass, self.minimum = math.fsum(one[1] for one in begun), min(one[2] for one in begun)

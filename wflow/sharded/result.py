@@ -13,7 +13,7 @@ import numpy as np
 
 from wflow.errors import InputError, StorageError, WriteError
 from wflow.measures import Particles
-from wflow.sharded.files import read_shard
+from wflow.sharded.files import read_frame
 from wflow.tools.checks import check_count, check_path
 from wflow.tools.memory import check_memory
 
@@ -63,13 +63,17 @@ class ShardedRun:
         InputError
             for a run without ``output``, and for a shard or a frame that is not there
         """
+        return self._read(k, frame)[1]
+
+    def _read(self, k: int, frame: int) -> tuple[float, Particles]:
+        """When a frame was, and its neurons in shard k."""
         if self.folder is None:
             raise InputError("the run kept no neurons: give it an output folder")
         if check_count("k", k, 0) >= len(self.sizes):
             raise InputError(
                 f"k = {k} of {len(self.sizes)} shards: give one of 0 … {len(self.sizes) - 1}"
             )
-        return read_shard(self.folder, k, frame)
+        return read_frame(self.folder, k, frame)
 
     def gather(self, frame: int = -1, n_most: int = 1_000_000) -> Particles:
         """The measure of one frame, all neurons in this process.
@@ -82,17 +86,26 @@ class ShardedRun:
         Raises
         ------
         InputError
-            for more neurons than ``n_most``, or than memory holds, and for a run without ``output``
+            for more neurons than ``n_most``, or than memory holds, for a run without ``output``, and for shards whose
+            frames are at different times
         """
         n, shards = sum(self.sizes), len(self.sizes)
         if n > check_count("n_most", n_most):
             raise InputError(
                 f"{n} neurons are more than n_most = {n_most}: read them shard by shard (shard(k)), or raise n_most"
             )
-        first = self.shard(0, frame)
+        t, first = self._read(0, frame)
         each = 8.0 * (first.dimension + 1)
         check_memory(f"a measure of {n} neurons", 2 * n * each, "read shard by shard (shard(k))")
-        parts = [first, *(self.shard(k, frame) for k in range(1, shards))]
+        parts = [first]
+        for k in range(1, shards):
+            at, part = self._read(k, frame)
+            if at != t:
+                raise StorageError(
+                    f"frame {frame} is at t = {t:g} in shard 0 and at t = {at:g} in shard {k}: the run was cut, or "
+                    "another one wrote here; wflow.sharded.frames tells the times that all shards have"
+                )
+            parts.append(part)
         return Particles(
             np.concatenate([part.points() for part in parts]),
             np.concatenate([part.weights() for part in parts]) / shards,

@@ -70,15 +70,15 @@ class Shard:
         self._moves: list[np.ndarray] = []
         self._speed = 1.0
         self._formed: tuple[np.ndarray, PreparedFeatures]
-        self._file = file
+        self._file, self._names = file, measure.names
         if file is not None:
             file.begin(measure.points().shape, measure.weights(), measure.names)
 
-    def begin(self) -> tuple[int, float, float, np.ndarray]:
-        """How many neurons there are, their mass, the least weight, and their outputs at the start."""
+    def begin(self) -> tuple[int, float, float, np.ndarray, tuple[str, ...]]:
+        """How many neurons there are, their mass, the least weight, their outputs at the start, their coordinates."""
         w = self._weights
         outputs = self._form(self._problem.initial["positions"])
-        return len(w), math.fsum(w), float(w.min()), outputs
+        return len(w), math.fsum(w), float(w.min()), outputs, self._names
 
     def settle(self, t: float, outputs: np.ndarray) -> Sums:
         """The velocities of the start, which is state 0 from now on."""
@@ -144,6 +144,11 @@ class Shard:
         """A frame to the shard's file."""
         if self._file is not None:
             self._file.add(t, self._states[state].positions)
+
+    def place(self) -> None:
+        """The shard's file under its name."""
+        if self._file is not None:
+            self._file.place()
 
     def _form(self, positions: np.ndarray) -> np.ndarray:
         at = self._problem.project(positions)

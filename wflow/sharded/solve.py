@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -21,7 +22,7 @@ from wflow.run.execute import begin
 from wflow.run.record import RunRecorder, Settings
 from wflow.run.times import check_span, check_times
 from wflow.sharded.crew import Crew, crew_of
-from wflow.sharded.files import ShardFile, shard_path
+from wflow.sharded.files import PART, ShardFile, shard_path
 from wflow.sharded.problem import ShardedPair, ShardedProblem
 from wflow.sharded.result import SUMMARY, ShardedRun
 from wflow.solvers.method import Tolerance, get_method
@@ -66,7 +67,7 @@ def solve(
     ----------
     flow : of a FeatureEnergy, with temperature = 0 and reaction_rate = 0; coordinates may be frozen
     shards : a function of k = 0 … n_shards − 1 that each worker calls for its own, the measure being the mean of them
-        all; or the whole measure, which is cut into equal parts
+        all, whatever their masses: one of mass m is m/n_shards of it; or the whole measure, cut into equal parts
     t_span : (t0, t1), t1 > t0
     n_shards : how many; as many as workers, or more
     workers : processes on this machine; 1 computes here, and needs no Dask
@@ -75,7 +76,8 @@ def solve(
     t_eval : increasing times in t_span, 11 even ones by default
     rtol, atol, first_step, max_step : as in ``wflow.solve``; first_step = max_step and a loose rtol are fixed steps
     output : folder for the neurons of every frame, a file a shard, written by its worker; without it, none are kept
-    overwrite : whether a folder that holds such a run may be written over
+    overwrite : whether a folder that holds such a run may be written over, which happens once every shard of the new
+        one has its first frame: the start may be read from there, and what fails before leaves it as it was
     progress : a bar on a terminal or in a notebook, a line every half minute elsewhere
     max_steps : accepted steps after which the run stops as failed
 
@@ -114,12 +116,9 @@ def solve(
             "of the two out"
         )
     parts = _parts(shards, count)
-    folder = _folder(output, check_flag("overwrite", overwrite))
-    given = [
-        (part, flow, k, count, tolerance, folder and ShardFile(shard_path(folder, k)))
-        for k, part in enumerate(parts)
-    ]
-    with crew_of(given, hands, scheduler) as crew:
+    files = _Files(_folder(output, check_flag("overwrite", overwrite)), count)
+    given = [(part, flow, k, count, tolerance, files.of(k)) for k, part in enumerate(parts)]
+    with files, crew_of(given, hands, scheduler) as crew:
         problem = ShardedProblem(flow, crew)
         run = begin(
             Task(problem, ShardedPair(pair), flow.predictor),
@@ -133,7 +132,7 @@ def solve(
         )
         # The start, too, is dropped once the run has left it.
         state, problem.initial = run.state, {}
-        recorder = _Frames(crew, settings, span)
+        recorder = _Frames(crew, files, settings, span)
         began = time.perf_counter()
         try:
             outcome = advance(
@@ -156,23 +155,60 @@ def solve(
                 "seconds": time.perf_counter() - began,
             },
             sizes=tuple(problem.sizes),
-            folder=folder,
+            folder=files.folder if files.placed else None,
         )
-    done.write()
+        done.write()
     return done
+
+
+class _Files:
+    """The files of a run, which take their names, and the place of older ones, with the first frame."""
+
+    def __init__(self, folder: Path | None, count: int) -> None:
+        self.folder, self.placed = folder, False
+        self._names = [] if folder is None else [shard_path(folder, k) for k in range(count)]
+
+    def of(self, k: int) -> ShardFile | None:
+        return ShardFile(self._names[k]) if self._names else None
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        """What was not to take its name is no file; where one could not, all frames stay."""
+        for path in [] if self.placed else self._names:
+            with contextlib.suppress(OSError):
+                path.with_suffix(PART).unlink(missing_ok=True)
+
+    def place(self, crew: Crew) -> None:
+        """Every shard has its first frame: what was here before goes."""
+        if self.folder is None or self.placed:
+            return
+        self.placed = True
+        try:
+            (self.folder / SUMMARY).unlink(missing_ok=True)
+            crew.each("place")
+            begun = self.folder.glob(f"shard-*{PART}")  # of runs that were killed
+            for path in {*_old(self.folder), *begun} - {*self._names}:
+                path.unlink()
+        except OSError as e:
+            raise _unmade(self.folder, e) from None
 
 
 class _Frames(RunRecorder):
     """The series of frames here, and their neurons where they are."""
 
-    def __init__(self, crew: Crew, settings: Settings, span: tuple[float, float]) -> None:
+    def __init__(
+        self, crew: Crew, files: _Files, settings: Settings, span: tuple[float, float]
+    ) -> None:
         super().__init__(None, settings, span)
-        self._crew = crew
+        self._crew, self._files = crew, files
 
     def frame(self, t: float, observed: dict[str, float], fields: Fields) -> None:
         self.times.append(t)
         self.series.append(observed)
         self._crew.each("save", int(fields["state"]), t)
+        self._files.place(self._crew)
 
 
 def _pair(flow: Any, method: Any) -> EmbeddedPair[Any]:
@@ -208,19 +244,25 @@ def _parts(shards: Any, count: int) -> list[Any]:
 
 
 def _folder(output: Any, overwrite: bool) -> Path | None:
-    """The folder to write to, there and without another run."""
+    """The folder to write to, there and without another run unless that may be written over."""
     if output is None:
         return None
     folder = check_path("output", output).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        old = [*folder.glob("shard-*.h5"), *folder.glob(SUMMARY)]
-        if old and not overwrite:
+        if not overwrite and _old(folder):
             raise StorageError(
                 f"{folder} holds a run in shards: pass overwrite=True, or another folder"
             )
-        for path in old:
-            path.unlink()
     except OSError as e:
-        raise StorageError(f"output {folder} cannot be made ({e}): give another folder") from None
+        raise _unmade(folder, e) from None
     return folder
+
+
+def _old(folder: Path) -> list[Path]:
+    """The files of a run in the folder."""
+    return [*folder.glob("shard-*.h5"), *folder.glob(SUMMARY)]
+
+
+def _unmade(folder: Path, e: OSError) -> StorageError:
+    return StorageError(f"output {folder} cannot be made ({e}): give another folder")
