@@ -77,6 +77,13 @@ def test_benchmark_peers_stay_out_of_the_test_extra() -> None:
     assert not any("bench" in need for need in extras["test"])
 
 
+def test_the_remedy_without_a_card_s_library_is_the_extra() -> None:
+    from wflow.energies.evaluators.device import REMEDY
+
+    (need,) = PYPROJECT["project"]["optional-dependencies"]["gpu"]
+    assert f'"{need}"' in REMEDY
+
+
 def test_what_judges_the_code_is_pinned_and_is_what_runs() -> None:
     needs = PYPROJECT["project"]["optional-dependencies"]["test"]
     for tool in ("mypy", "ruff", "scipy-stubs"):

@@ -51,10 +51,27 @@ def test_activations_are_those_of_the_compiled_kernels(activation):
         np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-16)
 
 
-@pytest.mark.parametrize("activation", BUILT_IN)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
 def test_no_number_stays_none(activation):
     for f in array_units(get_activation(activation), arrays(), "cupy"):
         assert np.isnan(f(np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_single_precision_stays_single(activation):
+    for f in array_units(get_activation(activation), arrays(), "cupy-float32"):
+        assert f(np.linspace(0, 3, 5, dtype=np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_infinity_has_the_values_of_the_ends(activation):
+    act = get_activation(activation)
+    z = np.array([np.inf] if act.name == "gaussian-rbf" else [-np.inf, np.inf])
+    value, slope = (f(z) for f in array_units(act, arrays(), "cupy"))
+    far = np.copysign(1e3, z)
+    ends, slopes = act.value_and_derivative(far)
+    assert value == pytest.approx(np.where(np.abs(ends) == 1e3, far * np.inf, ends), abs=1e-300)
+    assert slope == pytest.approx(slopes, abs=1e-300)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
@@ -160,7 +177,7 @@ def cupy_that_says(monkeypatch, count):
 @pytest.mark.parametrize(
     "count, said",
     [
-        (None, r"needs CuPy, which is not installed: python -m pip install \"wflow-meanfield\[gpu\]\""),
+        (None, r"needs CuPy, which is not installed: python -m pip install \"cupy-cuda12x>=13.4\"; or"),
         (0, "finds no GPU: take evaluator='auto'"),
         ("cudaErrorNoDevice: no CUDA-capable device", r"finds no GPU \(cudaErrorNoDevice: no CUDA"),
     ],

@@ -13,6 +13,7 @@ from wflow.energies import GaussianKernel, KernelEnergy, KernelSum, StepKernel
 from wflow.energies.array_units import Arrays
 from wflow.energies.evaluators import device
 from wflow.energies.pairs import cuda
+from wflow.energies.pairs import evaluator as pairs
 from wflow.energies.pairs.evaluator import GaussianOnDevice, pair_sums
 from wflow.errors import InputError
 
@@ -79,6 +80,39 @@ def test_sums_are_those_of_the_processor(stand_in, monkeypatch, dimension, free)
             )
             for one, other in zip(ours, own, strict=True) if gradients else [(ours[0], own[0])]:
                 assert one == pytest.approx(other, rel=0, abs=1e-12 * np.abs(other).max())
+    cuda.compiled.cache_clear()
+
+
+@pytest.mark.parametrize("dimension", [2, 5])
+def test_what_is_allocated_fits_the_card_and_is_the_same_at_every_call(
+    stand_in, monkeypatch, dimension
+):
+    """Sums of parts of the columns, or the matrix of pairs: at most a share of what was free, in blocks that stay."""
+    monkeypatch.setattr(cuda, "SPAN", cuda.TILE)
+    cuda.compiled.cache_clear()
+    seen = []
+
+    def watched(formula):
+        def sums(xp, x, *more):
+            seen.append(len(x))
+            return formula(xp, x, *more)
+
+        return sums
+
+    monkeypatch.setattr(cuda, "gaussian_sums", watched(cuda.gaussian_sums))
+    monkeypatch.setattr(pairs, "_near", watched(pairs._near))
+    monkeypatch.setattr(pairs, "_products", watched(pairs._products))
+    points, q = RNG.normal(size=(640, dimension)), RNG.random(640)
+    by_kernel = dimension == 2 and hasattr(device.Device.arrays().xp, "RawKernel")
+    each = 8 * (5 * 3 if by_kernel else 640)
+    stand_in[0] = device.SHARE * each * 200
+    sums = pair_sums("cupy", GaussianKernel(1.0, dimension))
+    first = sums.evaluate(points, points, q, True)
+    assert seen == [128] * 5
+    stand_in[0] //= 3
+    again = sums.evaluate(points, points, q, True)
+    assert seen == [128] * 10
+    assert all((one == other).all() for one, other in zip(first, again, strict=True))
     cuda.compiled.cache_clear()
 
 

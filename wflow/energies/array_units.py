@@ -17,6 +17,15 @@ from wflow.errors import InputError
 Unit = Callable[[Any], Any]
 
 
+def rows_within(room: int, each: int) -> int:
+    """The largest power of two of rows of so many bytes that fit the room, at least 1.
+
+    >>> rows_within(1000, 100), rows_within(1, 100)
+    (8, 1)
+    """
+    return 1 << (max(int(room) // max(1, each), 1).bit_length() - 1)
+
+
 class Arrays(NamedTuple):
     """Where arrays are worked on: the namespace, its special functions, and what of its memory is free."""
 
@@ -55,6 +64,9 @@ def array_units(activation: Activation, arrays: Arrays, evaluator: str) -> tuple
 def _named(arrays: Arrays) -> dict[str, tuple[Unit, Unit]]:
     xp, erf = arrays.xp, arrays.special.erf
 
+    def nothing(z: Any) -> Any:
+        return _zeros(xp, z)
+
     def sigmoid(z: Any) -> Any:
         # exp of no positive number: nothing overflows, and both ends keep their digits.
         e = xp.exp(-xp.abs(z))
@@ -80,8 +92,13 @@ def _named(arrays: Arrays) -> dict[str, tuple[Unit, Unit]]:
         "sigmoid": (sigmoid, sigmoid_slope),
         "softplus": (lambda z: xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z))), sigmoid),
         "tanh": (xp.tanh, tanh_slope),
-        "zero": (lambda z: 0.0 * z, lambda z: 0.0 * z),
+        "zero": (nothing, nothing),
     }
+
+
+def _zeros(xp: Any, z: Any) -> Any:
+    """0 in the precision of z, at infinity too; what is no number stays none."""
+    return xp.where(z == z, 0.0, z)
 
 
 def _through_pieces(xp: Any, params: np.ndarray) -> tuple[Unit, Unit]:
@@ -89,15 +106,16 @@ def _through_pieces(xp: Any, params: np.ndarray) -> tuple[Unit, Unit]:
     start, pieces = float(params[0]), params[1:].reshape(-1, 3).tolist()
 
     def value(z: Any) -> Any:
-        total = start + 0.0 * z
+        total = start + _zeros(xp, z)
         for low, high, slope in pieces:
             total = total + slope * (xp.minimum(xp.maximum(z, low), high) - low)
         return total
 
     def derivative(z: Any) -> Any:
-        total = 0.0 * z
+        found = _zeros(xp, z)
         for low, high, slope in pieces:
-            total = total + xp.where((z > low) & (z <= high), slope, 0.0)
-        return total
+            # Not a sum of choices between two numbers, which would be float64.
+            found = xp.where((z > low) & (z <= high), slope, found)
+        return found
 
     return value, derivative

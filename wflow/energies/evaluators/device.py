@@ -19,14 +19,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from wflow.energies.array_units import Arrays, array_units
+from wflow.energies.array_units import Arrays, array_units, rows_within
 from wflow.energies.evaluator import Evaluator, evaluators
 from wflow.energies.features.dense import DenseFeatures
 from wflow.errors import InputError
 
 SHARE = 4
 """One part in so many of the free memory is what a block of Z may take; the gradient has two of that size."""
-REMEDY = 'python -m pip install "wflow-meanfield[gpu]"'
+REMEDY = 'python -m pip install "cupy-cuda12x>=13.4"'
+"""As the extra ``gpu`` has it."""
 
 
 @cache
@@ -71,8 +72,8 @@ class Nodes:
             columns.insert(0, np.ones((features.n_nodes, 1)))
         self.inputs = xp.asarray(np.concatenate(columns, axis=1), dtype=dtype)
         """[1, x_q], or x_q of neurons without offsets: (Q, d [+ 1])."""
-        entries = arrays.free() // (SHARE * self.inputs.dtype.itemsize * max(1, features.n_nodes))
-        self.rows = 1 << (max(int(entries), 1).bit_length() - 1)
+        each = self.inputs.dtype.itemsize * features.n_nodes
+        self.rows = rows_within(arrays.free() // SHARE, each)
         """The most neurons of a block."""
 
         # CuPy names kernels by their functions.

@@ -113,13 +113,23 @@ def compiled(xp: Any, dimension: int, parts: int, single: bool) -> Any:
     return xp.RawKernel(SOURCE, "gaussian_sums", options=options(dimension, parts, single))
 
 
+def spans(n: int) -> int:
+    """Parts of n columns."""
+    return max(1, -(-n // SPAN))
+
+
+def bytes_a_row(n: int, parts: int) -> int:
+    """What the sums of all parts of n columns take for one row."""
+    return 8 * parts * spans(n)
+
+
 def gaussian_sums(xp: Any, at: Any, points: Any, charges: Any, gradients: bool) -> Any:
     """S and, if asked for, T, (1 [+ D], m) in double precision, from scaled coordinates (m, D), (n, D) on the card."""
     (m, d), n = at.shape, points.shape[0]
-    parts, spans = 1 + d * gradients, max(1, -(-n // SPAN))
-    out = xp.empty((spans, parts, m), dtype=np.float64)
+    parts = 1 + d * gradients
+    out = xp.empty((spans(n), parts, m), dtype=np.float64)
     if m:
         kernel = compiled(xp, d, parts, at.dtype == np.float32)
-        blocks = (-(-m // (THREADS * ROWS)), spans)
+        blocks = (-(-m // (THREADS * ROWS)), spans(n))
         kernel(blocks, (THREADS,), (at, points, charges, out, np.int64(m), np.int64(n)))
     return out.sum(axis=0)

@@ -4,7 +4,9 @@ r"""Who forms the sums of a kernel over pairs: the kernel itself, or a graphics 
 
 On a card, through CuPy, up to three dimensions are one kernel of :mod:`wflow.energies.pairs.cuda`. More of them, as on
 the processor, take products of matrices: |x − y|² = |x|² + |y|² − 2⟨x, y⟩ of centred coordinates and T = x ∘ S − K(qy),
-in blocks of rows that fit the free memory. Arrays that no kernel of CUDA serves hold differences in the same blocks.
+in blocks of rows. Arrays that no kernel of CUDA serves hold differences in such blocks, and the kernel takes its rows
+in blocks for the sums of its parts of the columns. All are powers of two that fit a share of the memory that was free
+when the energy was made.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from wflow.energies.array_units import rows_within
 from wflow.energies.evaluator import AUTO, evaluators
 from wflow.energies.pairs import cuda
 from wflow.energies.pairs.gaussian import GaussianKernel
@@ -38,8 +41,15 @@ class GaussianOnDevice:
     """Sums of Gaussians on a graphics card."""
 
     def __init__(self, kernel: GaussianKernel, evaluator: Device) -> None:
+        from wflow.energies.evaluators.device import SHARE
+
         self._kernel, self._evaluator = kernel, evaluator
-        evaluator.arrays()  # refuses where there is no card
+        self._room = evaluator.arrays().free() // SHARE  # refuses where there is no card
+        """Bytes that a block of rows may take, the same at every call, so that every call has the same bits."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process has a card of its own."""
+        return type(self), (self._kernel, self._evaluator)
 
     def evaluate(
         self, at: np.ndarray, points: np.ndarray, charges: np.ndarray, gradients: bool
@@ -50,22 +60,19 @@ class GaussianOnDevice:
         x = xp.asarray(left, dtype=dtype)
         y = x if at is points else xp.asarray(right, dtype=dtype)
         q = xp.asarray(charges, dtype=dtype)
-        if kernel.dimension <= DIRECT and hasattr(xp, "RawKernel"):
-            found = arrays.to_host(cuda.gaussian_sums(xp, x, y, q, gradients))
-        else:
-            found = self._in_blocks(arrays, x, y, q, gradients)
+        found = self._in_blocks(arrays, x, y, q, gradients)
         # ∇ of a scaled coordinate is the scale times ∇.
         total, moment = found[0], found[1:].T
         return kernel.amplitude * total, np.ascontiguousarray(-kernel.pull * moment)
 
     def _in_blocks(self, arrays: Any, x: Any, y: Any, q: Any, gradients: bool) -> np.ndarray:
         """S and T, (1 [+ D], m), a block of rows at a time."""
-        from wflow.energies.evaluators.device import SHARE
-
-        d, formula = x.shape[1], _near if x.shape[1] <= DIRECT else _products
-        room = arrays.free() // (SHARE * x.dtype.itemsize * max(1, len(y)))
-        rows = int(max(1, min(room, len(x))))
-        out = np.zeros((1 + d * gradients, len(x)))
+        parts, each = 1 + x.shape[1] * gradients, x.dtype.itemsize * len(y)
+        formula: Any = _near if x.shape[1] <= DIRECT else _products
+        if x.shape[1] <= DIRECT and hasattr(arrays.xp, "RawKernel"):
+            formula, each = cuda.gaussian_sums, cuda.bytes_a_row(len(y), parts)
+        rows = rows_within(self._room, each)
+        out = np.zeros((parts, len(x)))
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             out[:, part] = arrays.to_host(formula(arrays.xp, x[part], y, q, gradients))
