@@ -1,6 +1,7 @@
 """The evaluator "float32" is within the bound of rounding that it states, at every activation and every scale."""
 
 import pickle
+import tracemalloc
 
 import numba
 import numpy as np
@@ -138,6 +139,21 @@ def test_threads_change_no_bit():
             answers.append([found.predict(w), found.gradient(c), found.potential(c)])
         for one, other in zip(*answers, strict=True):
             assert (one == other).all()
+
+
+def test_sums_of_blocks_take_little_memory():
+    """On so many samples by outputs, 8 sums of blocks and not 32; each adds up what several blocks would."""
+    rng = np.random.default_rng(3)
+    features = DenseOutputs("identity", rng.normal(size=(50_000, 1)), 10)
+    points, w = rng.normal(size=(512, features.dimension)), rng.random(512)
+    found = contractions("float32", features)(points)
+    tracemalloc.start()
+    out = found.predict(w)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 12 * out.nbytes
+    exact = features.nodes * (w[:, None] * points[:, 10:] * points[:, :10]).sum(axis=0)
+    assert out == pytest.approx(exact, abs=1e-5 * np.abs(exact).max())
 
 
 def test_a_resumed_run_has_the_bits_of_one_that_was_not(tmp_path):

@@ -26,6 +26,7 @@ from wflow.energies.features.dense import DenseFeatures
 from wflow.errors import InputError
 from wflow.kernels.features import activations_single as maps
 from wflow.kernels.features import dense_single as kernels
+from wflow.kernels.features.dense_outputs import block_rows
 from wflow.kernels.parallel import over_blocks
 from wflow.kernels.tile_single import PANEL
 
@@ -106,13 +107,17 @@ class PreparedSingle:
         wide = kernels.padded_rows(k, PANEL) if k > 1 else 1
         effective = np.zeros((kernels.padded_rows(n, PANEL), wide), np.float32)
         effective[:n, :k] = numbers
-        total = np.zeros((max(1, -(-n // self._rows)), f.n_nodes, k))
+        rows = block_rows(self._rows, n, f.n_nodes * k)
+        total = np.zeros((max(1, -(-n // rows)), f.n_nodes, k))
 
         def work(start: int, stop: int) -> None:
-            out, part = total[start // self._rows], (start, stop)
-            kernels.predict_rows(layer, known.map, known.params, effective, part, out)
+            for first in range(start, stop, self._rows):
+                part = first, min(first + self._rows, stop)
+                kernels.predict_rows(
+                    layer, known.map, known.params, effective, part, total[start // rows]
+                )
 
-        over_blocks(work, n, self._rows, n * f.n_nodes)
+        over_blocks(work, n, rows, n * f.n_nodes)
         out: np.ndarray = power * total.sum(axis=0)  # always in the same order
         return out if k > 1 else out.reshape(-1)
 
