@@ -59,6 +59,19 @@ def test_what_a_block_raises_reaches_the_caller_after_all_blocks_have_stopped(mo
     assert set(done) == {*range(0, 100, 10)} - {20}
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("bad", range(4))
+def test_no_number_in_one_slab_is_none_in_all(monkeypatch, count, bad):
+    monkeypatch.setattr(parallel, "threads", lambda: count)
+
+    def largest(first, last):
+        rates = np.arange(4.0)
+        rates[bad] = np.nan
+        return float(rates[first:last].max())
+
+    assert np.isnan(parallel.over_slabs(largest, 4, 1 << 20))
+
+
 def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(parallel, "threads", lambda: 2)
 

@@ -6,9 +6,10 @@ the same operations whoever takes it, so that their number changes no bit of an 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -58,7 +59,7 @@ def _read() -> int:
 def over_slabs(run: Callable[[int, int], float | None], rows: int, row_cells: int) -> float:
     """The largest ``run(first, last)`` >= 0 over slabs that cover ``range(rows)``, two a thread; 0 for None.
 
-    Threads take slabs as they come to them.
+    Threads take slabs as they come to them. One slab that answers no number makes the answer none.
 
     >>> over_slabs(lambda first, last: float(last - first), 5, 10)
     5.0
@@ -72,12 +73,22 @@ def over_slabs(run: Callable[[int, int], float | None], rows: int, row_cells: in
     remaining = iter(list(pairwise(bounds)))
 
     def take() -> float:
-        largest = 0.0
-        for first, last in remaining:
-            largest = max(largest, run(first, last) or 0.0)
-        return largest
+        return _largest(run(first, last) or 0.0 for first, last in remaining)
 
-    return max(_side_by_side([take] * count))
+    return _largest(_side_by_side([take] * count))
+
+
+def _largest(values: Iterable[float]) -> float:
+    """The largest of numbers >= 0, or nan where one is: ``max`` forgets it, or not, by its place.
+
+    >>> _largest([1.0, math.nan, 2.0])
+    nan
+    """
+    largest = 0.0
+    for value in values:
+        if value > largest or math.isnan(value):
+            largest = value
+    return largest
 
 
 def over_blocks(
