@@ -1,5 +1,7 @@
 """Feature energies against direct sums, finite differences, blocks and a pair energy."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -161,3 +163,19 @@ def test_a_larger_cloud_before_leaves_no_trace():
     used = energy()
     slope(used, many)
     np.testing.assert_array_equal(slope(used, few), slope(energy(), few))
+
+
+def test_sums_of_blocks_take_little_memory(monkeypatch):
+    """On so many samples, 8 sums of blocks and not 32; each adds up what several blocks would."""
+    rng = np.random.default_rng(3)
+    features = dense.DenseFeatures("identity", rng.normal(size=(1 << 19, 1)))
+    points, w = rng.normal(size=(256, 1)), rng.random(256)
+    monkeypatch.setattr(dense, "NOTED", 0)  # nothing is kept
+    found = features.prepare(points)
+    features.prepare(points[:9]).predict(w[:9])  # compiles
+    tracemalloc.start()
+    out = found.predict(w)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 12 * out.nbytes
+    assert np.abs(out - features.nodes[:, 0] * (w @ points[:, 0])).max() < 1e-10

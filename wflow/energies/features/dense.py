@@ -19,6 +19,7 @@ from wflow.energies.features.base import FeatureMap
 from wflow.energies.features.notes import NOTED, NOTHING, notes_of
 from wflow.kernels.features import dense as kernels
 from wflow.kernels.features.activations import ActivationMap
+from wflow.kernels.features.dense_outputs import block_rows
 from wflow.kernels.memory import kernel_floats
 from wflow.kernels.parallel import over_blocks
 from wflow.kernels.tile import PANEL
@@ -153,21 +154,23 @@ class PreparedDense:
         charge = self._points[:, 0] if f.charges else None
         effective = kernel_floats(weights) if charge is None else weights * charge
         self._make_room(f.n_nodes)
-        blocks = -(-n // self._rows)
-        total = np.zeros((max(blocks, 1), f.n_nodes))
+        rows = block_rows(self._rows, n, f.n_nodes)
+        total = np.zeros((max(1, -(-n // rows)), f.n_nodes))
         params, layer = f.activation.params, self._layer
 
         with self._to_predict() as (sigma, kept):
 
             def work(start: int, stop: int) -> None:
-                out = total[start // self._rows]
-                if kept.filled:
-                    kernels.predict_kept(f.n_nodes, kept.value, effective, start, stop, out)
-                    return
-                part = (start, stop)
-                kernels.predict_rows(layer, sigma, params, effective, kept, part, out)
+                out = total[start // rows]
+                for first in range(start, stop, self._rows):
+                    last = min(first + self._rows, stop)
+                    if kept.filled:
+                        kernels.predict_kept(f.n_nodes, kept.value, effective, first, last, out)
+                        continue
+                    part = first, last
+                    kernels.predict_rows(layer, sigma, params, effective, kept, part, out)
 
-            over_blocks(work, n, self._rows, self._pairs >> 3 * kept.filled)
+            over_blocks(work, n, rows, self._pairs >> 3 * kept.filled)
         out: np.ndarray = total.sum(axis=0)  # always in the same order
         return out
 

@@ -104,7 +104,7 @@ def predict_rows(
     part: tuple[int, int],
     out: np.ndarray,
 ) -> None:
-    """out_q = Σ e_i σ(z_qi) over the neurons ``part``, start ≤ i < stop; ``start`` is a multiple of PANEL."""
+    """out_q += Σ e_i σ(z_qi) over the neurons ``part``, start ≤ i < stop; ``start`` is a multiple of PANEL."""
     widest()
     nodes, samples, points, charges, offset = layer
     kept_value, kept_slope, _, notes, coded = kept
@@ -181,7 +181,7 @@ def _lane_sums(total: np.ndarray, first: int, count: int, out: np.ndarray) -> No
         s = 0.0
         for v in range(PANEL):
             s += total[k * PANEL + v]
-        out[first + k] = s
+        out[first + k] += s
 
 
 @jit(fastmath=FUSED)
