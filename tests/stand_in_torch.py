@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -49,6 +50,11 @@ def tensor(data: Any, dtype: Any = np.float32) -> Tensor:
 class Module:
     """A module: its parts are the modules among its attributes."""
 
+    def __deepcopy__(self, memo: Any) -> Module:
+        other = object.__new__(type(self))
+        other.__dict__.update({k: copy.deepcopy(v, memo) for k, v in self.__dict__.items()})
+        return other
+
     def children(self) -> Iterator[Module]:
         return (part for part in self.__dict__.values() if isinstance(part, Module))
 
@@ -77,7 +83,7 @@ class Module:
 class Linear(Module):
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         rng = np.random.default_rng(inputs * 1000 + outputs)
-        self.weight = tensor(rng.uniform(-1, 1, (outputs, inputs)) / np.sqrt(inputs))
+        self.weight: Tensor = tensor(rng.uniform(-1, 1, (outputs, inputs)) / np.sqrt(inputs))
         self.bias = tensor(rng.uniform(-1, 1, outputs) / np.sqrt(inputs)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:

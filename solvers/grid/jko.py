@@ -93,7 +93,9 @@ class Jko(GridMethod[Any]):
     each axis in every step, at least 2. ``tolerance`` bounds the residual of a step, reported as ``residual`` in the
     series of the steps: on one axis the distance in W₂ from the exact minimiser of a displacement convex F, relative
     to the axis's length (1e-10 unless given); on several ‖ρ − ρ̂‖₁/mass between the density that the map makes and
-    the one that its potential asks for (1e-6). ``iterations`` is the most Newton steps of a step on several axes.
+    the one that its potential asks for (1e-6; a step that stays above is accepted up to 1e-4). ``iterations`` is the
+    most Newton steps of one solve on several axes; a step in halves takes several, whose Newton steps are summed and
+    whose largest residual is told.
     """
 
     step_size: float = 1e-2

@@ -117,6 +117,96 @@ def test_parameter_groups_have_the_rates_of_their_layers():
     assert own == [(8, 3), (8,), (6, 8), (2, 6), (2,)]
 
 
+class Scaled(nn.Module):
+    """A network times a number."""
+
+    def __init__(self, net, by):
+        self.net, self.by = net, by
+
+    def forward(self, x):
+        return self.net(x) * self.by
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1.0])
+def test_a_factor_is_seen_whatever_the_weights_are(dtype, size):
+    """In half precision and under outputs that all but vanish, too: the comparison has weights of its own."""
+    net = two()
+    for layer in (p for p in net.children() if hasattr(p, "weight")):
+        layer.weight = tensor(size * layer.weight, dtype)
+    net.__dict__["0"].bias = tensor(net.__dict__["0"].bias, dtype)
+    held = [np.array(p) for g in torch_groups(net, 0.1) for p in g["params"]]
+    assert wflow.from_torch(net).n == 20
+    for factor in (-1.0, 1.0001, 20.0):
+        with pytest.raises(InputError, match="outputs are not those of its Linear layers"):
+            wflow.from_torch(Scaled(net, factor))
+    with pytest.raises(InputError, match="or its activation"):
+        wflow.from_torch(net, activation="relu")
+    now = [p for group in torch_groups(net, 0.1) for p in group["params"]]
+    for before, parameter in zip(held, now, strict=True):
+        np.testing.assert_array_equal(before, parameter)
+
+
+class Pruned(nn.Linear):
+    """As torch.nn.utils.prune leaves a layer: its weight is made of other parameters."""
+
+    def __init__(self, inputs, outputs):
+        nn.Linear.__init__(self, inputs, outputs, bias=False)
+        self.weight_orig = self.weight
+
+    def named_parameters(self, recurse=True):
+        return [("weight_orig", self.weight_orig)]
+
+
+Pruned.__name__ = "Linear"
+
+
+def test_a_weight_that_is_made_of_others_is_refused():
+    net = nn.Sequential(nn.Linear(3, 20), nn.Tanh(), Pruned(20, 1))
+    for call in (wflow.from_torch, lambda m: torch_groups(m, 0.1)):
+        with pytest.raises(InputError, match="Linear layer 2 has the parameters weight_orig"):
+            call(net)
+
+
+def test_weights_that_a_module_cannot_hold_are_refused_before_any_is_written():
+    net = two()
+    for layer in (p for p in net.children() if hasattr(p, "weight")):
+        layer.weight = tensor(layer.weight, np.float16)
+    net.__dict__["0"].bias = tensor(net.__dict__["0"].bias, np.float16)
+    start = wflow.from_torch(net)
+    large = wflow.Particles(
+        np.where(np.arange(5) == 0, 1e8, 2.0) * np.ones((20, 5)), names=start.names
+    )
+    before = np.array(net.__dict__["0"].weight)
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(InputError, match="layer 2 cannot hold the weights"),
+    ):
+        wflow.to_torch(large, net)
+    np.testing.assert_array_equal(net.__dict__["0"].weight, before)
+
+
+def test_dropout_that_is_off_is_passed_over():
+    Dropout = stand_in_torch.elementwise("Dropout", lambda x: x)
+    net = nn.Sequential(nn.Linear(3, 20), nn.Tanh(), Dropout(), nn.Linear(20, 1, bias=False))
+    assert wflow.from_torch(net).n == 20
+
+
+def test_layers_that_share_a_weight_and_outputs_that_are_none_are_refused():
+    net = nn.Sequential(
+        nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)
+    )  # fmt: skip
+    net.__dict__["4"].weight = net.__dict__["2"].weight
+    with pytest.raises(InputError, match="share their weights"):
+        wflow.from_torch(net)
+    with pytest.raises(InputError, match="module is a type: give a torch"):
+        wflow.from_torch(nn.Sequential)
+    pairs = two()
+    pairs.forward = lambda x: (x, x)
+    with pytest.raises(InputError, match="the module fails at inputs of shape"):
+        wflow.from_torch(pairs)
+
+
 class WithParameter(nn.Module):
     def __init__(self):
         self.scale, self.net = tensor([1.0]), two()
@@ -179,4 +269,8 @@ def test_a_new_module_needs_an_activation_and_pytorch(monkeypatch):
     with pytest.raises(InputError, match="PyTorch is not installed"):
         wflow.to_torch(start, activation="tanh")
     stand_in_torch.enter(monkeypatch)
-    assert type(list(wflow.to_torch(start, activation=nn.GELU).children())[1]).__name__ == "GELU"
+    for activation in (nn.GELU, nn.GELU()):
+        made = wflow.to_torch(start, activation=activation)
+        assert type(list(made.children())[1]).__name__ == "GELU"
+    with pytest.raises(InputError, match="makes no module"):
+        wflow.to_torch(start, activation=np.tanh)

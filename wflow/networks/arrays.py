@@ -100,10 +100,10 @@ def from_arrays(
 def to_arrays(
     measure: Particles | Ensemble, *, scaling: str = "sum", constant_input: bool = False
 ) -> tuple[Kernels, Biases]:
-    r"""The weights of the fully connected network that computes what a measure does; inverse of :func:`from_arrays`.
+    r"""The weights of the network that computes what a measure does; with equal p_j what :func:`from_arrays` was given.
 
-    The weights p_j of particles and the probabilities of atoms go into the layer after them:
-    :math:`(W_2)_j = p_j a_j/s`.
+    The weights p_j of particles and the probabilities of atoms go into the layer after them,
+    :math:`(W_2)_j = p_j a_j/s`: where they differ the function is the same, and trained from there it is another flow.
 
     Parameters
     ----------

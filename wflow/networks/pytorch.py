@@ -5,6 +5,7 @@ Nothing here needs PyTorch but a module that is made anew: a module that is give
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -29,10 +30,8 @@ MODULES = {
 """The activation of a PyTorch module by the name of its class."""
 TRIALS = 16
 """Inputs at which a module is compared with the neurons read from it."""
-SPACING = {2: 2.0**-8, 4: 2.0**-23, 8: 2.0**-52}
-"""Of numbers near 1, by their bytes; of the half-precision ones that of bfloat16."""
-ROUNDING = 1e3
-"""How many roundings of its own numbers a module may be from them, in the sum of what its last layer adds up."""
+APART = 1e-10
+"""How far its outputs may be from theirs in double precision, beside the sum of what its last layer adds up."""
 
 
 def from_torch(
@@ -43,8 +42,9 @@ def from_torch(
     .. math:: f(x) = s\sum_j A_j\,\sigma(\langle w_j, x\rangle + b_j)
               = \frac1N\sum_j a_j\,\sigma(\langle w_j, x\rangle + b_j), \qquad a_j = N s A_j
 
-    The module is evaluated at random inputs, and refused where the neurons read from it compute something else: a
-    factor in its ``forward`` that ``scaling`` does not say, say.
+    A copy of the module with random weights in double precision is evaluated at random inputs, and the module refused
+    where its layers compute something else: a factor in its ``forward`` that ``scaling`` does not say, say. What its
+    activations are is no part of the measure: give them to the energy or the flow.
 
     Parameters
     ----------
@@ -72,15 +72,14 @@ def from_torch(
     Particles(n = 50 in (a, b, w1, w2, w3), mass 1)
     """
     linear, others = _parts(module)
-    kernels = [_array(layer.weight).T for layer in linear]
-    biases = [None if layer.bias is None else _array(layer.bias) for layer in linear]
+    kernels, biases = _weights(linear)
     measure = from_arrays(kernels, biases, scaling=scaling)
     hidden, output = _activations(others, len(linear) - 1, activation)
     if output is not None and len(linear) == 2:
         raise InputError(
             f"the module ends in {output.name}, and a network of two layers in a sum: leave it to the loss"
         )
-    _compare(module, linear[0].weight, kernels, biases, [*hidden, output], scaling)
+    _compare(module, [*hidden, output], scaling)
     return measure
 
 
@@ -92,17 +91,19 @@ def to_torch(
     scaling: str = "sum",
     constant_input: bool = False,
 ) -> Any:
-    r"""A PyTorch module that computes what a measure does; inverse of :func:`wflow.from_torch`.
+    r"""A PyTorch module that computes what a measure does; of equal weights the inverse of :func:`wflow.from_torch`.
 
     .. math:: A_j = p_j a_j/s
+
+    Weights p_j that differ go into the last layer: the function is the same, and trained from there it is another flow.
 
     Parameters
     ----------
     measure : particles in (a, b, w), (a, w) or (w), or an ensemble
-    module : whose Linear layers are written into, with the number type and the device they have; by default a new
-        ``Sequential`` in double precision
-    activation : of the hidden layers of a new module: "identity", "relu", "sigmoid", "softplus", "tanh", or a function
-        that makes a module, ``torch.nn.GELU`` say
+    module : whose Linear layers are written into, with the number type and the device they have; what its ``forward``
+        makes of them only :func:`wflow.from_torch` checks. By default a new ``Sequential`` in double precision
+    activation : of the hidden layers of a new module: "identity", "relu", "sigmoid", "softplus", "tanh", a module,
+        or a function that makes one, ``torch.nn.GELU`` say
     scaling : the factor s that the ``forward`` of the module has in front of its sums; a new one has none
     constant_input : for a new module of an ensemble, whether its last input is the constant 1, whose weights become
         biases of the first layer; of a module that is given, its first layer says so
@@ -185,22 +186,30 @@ def torch_groups(
 
 def _parts(module: Any) -> tuple[list[Any], list[tuple[int, Any]]]:
     """The Linear layers, and every other module without parts with the number of Linear layers before it."""
-    if not (callable(module) and callable(getattr(module, "modules", None))):
+    if isinstance(module, type) or not callable(getattr(module, "modules", None)):
         raise InputError(f"module is a {type(module).__name__}: give a torch.nn.Module")
     linear: list[Any] = []
     others: list[tuple[int, Any]] = []
     for part in module.modules():
+        own = [name for name, _ in part.named_parameters(recurse=False)]
         if type(part).__name__ == "Linear":
             linear.append(part)
+            if set(own) not in ({"weight"}, {"weight", "bias"}):
+                raise InputError(
+                    f"Linear layer {len(linear)} has the parameters {', '.join(own) or 'none'}, and its weight is made "
+                    "from them (pruned, normalised or quantised): make it a plain one, prune.remove say"
+                )
             continue
         if not list(part.children()):
             others.append((len(linear), part))
-        if own := [name for name, _ in part.named_parameters(recurse=False)]:
+        if own:
             raise InputError(
                 f"the module has parameters '{own[0]}' in {type(part).__name__}: only Linear layers are neurons here"
             )
     if len(linear) < 2:
         raise InputError(f"the module has {len(linear)} Linear layers: give one of two or more")
+    if len({id(layer.weight) for layer in linear}) < len(linear):
+        raise InputError("two Linear layers share their weights: neurons have their own each")
     for i, (before, after) in enumerate(itertools.pairwise(linear)):
         if (found := before.weight.shape[0]) != (wanted := after.weight.shape[1]):
             raise InputError(
@@ -210,12 +219,33 @@ def _parts(module: Any) -> tuple[list[Any], list[tuple[int, Any]]]:
     return linear, others
 
 
+def _weights(linear: Sequence[Any]) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """W_i (inputs, outputs) and b_i of the layers."""
+    try:
+        return (
+            [_array(layer.weight).T for layer in linear],
+            [None if layer.bias is None else _array(layer.bias) for layer in linear],
+        )
+    except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
+        raise InputError(
+            f"the weights of the module cannot be read: {_first_line(e)}; give one whose weights are on a device"
+        ) from None
+
+
+def _first_line(e: Exception) -> str:
+    return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+
+
 def _activations(
     others: Sequence[tuple[int, Any]], count: int, given: Any
 ) -> tuple[list[Activation], Activation | None]:
     """The activations of the hidden layers, and the map of the outputs."""
     known = [(at, type(part).__name__) for at, part in others]
-    known = [(at, name) for at, name in known if name not in ("Flatten", "Identity")]
+    # Inputs may be reshaped, and dropout that is off does nothing: one that is on is seen in the comparison.
+    known = [
+        (at, name) for at, name in known if at > 0 and not name.startswith(("Flatten", "Dropout"))
+    ]
+    known = [(at, name) for at, name in known if at <= count or name != "Identity"]
     output = None
     if known and known[-1][0] > count and len(known) > 1:
         output = _named(known.pop()[1])
@@ -246,23 +276,28 @@ def _named(name: str) -> Activation:
     return get_activation(MODULES[name])
 
 
-def _compare(
-    module: Any,
-    like: Any,
-    kernels: Sequence[np.ndarray],
-    biases: Sequence[np.ndarray | None],
-    activations: Sequence[Activation | None],
-    scaling: str,
-) -> None:
-    """Refuse a module whose outputs at some inputs are not those of its layers."""
-    x = stream(0, "start").standard_normal((TRIALS, kernels[0].shape[0]))
-    given = like.new_tensor(x)
-    x = _array(given)
+def _compare(module: Any, activations: Sequence[Activation | None], scaling: str) -> None:
+    """Refuse a module that is not what its layers say, seen on a copy with weights and inputs of order one."""
     try:
-        outputs = _array(module(given)).reshape(TRIALS, -1)
-    except (RuntimeError, ValueError, TypeError) as e:
+        probe = copy.deepcopy(module).double()
+    except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
         raise InputError(
-            f"the module fails at inputs of shape {x.shape}: {str(e).splitlines()[0]}"
+            f"the module cannot be copied and tried: {_first_line(e)}; give a plain one"
+        ) from None
+    linear, rng = _parts(probe)[0], stream(0, "start")
+    shapes = [tuple(int(n) for n in layer.weight.shape[::-1]) for layer in linear]
+    kernels = [rng.standard_normal(s) / np.sqrt(s[0]) for s in shapes]
+    biases = [
+        None if layer.bias is None else rng.standard_normal(s[1])
+        for layer, s in zip(linear, shapes, strict=True)
+    ]
+    x = rng.standard_normal((TRIALS, shapes[0][0]))
+    _write(linear, kernels, biases)
+    try:
+        outputs = _array(probe(linear[0].weight.new_tensor(x)))
+    except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
+        raise InputError(
+            f"the module fails at inputs of shape {x.shape}: {_first_line(e)}"
         ) from None
     h, reach = x, np.ones(1)
     for i, (k, b, act) in enumerate(zip(kernels, biases, activations, strict=True)):
@@ -270,13 +305,12 @@ def _compare(
         reach = s * (np.abs(h) @ np.abs(k)) + (0.0 if b is None else np.abs(b))
         h = s * (h @ k) + (0.0 if b is None else b)
         h = h if act is None else act(h)
-    step = SPACING[like.element_size()]
-    apart = np.abs(outputs - h) if outputs.shape == h.shape else np.full(1, np.inf)
-    if not (apart <= ROUNDING * step * (1.0 + reach)).all():
+    alike = outputs.size == h.size and outputs.shape[:1] == h.shape[:1]
+    if not (alike and (np.abs(outputs.reshape(h.shape) - h) <= APART * (s + reach)).all()):
         raise InputError(
-            f"the module's outputs are not those of its Linear layers under scaling = '{scaling}': of {outputs.shape} "
-            f"numbers the largest is {np.abs(outputs).max():.4g}, and {np.abs(h).max():.4g} is expected; say the "
-            "factor in front of its sums, or give another module"
+            f"the module's outputs are not those of its Linear layers under scaling = '{scaling}' (largest "
+            f"{np.abs(outputs).max(initial=0.0):.4g} of shape {outputs.shape}, {np.abs(h).max():.4g} of {h.shape} with "
+            "random weights): say the factor in front of its sums, or its activation, or give another module"
         )
 
 
@@ -295,11 +329,19 @@ def _write(
             )
         if b is not None and layer.bias is None:
             raise InputError(f"Linear layer {i + 1} has no bias and the measure has: give one with")
-    for layer, k, b in zip(linear, kernels, biases, strict=True):
-        layer.weight.data.copy_(layer.weight.new_tensor(np.ascontiguousarray(k.T)))
+    made = []
+    for i, (layer, k, b) in enumerate(zip(linear, kernels, biases, strict=True)):
+        made.append((layer.weight, layer.weight.new_tensor(np.ascontiguousarray(k.T))))
         if layer.bias is not None:
             values = np.zeros(k.shape[1]) if b is None else b
-            layer.bias.data.copy_(layer.bias.new_tensor(values))
+            made.append((layer.bias, layer.bias.new_tensor(values)))
+        if not all(np.isfinite(_array(new)).all() for _, new in made[-2:]):
+            raise InputError(
+                f"Linear layer {i + 1} cannot hold the weights, the largest of which is {np.abs(k).max():.4g}: give a "
+                "module of a wider number type"
+            )
+    for parameter, new in made:
+        parameter.data.copy_(new)
 
 
 def _maker(activation: Any) -> Any:
@@ -311,10 +353,22 @@ def _maker(activation: Any) -> Any:
         return lambda: getattr(_torch().nn, names[activation])()
     if isinstance(activation, str) or not callable(activation):
         raise InputError(
-            f"activation = {shown(activation)}: PyTorch has modules for {', '.join(names)}; or give a function that "
-            "makes one"
+            f"activation = {shown(activation)}: PyTorch has modules for {', '.join(names)}; or give a module, or a "
+            "function that makes one"
         )
-    return activation
+    if callable(getattr(activation, "modules", None)) and not isinstance(activation, type):
+        return lambda: copy.deepcopy(activation)
+
+    def make() -> Any:
+        try:
+            return activation()
+        except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
+            raise InputError(
+                f"activation = {shown(activation)} makes no module ({_first_line(e)}): give a module, or a function "
+                "without arguments that makes one"
+            ) from None
+
+    return make
 
 
 def _torch() -> Any:

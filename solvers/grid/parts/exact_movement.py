@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from wflow.errors import InputError
 from wflow.flow import GradientFlow
 from wflow.measures import GridDensity
 from wflow.solvers.grid.jko_linearised import JkoProblem
-from wflow.solvers.grid.parts.moving_pieces import FLOOR, Plan, lattice_of, pieces_of, solve
+from wflow.solvers.grid.parts.moving_pieces import FLOOR, Found, Plan, lattice_of, pieces_of, solve
 from wflow.solvers.grid.parts.problem import energy_rises
 from wflow.solvers.method import Arrays, Step, Tolerance, in_halves
 
 LOOSE = 1e-4
 """Residual above which a step is taken in two halves."""
 HALVINGS = 7
+TIGHT = 1e-3
+"""Times the tolerance, of a second try."""
+REST = 1e-2
+"""Of what a residual leaves open in F: a flow that falls by less in a step is at rest."""
 
 
 class PiecesProblem(JkoProblem):
@@ -72,31 +74,69 @@ def advance(
     clock = h * problem.flow.schedule(t + h)
     if clock == 0 or problem.box.faces.shape[0] == 0:
         return Step(y, carry)
-    found = solve(problem.plan(y["density"], clock, parts, tolerance), tolerance, iterations)
+    found, after = _solved(problem, y, clock, parts, tolerance, iterations)
+    if found.residual <= tolerance and energy_rises(carry, after):
+        # Near the end of the way a step falls by less than its tolerance leaves open.
+        found, after = _solved(problem, y, clock, parts, TIGHT * tolerance, iterations)
     solved = {"residual": np.array(found.residual), "newton_steps": np.array(float(found.steps))}
     why = f"the step's problem was not solved (residual {found.residual:.1e})"
     if found.residual <= max(tolerance, LOOSE):
-        new = found.density.reshape(y["density"].shape)
-        after = problem.state(new)
         if not energy_rises(carry, after):
-            new, after = problem.settled(new, after)
+            new, after = problem.settled(found.density.reshape(y["density"].shape), after)
             return Step({"density": new}, after | solved)
-        if float(after["free_energy"] - carry["free_energy"]) <= found.gap:
-            # At rest to the tolerance: what was found is as good as the old density, which is kept.
+        if _at_rest(problem, clock, y, carry, found.gap):
+            # What was found is as good as the old density, which is kept.
             return Step(y, carry | solved)
-        why = "free energy would rise"
+        why = "free energy would rise: more cells, or 'jko-linearised', resolve what falls steeply here"
     if halvings == 0:
         return Step.refused(y, carry, why, 0.5 * h)
-    half = partial(
-        advance,
-        problem,
-        parts=parts,
-        tolerance=tolerance,
-        iterations=iterations,
-        halvings=halvings - 1,
-    )
+    tried: list[Arrays] = []
+
+    def half(t: float, h: float, y: Arrays, carry: Arrays) -> Step:
+        done = advance(
+            problem,
+            t,
+            h,
+            y,
+            carry,
+            parts=parts,
+            tolerance=tolerance,
+            iterations=iterations,
+            halvings=halvings - 1,
+        )
+        tried.append(done.carry)
+        return done
+
     done = in_halves(half, t, h, y, carry)
-    if done.status == "ok" and energy_rises(carry, done.carry):
-        # At rest: each half rose by rounding, and both together by more than one step may.
-        return Step(y, carry | {k: done.carry[k] for k in solved})
-    return done
+    if done.status != "ok":
+        return done
+    # Of both halves, and of the try before them.
+    told = {
+        "residual": np.array(max(float(one["residual"]) for one in tried)),
+        "newton_steps": solved["newton_steps"] + sum(one["newton_steps"] for one in tried),
+    }
+    if energy_rises(carry, done.carry) and _at_rest(problem, clock, y, carry, found.gap):
+        # Each half rose by rounding, and both together by more than one step may.
+        return Step(y, carry | told)
+    return Step(done.y, done.carry | told)
+
+
+def _solved(
+    problem: PiecesProblem,
+    y: Arrays,
+    clock: float,
+    parts: int,
+    tolerance: float,
+    iterations: int,
+) -> tuple[Found, Arrays]:
+    """The step's density and its state."""
+    found = solve(problem.plan(y["density"], clock, parts, tolerance), tolerance, iterations)
+    return found, problem.state(found.density.reshape(y["density"].shape))
+
+
+def _at_rest(problem: PiecesProblem, clock: float, y: Arrays, carry: Arrays, gap: float) -> bool:
+    """Whether the flow itself would bring F down by far less than what the residual leaves open.
+
+    Not just by less: a density that is kept step after step would stand still where the flow goes on.
+    """
+    return clock * problem.observe(y, carry)["transport_dissipation"] <= REST * gap

@@ -14,6 +14,7 @@ from wflow import GradientFlow, GridDensity, InputError, resume, solve
 from wflow.energies import ConvolutionEnergy, FeatureEnergy, LocalEnergy, PairEnergy
 from wflow.kernels.grid import moving_pieces as kernels
 from wflow.solvers import Tolerance, get_method
+from wflow.solvers.grid.parts import exact_movement
 from wflow.solvers.grid.parts.exact_movement import PiecesProblem
 from wflow.solvers.grid.parts.moving_pieces import Settled
 
@@ -333,3 +334,39 @@ def test_what_it_refuses():
                 GradientFlow(energy), start, (0, 100), method="jko", method_options=options
             ).message
         )
+
+
+def waves():
+    """Four waves across 12 cells: all that is too steep for a grid."""
+    start = GridDensity.from_function(
+        lambda x: np.exp(-3 * ((x - 0.2) ** 2).sum(-1)), bounds=[(-1, 1)] * 2, n=12
+    )
+    energy = PairEnergy(lambda x: np.cos(9 * x[..., 0] + 1) * np.cos(8 * x[..., 1]), dimension=2)
+    return GradientFlow(energy, temperature=0.1), start
+
+
+def test_it_does_not_stand_still_where_the_flow_goes_on():
+    """Near the end of the way a step moves F by less than its residual leaves open: it moves, or is refused."""
+    flow, start = waves()
+    late = solve(flow, start, (0, 1), method="scharfetter-gummel", rtol=1e-5).measures[-1]
+    sol = solve(flow, late, (0, 0.004), method="jko", method_options={"step_size": 0.002})
+    fell = sol.free_energy[0] - sol.free_energy[-1]
+    assert fell > 1e-8 or (not sol.success and "more cells, or 'jko-linearised'" in sol.message)
+
+
+def test_a_step_in_halves_tells_of_all_of_them(monkeypatch):
+    flow, start = waves()
+    method, tried, real = get_method("jko"), [], exact_movement.solve
+
+    def counted(*given):
+        tried.append(real(*given))
+        return tried[-1]
+
+    monkeypatch.setattr(exact_movement, "solve", counted)
+    problem = method.prepare(flow, start, Tolerance(), 0)
+    y = problem.initial
+    step = method.step(problem, 0.0, 0.05, y, method.init(problem, 0.0, y))
+    assert step.status == "ok"
+    assert len(tried) == 3
+    assert step.carry["newton_steps"] == sum(one.steps for one in tried)
+    assert step.carry["residual"] == max(one.residual for one in tried[1:])
