@@ -124,6 +124,15 @@ def shown(value: Any) -> str:
         return f"a {type(value).__name__} that cannot be printed"
 
 
+def first_line(e: Exception) -> str:
+    r"""What an exception of another library says first, or its name where it says nothing.
+
+    >>> first_line(ValueError("no such device\nsee the manual")), first_line(KeyError())
+    ('no such device', 'KeyError')
+    """
+    return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+
+
 def unknown(
     kind: str, name: object, known: object, remedy: str = "", *, of: str = ""
 ) -> InputError:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wflow.energies.features.activations import Activation, get_activation
-from wflow.errors import InputError, shown
+from wflow.errors import InputError, first_line, shown
 from wflow.layers import Ensemble
 from wflow.measures import Particles
 from wflow.networks.arrays import factor, from_arrays, layer_rates, to_arrays
@@ -228,12 +228,8 @@ def _weights(linear: Sequence[Any]) -> tuple[list[np.ndarray], list[np.ndarray |
         )
     except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
         raise InputError(
-            f"the weights of the module cannot be read: {_first_line(e)}; give one whose weights are on a device"
+            f"the weights of the module cannot be read: {first_line(e)}; give one whose weights are on a device"
         ) from None
-
-
-def _first_line(e: Exception) -> str:
-    return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
 
 
 def _activations(
@@ -282,7 +278,7 @@ def _compare(module: Any, activations: Sequence[Activation | None], scaling: str
         probe = copy.deepcopy(module).double()
     except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
         raise InputError(
-            f"the module cannot be copied and tried: {_first_line(e)}; give a plain one"
+            f"the module cannot be copied and tried: {first_line(e)}; give a plain one"
         ) from None
     linear, rng = _parts(probe)[0], stream(0, "start")
     shapes = [tuple(int(n) for n in layer.weight.shape[::-1]) for layer in linear]
@@ -297,7 +293,7 @@ def _compare(module: Any, activations: Sequence[Activation | None], scaling: str
         outputs = _array(probe(linear[0].weight.new_tensor(x)))
     except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
         raise InputError(
-            f"the module fails at inputs of shape {x.shape}: {_first_line(e)}"
+            f"the module fails at inputs of shape {x.shape}: {first_line(e)}"
         ) from None
     h, reach = x, np.ones(1)
     for i, (k, b, act) in enumerate(zip(kernels, biases, activations, strict=True)):
@@ -364,7 +360,7 @@ def _maker(activation: Any) -> Any:
             return activation()
         except Exception as e:  # noqa: BLE001  (whatever the user's module raises)
             raise InputError(
-                f"activation = {shown(activation)} makes no module ({_first_line(e)}): give a module, or a function "
+                f"activation = {shown(activation)} makes no module ({first_line(e)}): give a module, or a function "
                 "without arguments that makes one"
             ) from None
 

@@ -22,7 +22,7 @@ import numpy as np
 from wflow.energies.array_units import Arrays, array_units, rows_within
 from wflow.energies.evaluator import Evaluator, evaluators
 from wflow.energies.features.dense import DenseFeatures
-from wflow.errors import InputError
+from wflow.errors import InputError, first_line
 
 SHARE = 4
 """One part in so many of the free memory is what a block of Z may take; the gradient has two of that size."""
@@ -49,8 +49,9 @@ def card() -> Arrays:
     try:
         found = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as e:
-        why = str(e).splitlines()[0]
-        raise InputError(f"evaluator 'cupy' finds no GPU ({why}): take evaluator='auto'") from None
+        raise InputError(
+            f"evaluator 'cupy' finds no GPU ({first_line(e)}): take evaluator='auto'"
+        ) from None
     if not found:
         raise InputError("evaluator 'cupy' finds no GPU: take evaluator='auto'")
 
